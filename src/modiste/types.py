@@ -1,0 +1,347 @@
+"""The nouns of Modiste: frozen values that every layer may pass around.
+
+Nothing here computes, opens or imports anything of the project. Times are UTC `datetime`s,
+sizes carry their unit in the name, money is integer micro-units of a named currency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One function call of an assistant message; `arguments` is the JSON text as written."""
+
+    id: str | None
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Message:
+    role: Role
+    content: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    weight: int | None = None
+    """Training only: 0 masks an assistant message, 1 or None trains on it."""
+    prefix: bool = False
+    """Serving only: the assistant's answer continues this message."""
+
+
+class SampleType(StrEnum):
+    INSTRUCT = "instruct"
+    PRETRAIN = "pretrain"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training row: a conversation (`messages`) or plain text (`text`)."""
+
+    line: int
+    sample_type: SampleType
+    messages: tuple[Message, ...] = ()
+    text: str | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one input, said so that a person can mend it."""
+
+    file: str
+    line: int | None
+    path: str
+    """JSON path inside the row, such as `messages[2].role`; empty for the whole row."""
+    code: str
+    """Stable, machine-readable: `role_unknown`, `json_invalid`, ..."""
+    message: str
+    value: str | None = None
+    hint: str | None = None
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file} line {self.line}"
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{where}: {self.message}{hint}"
+
+
+class Scope(StrEnum):
+    """What a key may do. `admin` includes all others."""
+
+    INFER = "infer"
+    DATA = "data"
+    TRAIN = "train"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asks: one key of one organisation."""
+
+    key_id: str
+    org: str
+    """Eight hex digits; the organisation part of fine-tuned model names."""
+    scopes: frozenset[Scope]
+
+    def may(self, scope: Scope) -> bool:
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as it is listed; the secret exists only in the answer that created it."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: frozenset[Scope]
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class Purpose(StrEnum):
+    FINE_TUNE = "fine-tune"
+    BATCH = "batch"
+    OCR = "ocr"
+    EVALS = "evals"
+    USER_DATA = "user_data"
+    ASSISTANTS = "assistants"
+    VISION = "vision"
+
+
+@dataclass(frozen=True)
+class File:
+    id: str
+    filename: str
+    purpose: Purpose
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+    created_by: str
+    sample_type: str
+    """`instruct`, `pretrain`, or the batch types of the API."""
+    source: str = "upload"
+    n_lines: int | None = None
+    mimetype: str | None = None
+    expires_at: datetime | None = None
+    visibility: str = "workspace"
+    deleted: bool = False
+    problems: tuple[Problem, ...] = ()
+
+
+class JobStatus(StrEnum):
+    QUEUED = "QUEUED"
+    VALIDATING = "VALIDATING"
+    VALIDATED = "VALIDATED"
+    FAILED_VALIDATION = "FAILED_VALIDATION"
+    STARTED = "STARTED"
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    CANCELLATION_REQUESTED = "CANCELLATION_REQUESTED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def final(self) -> bool:
+        return self in FINAL_STATUSES
+
+
+FINAL_STATUSES = frozenset(
+    {JobStatus.FAILED_VALIDATION, JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.CANCELLED}
+)
+
+
+class TrainingFile(NamedTuple):
+    file_id: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What a job was asked for; None is filled in during validation where it can be computed."""
+
+    training_steps: int | None = None
+    epochs: float | None = None
+    learning_rate: float = 1e-4
+    weight_decay: float | None = 0.1
+    warmup_fraction: float | None = 0.05
+    seq_len: int | None = None
+    fim_ratio: float | None = None
+    batch_size: int | None = None
+    """Tokens per step = batch_size x seq_len; None lets the plan choose."""
+    seed: int = 0
+    lora_rank: int = 16
+
+
+@dataclass(frozen=True)
+class JobEstimate:
+    """What a job will take, known once it is validated. `details` says what the estimate rests on."""
+
+    expected_duration_s: int | None = None
+    cost_micro: int | None = None
+    cost_currency: str | None = None
+    train_tokens_per_step: int | None = None
+    train_tokens: int | None = None
+    data_tokens: int | None = None
+    estimated_start_time: datetime | None = None
+    training_steps: int | None = None
+    epochs: float | None = None
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class JobError:
+    code: str
+    message: str
+    param: str | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    id: str
+    status: JobStatus
+    created_at: datetime
+    message: str = ""
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    id: str
+    step: int
+    created_at: datetime
+    train_loss: float | None = None
+    valid_loss: float | None = None
+    valid_token_accuracy: float | None = None
+    """Share of trained tokens predicted right, 0 to 1. None where no evaluation ran."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The last thing a running job said about itself."""
+
+    step: int
+    total_steps: int
+    train_loss: float
+    learning_rate: float
+    tokens_per_s: float
+    trained_tokens_per_s: float
+    eta_s: float
+    n_tokens: int
+    """Tokens that went through the model so far, prompts included."""
+
+
+@dataclass(frozen=True)
+class Job:
+    id: str
+    """A UUID: clients require it."""
+    status: JobStatus
+    model: str
+    """The base as it was asked for, alias kept."""
+    base: str
+    """The installed base that the alias stands for."""
+    training_files: tuple[TrainingFile, ...]
+    validation_files: tuple[str, ...]
+    hyperparameters: Hyperparameters
+    auto_start: bool
+    created_at: datetime
+    modified_at: datetime
+    created_by: str
+    org: str
+    suffix: str | None = None
+    integrations: tuple[Mapping[str, Any], ...] = ()
+    """As asked for, secrets removed."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    invalid_sample_skip_fraction: float = 0.0
+    estimate: JobEstimate = JobEstimate()
+    fine_tuned_model: str | None = None
+    trained_tokens: int | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    paused: bool = False
+    error: JobError | None = None
+    progress: Progress | None = None
+    events: tuple[JobEvent, ...] = ()
+    """Oldest first. Filled when one job is retrieved, empty in lists."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Newest first. Filled when one job is retrieved, empty in lists."""
+
+
+class ModelKind(StrEnum):
+    BASE = "base"
+    FINE_TUNED = "fine-tuned"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter in PEFT layout, kept as one blob per file."""
+
+    files: Mapping[str, str]
+    """File name to sha256 of its content."""
+    version: str
+    """Changes when any byte changes; keys caches."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Training forward against live endpoint on the same rows."""
+
+    passed: bool
+    n_rows: int
+    n_tokens: int
+    max_abs_logprob_diff: float
+    mean_abs_logprob_diff: float
+    tolerance: float
+    base_gap: float
+    """Mean |logprob difference| between adapter and bare base: what a lost adapter would show."""
+    message: str
+
+
+@dataclass(frozen=True)
+class Model:
+    id: str
+    kind: ModelKind
+    created_at: datetime
+    max_context_length: int
+    path: str
+    """Folder of the base weights (of the root base, for a fine-tuned model)."""
+    owned_by: str
+    name: str | None = None
+    description: str | None = None
+    aliases: tuple[str, ...] = ()
+    root: str | None = None
+    """Fine-tuned: the base as requested at job creation."""
+    base: str | None = None
+    """Fine-tuned: id of the installed base."""
+    job_id: str | None = None
+    archived: bool = False
+    adapter: Adapter | None = None
+    parity: Parity | None = None
+
+
+class Page(NamedTuple):
+    """One page of a list, and how many there are in all."""
+
+    items: tuple[Any, ...]
+    total: int
+    has_more: bool = False
