@@ -1,0 +1,56 @@
+# Two commands: `make quickstart` runs the main job, `make test` proves it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+# A CPU build of torch from its own index: make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
+PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt \
+               $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: help install quickstart clients test test-slow check static format clean
+
+help:
+	@echo "make quickstart  install and tune the shipped base model on an example task"
+	@echo "make test        install and run the tests"
+	@echo "make check       format, lint, types, import contract, tests"
+	@echo "make test-slow   the tests that take longer"
+	@echo "make install     create $(VENV) with everything"
+	@echo "make format      rewrite the code in house format"
+	@echo "make clean       remove $(VENV) and the client environments"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Modiste needs Python 3.11 or newer, this is %d.%d; try: make install PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) -e '.[local,postgres,dev]'
+	@touch $@
+
+quickstart: install
+	$(BIN)/modiste quickstart
+
+# One virtual environment for each stock client that the journeys drive.
+clients: install
+	$(BIN)/python tests/journeys/make_clients.py
+
+test: install clients
+	$(BIN)/pytest
+
+test-slow: install clients
+	$(BIN)/pytest -m slow
+
+static: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: static test
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .clients

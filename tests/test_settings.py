@@ -1,0 +1,79 @@
+"""Settings know their source, refuse what they do not know, and print no secret."""
+
+from pathlib import Path
+
+import pytest
+
+from modiste import settings
+from modiste.errors import InvalidInput
+
+
+def test_defaults_listen_on_loopback_only(tmp_path: Path) -> None:
+    loaded = settings.load({"home": tmp_path}, environment={})
+    assert loaded.host == "127.0.0.1"
+    assert loaded.source_of("host") == "default"
+
+
+def test_a_flag_beats_the_environment_which_beats_the_file(tmp_path: Path) -> None:
+    (tmp_path / "modiste.yaml").write_text("port: 1001\nworkers: 3\nlease_s: 5\n")
+    environment = {
+        "MODISTE_HOME": str(tmp_path),
+        "MODISTE_PORT": "1002",
+        "MODISTE_WORKERS": "2",
+    }
+    loaded = settings.load({"port": 1003, "host": None}, environment)
+    assert (loaded.port, loaded.source_of("port")) == (1003, "flag")
+    assert (loaded.workers, loaded.source_of("workers")) == (2, "environment MODISTE_WORKERS")
+    assert loaded.lease_s == 5
+    assert loaded.source_of("lease_s") == f"file {tmp_path / 'modiste.yaml'}"
+
+
+def test_a_misspelt_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"unknown setting prot .* did you mean port\?"):
+        settings.load({}, {"MODISTE_HOME": str(tmp_path), "MODISTE_PROT": "1"})
+
+
+def test_every_wrong_value_is_named_with_its_source_at_once(tmp_path: Path) -> None:
+    environment = {
+        "MODISTE_HOME": str(tmp_path),
+        "MODISTE_PORT": "99999",
+        "MODISTE_CURRENCY": "euro",
+    }
+    with pytest.raises(InvalidInput) as caught:
+        settings.load({}, environment)
+    assert "port from environment MODISTE_PORT" in caught.value.message
+    assert "currency from environment MODISTE_CURRENCY" in caught.value.message
+
+
+def test_base_aliases_are_read_from_one_environment_variable(tmp_path: Path) -> None:
+    environment = {
+        "MODISTE_HOME": str(tmp_path),
+        "MODISTE_BASE_ALIASES": "open-mistral-7b=modiste-tiny,codestral-latest=modiste-tiny",
+    }
+    assert settings.load({}, environment).base_aliases == {
+        "open-mistral-7b": "modiste-tiny",
+        "codestral-latest": "modiste-tiny",
+    }
+
+
+def test_a_malformed_alias_is_refused(tmp_path: Path) -> None:
+    environment = {"MODISTE_HOME": str(tmp_path), "MODISTE_BASE_ALIASES": "open-mistral-7b"}
+    with pytest.raises(InvalidInput, match="name=base"):
+        settings.load({}, environment)
+
+
+def test_secrets_do_not_show_when_settings_are_printed(tmp_path: Path) -> None:
+    environment = {
+        "MODISTE_HOME": str(tmp_path),
+        "MODISTE_API_KEY": "mod_very_secret",
+        "MODISTE_DATABASE_URL": "postgresql://user:hunter2@localhost/modiste",
+    }
+    loaded = settings.load({}, environment)
+    assert "very_secret" not in repr(loaded) + loaded.model_dump_json()
+    assert "hunter2" not in repr(loaded) + loaded.model_dump_json()
+
+
+def test_a_settings_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "modiste.yaml").write_text("port: [unclosed")
+    with pytest.raises(InvalidInput, match=r"modiste\.yaml: not readable as YAML"):
+        settings.load({"home": tmp_path}, {})
