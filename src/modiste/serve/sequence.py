@@ -1,0 +1,163 @@
+"""One request to the engine, and what comes back: frozen values that cross the process boundary.
+
+Every `Generate` ends in exactly one `Finished` or `Failed`, after any number of `Tokens`; every
+`Score` ends in one `Scored` or `Failed`. Nothing here imports torch, so any process may speak of
+requests without being able to serve them.
+
+Stop tokens are never part of `Tokens`; `Finished.n_generated` counts them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from modiste.errors import Busy, InvalidInput, ModisteError, Unavailable
+
+SEED_LIMIT = 2**64
+TOKEN_LIMIT = 2**31
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    """A stop token was drawn."""
+    LENGTH = "length"
+    """`max_tokens` or the end of the context was reached."""
+    CANCELLED = "cancelled"
+
+
+class FailureCode(StrEnum):
+    BUSY = "busy"
+    """No place in the queue; `retry_after_s` says when one is expected."""
+    RESTARTING = "engine_restarting"
+    """The engine is draining, gone, or not there yet."""
+    TOO_LONG = "context_length_exceeded"
+    INVALID = "invalid_request"
+    BASE = "base_unusable"
+    ADAPTER = "adapter_unusable"
+    INTERNAL = "engine_error"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn.
+
+    Raises:
+        InvalidInput: naming every value out of range.
+    """
+
+    temperature: float = 1.0
+    """0 takes the most likely token."""
+    top_p: float = 1.0
+    """Draw from the smallest set of tokens that holds this much probability."""
+    max_tokens: int | None = None
+    """None means up to the end of the context."""
+    seed: int | None = None
+    """Same seed, same tokens, whatever else is being served. None draws a seed."""
+    presence_penalty: float = 0.0
+    """Taken from the logit of each token generated at least once."""
+    frequency_penalty: float = 0.0
+    """Taken from the logit of a token for each time it was generated."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 10):
+            problems.append(f"temperature is {self.temperature}, expected 0 to 10")
+        if not 0 <= self.top_p <= 1:
+            problems.append(f"top_p is {self.top_p}, expected 0 to 1")
+        if self.max_tokens is not None and self.max_tokens < 0:
+            problems.append(f"max_tokens is {self.max_tokens}, expected 0 or more")
+        if self.seed is not None and not 0 <= self.seed < SEED_LIMIT:
+            problems.append(f"seed is {self.seed}, expected 0 to 2^64 - 1")
+        for name in ("presence_penalty", "frequency_penalty"):
+            if not -2 <= getattr(self, name) <= 2:
+                problems.append(f"{name} is {getattr(self, name)}, expected -2 to 2")
+        if problems:
+            raise InvalidInput("; ".join(problems))
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Continue `ids` on the base in folder `base`, through the PEFT adapter in folder `adapter`."""
+
+    id: str
+    base: str
+    ids: tuple[int, ...]
+    adapter: str | None = None
+    adapter_version: str | None = None
+    """Changes when any byte of the adapter changes; a known folder of a new version is reread."""
+    stop_ids: frozenset[int] = frozenset()
+    sampling: Sampling = Sampling()
+
+    def __post_init__(self) -> None:
+        _check_ids(self.ids)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Log-probability of each of `ids[1:]` given the tokens before it (teacher forced)."""
+
+    id: str
+    base: str
+    ids: tuple[int, ...]
+    adapter: str | None = None
+    adapter_version: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_ids(self.ids)
+
+
+Request = Generate | Score
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """New tokens of one request, in order. Never empty, never a stop token."""
+
+    id: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Finished:
+    id: str
+    reason: FinishReason
+    n_generated: int = 0
+    """Tokens drawn, a final stop token included."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    id: str
+    logprobs: tuple[float, ...]
+    """Natural logarithms; one fewer than the request has ids."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    id: str
+    code: str
+    message: str
+    retry_after_s: float | None = None
+
+    def error(self) -> ModisteError:
+        """The same failure as an error to raise."""
+        if self.code == FailureCode.BUSY:
+            return Busy(self.message, retry_after_s=self.retry_after_s)
+        if self.code == FailureCode.RESTARTING:
+            return Unavailable(self.message, code=self.code, retry_after_s=self.retry_after_s)
+        if self.code in (FailureCode.TOO_LONG, FailureCode.INVALID):
+            return InvalidInput(self.message, code=self.code)
+        return ModisteError(self.message, code=self.code)
+
+
+Event = Tokens | Finished | Scored | Failed
+
+
+def _check_ids(ids: tuple[int, ...]) -> None:
+    if not ids:
+        raise InvalidInput("ids is empty; a request needs at least one token", param="ids")
+    for worst in (min(ids), max(ids)):
+        if not 0 <= worst < TOKEN_LIMIT:
+            raise InvalidInput(f"ids holds {worst}, which is no token id", param="ids")
