@@ -365,7 +365,7 @@ def _with_paths_from(spec: TuneSpec, folder: Path) -> TuneSpec:
     def absolute(file: DataFile) -> DataFile:
         if file.path is None:
             return file
-        return file.model_copy(update={"path": str((folder / Path(file.path).expanduser()))})
+        return file.model_copy(update={"path": str(folder / Path(file.path).expanduser())})
 
     data = Data(
         train=tuple(map(absolute, spec.data.train)),
