@@ -6,13 +6,17 @@ V vocabulary. The state dict is MistralForCausalLM's, so what is trained here lo
 are padded on the right only, where causal attention never looks.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modiste.bases.tiny.tokenizer import CONTEXT, CONTROL_TOKENS, VOCABULARY
+
+DENSE_LIMIT = 512  # longer rows take the fused attention kernel, whose memory is linear in T
 
 
 @dataclass(frozen=True)
@@ -80,17 +84,24 @@ class Attention(nn.Module):
 
     def forward(self, x_BTD: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
         rows, length, _ = x_BTD.shape
-        groups = self.shape.num_attention_heads // self.shape.num_key_value_heads
+        kv_heads, head_dim = self.shape.num_key_value_heads, self.shape.head_dim
 
         def heads(x: Tensor) -> Tensor:
-            return x.view(rows, length, -1, self.shape.head_dim).transpose(1, 2)
+            return x.view(rows, length, -1, head_dim).transpose(1, 2)
 
         q_BHTE = rotate(heads(self.q_proj(x_BTD)), cos_TE, sin_TE)
         k_BKTE = rotate(heads(self.k_proj(x_BTD)), cos_TE, sin_TE)
         v_BKTE = heads(self.v_proj(x_BTD))
-        k_BHTE = k_BKTE.repeat_interleave(groups, dim=1)
-        v_BHTE = v_BKTE.repeat_interleave(groups, dim=1)
-        y_BHTE = F.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE, is_causal=True)
+        if length > DENSE_LIMIT:
+            groups = self.shape.num_attention_heads // kv_heads
+            y_BHTE = F.scaled_dot_product_attention(
+                q_BHTE,
+                k_BKTE.repeat_interleave(groups, dim=1),
+                v_BKTE.repeat_interleave(groups, dim=1),
+                is_causal=True,
+            )
+        else:
+            y_BHTE = dense_attention(q_BHTE, k_BKTE, v_BKTE, head_dim**-0.5)
         out: Tensor = self.o_proj(y_BHTE.transpose(1, 2).reshape(rows, length, -1))
         return out
 
@@ -164,7 +175,61 @@ class TinyMistral(nn.Module):
         if bool((targets_N < 0).any()):
             kept = (targets_N >= 0).nonzero().squeeze(1)
             x_ND, targets_N = x_ND[kept], targets_N[kept]
-        return F.cross_entropy(F.linear(x_ND, self.model.embed_tokens.weight).float(), targets_N)
+        head_loss: Callable[..., Tensor] = HeadLoss.apply
+        return head_loss(x_ND, self.model.embed_tokens.weight, targets_N)
+
+
+class HeadLoss(torch.autograd.Function):
+    """Head and cross entropy in chunks, gradients made in the same pass: no logits are kept.
+
+    On a CPU the softmax over 4,096 rows by 4,096 words costs as much as four layers when its
+    temporaries are large and new; chunks of 512 stay in cache.
+    """
+
+    CHUNK = 512
+
+    @staticmethod
+    def forward(ctx: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+        n, head_VD = x_ND.shape[0], weight_VD.to(x_ND.dtype)
+        grad_x_ND = torch.empty_like(x_ND)
+        grad_VD = torch.zeros(weight_VD.shape, dtype=torch.float32)
+        total = torch.zeros(())
+        for at in range(0, n, HeadLoss.CHUNK):
+            x_CD, targets_C = x_ND[at : at + HeadLoss.CHUNK], targets_N[at : at + HeadLoss.CHUNK]
+            p_CV = (x_CD @ head_VD.T).float()
+            p_CV.sub_(p_CV.amax(dim=1, keepdim=True))
+            chosen_C = p_CV.gather(1, targets_C[:, None]).squeeze(1)
+            sums_C1 = p_CV.exp_().sum(dim=1, keepdim=True)
+            total += (sums_C1.squeeze(1).log() - chosen_C).sum()
+            p_CV.div_(sums_C1 * n)
+            p_CV[torch.arange(len(targets_C)), targets_C] -= 1 / n
+            grad_CV = p_CV.to(x_ND.dtype)
+            grad_x_ND[at : at + HeadLoss.CHUNK] = grad_CV @ head_VD
+            grad_VD.add_(grad_CV.T @ x_CD)
+        ctx.save_for_backward(grad_x_ND, grad_VD)
+        return total / n
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, None]:
+        grad_x_ND, grad_VD = ctx.saved_tensors
+        return grad_x_ND * grads[0], grad_VD * grads[0], None
+
+
+def dense_attention(q_BHTE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, scale: float) -> Tensor:
+    """Causal attention with the scores written out, query heads folded onto their key head.
+
+    At these lengths two batched products are 2.5 times faster on a CPU, backward included, than the
+    fused kernel (256 tokens, one thread, bf16: 20 ms against 55 ms for a layer of 16 rows).
+    """
+    rows, heads, length, head_dim = q_BHTE.shape
+    kv_heads = k_BKTE.shape[1]
+    groups = heads // kv_heads
+    q = (q_BHTE * scale).reshape(rows * kv_heads, groups * length, head_dim)
+    k = k_BKTE.reshape(rows * kv_heads, length, head_dim)
+    v = v_BKTE.reshape(rows * kv_heads, length, head_dim)
+    future_TT = torch.full((length, length), float("-inf"), dtype=q.dtype).triu_(1)
+    scores = torch.baddbmm(future_TT.repeat(groups, 1), q, k.transpose(1, 2))
+    return torch.bmm(torch.softmax(scores, dim=-1), v).view(rows, heads, length, head_dim)
 
 
 def rope_tables(shape: Shape, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

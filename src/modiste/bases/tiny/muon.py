@@ -4,12 +4,14 @@ All matrices of one shape are orthogonalised in one batched product; on a CPU th
 cheaper than one matrix after another. Source of the coefficients: Keller Jordan, Muon (2024).
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 
 class Muon:
-    def __init__(self, matrices: dict[str, Tensor], *, momentum: float = 0.95) -> None:
+    def __init__(self, matrices: Mapping[str, Tensor], *, momentum: float = 0.95) -> None:
         self.momentum = momentum
         self.matrices = matrices
         self.buffers = {name: torch.zeros_like(matrix) for name, matrix in matrices.items()}
@@ -49,4 +51,5 @@ def orthogonal(batch: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    out: Tensor = x.mT if tall else x
+    return out

@@ -9,28 +9,33 @@ import json
 import random
 from collections.abc import Callable, Sequence
 
-_ONSETS = "b c d f g h j k l m n p r s t v w z br cr dr fr gr pl pr sl st tr th sh ch kl sk".split()
-_VOWELS = "a e i o u ai ea ei oa ou ee oo".split()
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+_ONSETS = words("b c d f g h j k l m n p r s t v w z br cr dr fr gr pl pr sl st tr th sh ch kl sk")
+_VOWELS = words("a e i o u ai ea ei oa ou ee oo")
 _CODAS = ["", "", "", "n", "r", "l", "s", "t", "m", "nd", "rt", "ck", "ll", "x", "th"]
-FIRST_NAMES = (
+FIRST_NAMES = words(
     "Anna Ben Clara David Elena Frank Grace Henry Iris Jack Karen Leo Maria Nora Oscar Paula "
     "Quentin Rosa Samuel Tina Ursula Victor Wendy Xavier Yusuf Zoe Alice Bruno Carmen Diego Emma "
     "Felix Gina Hugo Ida James Kofi Laura Marco Nadia Olga Peter Ravi Sofia Tom Uma Vera Walter "
     "Amara Chen Fatima Jonas Lin Mei Omar Priya Rachel Sven Tariq Yara"
-).split()
-THINGS = (
-    "apple bread candle door egg fish garden hammer island jacket kettle lamp mirror needle orange "
-    "pencil quilt river shoe table umbrella violin window yarn zebra basket clock drum engine "
-    "feather glove hat ink jar key ladder map nest oven piano ring spoon tent vase wheel book chair "
-    "desk flower goat horse knife lemon money onion paper rabbit stone tree wagon bottle carpet"
-).split()
-COLOURS = "red green blue yellow black white brown grey purple orange pink silver".split()
-CITIES = (
+)
+THINGS = words(
+    "apple bread candle door egg fish garden hammer island jacket kettle lamp mirror needle "
+    "orange pencil quilt river shoe table umbrella violin window yarn zebra basket clock drum engine "
+    "feather glove hat ink jar key ladder map nest oven piano ring spoon tent vase wheel book "
+    "chair desk flower goat horse knife lemon money onion paper rabbit stone tree wagon bottle carpet"
+)
+COLOURS = words("red green blue yellow black white brown grey purple orange pink silver")
+CITIES = words(
     "Paris London Rome Madrid Berlin Vienna Oslo Lisbon Dublin Athens Cairo Lima Quito Tokyo Delhi "
     "Boston Chicago Denver Dallas Sydney Toronto Havana Nairobi Geneva Prague Warsaw Milan Lyon"
-).split()
-FIELDS = "name city colour number code item price day owner size note street room team".split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+)
+FIELDS = words("name city colour number code item price day owner size note street room team")
+DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
 
 
 def made_up_word(rng: random.Random) -> str:
