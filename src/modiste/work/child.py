@@ -1,0 +1,59 @@
+"""Runs one module as a process that cannot outlive its parent, even one that was killed with -9.
+
+`python -m modiste.work.child PARENT_PID MODULE [ARGUMENT …]` asks the kernel for SIGKILL at the
+parent's death and then becomes `python -m MODULE`. Linux ties that signal to the *thread* that
+started the child, so a parent must start its children from a thread that stays. Elsewhere a
+watching thread does the same within a second.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+import threading
+import time
+
+PR_SET_PDEATHSIG = 1
+SIGKILL = 9
+WATCH_INTERVAL_S = 0.5
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """The command line that runs `module` as a child of this process."""
+    return [sys.executable, "-m", __name__, str(os.getpid()), module, *arguments]
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """From here on this process ends when `parent_pid` does; at once if that has happened."""
+    if not _ask_kernel():
+        threading.Thread(target=_watch, args=(parent_pid,), daemon=True).start()
+    if os.getppid() != parent_pid:  # it died before we could ask
+        os._exit(1)
+
+
+def _ask_kernel() -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    return bool(libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0)
+
+
+def _watch(parent_pid: int) -> None:
+    while os.getppid() == parent_pid:
+        time.sleep(WATCH_INTERVAL_S)
+    os._exit(1)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parent_pid, module, *arguments = sys.argv[1:] if argv is None else argv
+    die_with_parent(int(parent_pid))
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
