@@ -1,0 +1,259 @@
+"""What a job may be asked for: every problem of a request is found before any is said.
+
+Bounds are those of the API. What later versions will bring (classifiers, repositories) is refused
+by name. Secrets of integrations are dropped here, before anything is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from typing_extensions import TypedDict
+
+from modiste.actions import files, models
+from modiste.errors import InvalidInput, NotYetSupported
+from modiste.store.database import Tx
+from modiste.types import Actor, File, Hyperparameters, Model, Purpose, TrainingFile
+
+SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
+MAX_METADATA = 16
+MAX_FILES = 100
+
+
+class Wanted(TypedDict, total=False):
+    """The options of `jobs.create` and `jobs.estimate`, as keyword arguments."""
+
+    model: str
+    training_files: Sequence[TrainingFile]
+    validation_files: Sequence[str]
+    hyperparameters: Hyperparameters
+    suffix: str | None
+    auto_start: bool
+    integrations: Sequence[Mapping[str, Any]]
+    metadata: Mapping[str, str] | None
+    invalid_sample_skip_fraction: float
+    job_type: str
+    repositories: Sequence[Mapping[str, Any]]
+    classifier_targets: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that can be carried out."""
+
+    model: str
+    base: Model
+    training_files: tuple[TrainingFile, ...]
+    validation_files: tuple[str, ...]
+    files: Mapping[str, File]
+    hyperparameters: Hyperparameters
+    suffix: str | None
+    auto_start: bool
+    integrations: tuple[dict[str, Any], ...]
+    metadata: dict[str, str]
+    invalid_sample_skip_fraction: float
+
+    @property
+    def signature(self) -> str:
+        """Equal for two requests that would train the same thing into the same name."""
+        same = {
+            "base": self.base.id,
+            "training": sorted((self.files[f].sha256, w) for f, w in self.training_files),
+            "validation": sorted(self.files[f].sha256 for f in self.validation_files),
+            "hyperparameters": asdict(self.hyperparameters),
+            "suffix": self.suffix,
+            "skip": self.invalid_sample_skip_fraction,
+        }
+        return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def labels(self) -> set[tuple[str, str]]:
+        """What `jobs.list_` filters by beside columns."""
+        found = {(f"metadata.{key}", value) for key, value in self.metadata.items()}
+        for integration in self.integrations:
+            for name in ("project", "name"):
+                if integration.get(name):
+                    found.add((f"{integration['type']}_{name}", integration[name]))
+        return found
+
+
+class _Wrong(NamedTuple):
+    param: str
+    text: str
+    code: str | None = None
+
+
+def checked(tx: Tx, actor: Actor, wanted: Wanted) -> Request:
+    """Raises InvalidInput with everything that is wrong, or NotYetSupported for what is to come."""
+    _refuse_later_parts(wanted)
+    wrong: list[_Wrong] = []
+    model = wanted.get("model") or ""
+    try:
+        base = models.base_for_tuning(tx, actor, model)
+    except InvalidInput as error:
+        base = None
+        wrong.append(_Wrong("model", error.message, error.error_code))
+    hyperparameters = wanted.get("hyperparameters") or Hyperparameters()
+    wrong += _hyperparameters(hyperparameters, base)
+    training = tuple(TrainingFile(*f) for f in wanted.get("training_files") or ())
+    validation = tuple(wanted.get("validation_files") or ())
+    found: dict[str, File] = {}
+    wrong += _files(tx, actor, training, validation, found)
+    wrong += _texts(wanted)
+    integrations = tuple(
+        _integration(i, item, wrong) for i, item in enumerate(wanted.get("integrations") or ())
+    )
+    if wrong or base is None:
+        raise InvalidInput(
+            " ".join(w.text for w in wrong), param=wrong[0].param, code=wrong[0].code
+        )
+    return Request(
+        model=model,
+        base=base,
+        training_files=training,
+        validation_files=validation,
+        files=found,
+        hyperparameters=hyperparameters,
+        suffix=wanted.get("suffix") or None,
+        auto_start=wanted.get("auto_start", False),
+        integrations=integrations,
+        metadata=dict(wanted.get("metadata") or {}),
+        invalid_sample_skip_fraction=wanted.get("invalid_sample_skip_fraction", 0.0),
+    )
+
+
+def _refuse_later_parts(wanted: Wanted) -> None:
+    job_type = wanted.get("job_type") or "completion"
+    if job_type == "classifier":
+        raise NotYetSupported(
+            "job_type classifier is not there yet; this version tunes completion models.",
+            param="job_type",
+        )
+    if job_type != "completion":
+        raise InvalidInput(
+            f"job_type is {job_type!r}, expected completion or classifier.", param="job_type"
+        )
+    if wanted.get("repositories"):
+        raise NotYetSupported(
+            "repositories are not there yet; upload the text as a JSONL file of "
+            '{"text": ...} rows and name it in training_files.',
+            param="repositories",
+        )
+    if wanted.get("classifier_targets"):
+        raise InvalidInput(
+            "classifier_targets only mean something with job_type classifier.",
+            param="classifier_targets",
+        )
+
+
+def _hyperparameters(h: Hyperparameters, base: Model | None) -> list[_Wrong]:
+    context = base.max_context_length if base else math.inf
+    bounds: list[tuple[str, float | None, float, float]] = [
+        ("training_steps", h.training_steps, 1, 10_000_000),
+        ("epochs", h.epochs, 1e-9, 100_000),
+        ("learning_rate", h.learning_rate, 1e-8, 1),
+        ("weight_decay", h.weight_decay, 0, 1),
+        ("warmup_fraction", h.warmup_fraction, 0, 1),
+        ("fim_ratio", h.fim_ratio, 0, 1),
+        ("seq_len", h.seq_len, 100, context),
+        ("batch_size", h.batch_size, 1, 100_000),
+        ("seed", h.seed, 0, 2**63 - 1),
+        ("lora_rank", h.lora_rank, 1, 1024),
+    ]
+    wrong = []
+    for name, value, low, high in bounds:
+        if value is not None and not low <= value <= high:
+            limit = f"expected {low:g} to {high:g}"
+            if name == "seq_len" and value > high:
+                limit = f"{base.id if base else 'the base'} reads at most {high:g} tokens"
+            wrong.append(_Wrong(f"hyperparameters.{name}", f"{name} is {value:g}: {limit}."))
+    return wrong
+
+
+def _files(
+    tx: Tx,
+    actor: Actor,
+    training: Sequence[TrainingFile],
+    validation: Sequence[str],
+    found: dict[str, File],
+) -> list[_Wrong]:
+    """Problems of the named files; those that are right go into `found`."""
+    wrong = []
+    if not training:
+        text = "At least one training file or repository is required."
+        wrong.append(_Wrong("training_files", text, "training_files_missing"))
+    if len(training) + len(validation) > MAX_FILES:
+        wrong.append(_Wrong("training_files", f"A job takes at most {MAX_FILES} files."))
+        return wrong
+    names = [("training_files", f.file_id) for f in training]
+    names += [("validation_files", file_id) for file_id in validation]
+    for param, file_id in names:
+        file = files.named(tx, actor, file_id)
+        if file is None:
+            text = f"{param} names {file_id!r}, and there is no such file."
+            wrong.append(_Wrong(param, text, "file_not_found"))
+        elif file.purpose is not Purpose.FINE_TUNE:
+            text = (
+                f"{param} names {file.filename} ({file_id}), whose purpose is "
+                f"{file.purpose.value!r}; upload it with purpose 'fine-tune'."
+            )
+            wrong.append(_Wrong(param, text, "file_purpose"))
+        else:
+            found[file_id] = file
+    for param, ids in (
+        ("training_files", [f.file_id for f in training]),
+        ("validation_files", list(validation)),
+    ):
+        for twice in sorted({i for i in ids if ids.count(i) > 1}):
+            text = f"{param} names {twice!r} twice; give it once, with a larger weight."
+            wrong.append(_Wrong(param, text))
+    for file_id, weight in training:
+        if not (weight > 0 and math.isfinite(weight)):
+            text = f"The weight of {file_id!r} is {weight:g}; expected more than 0."
+            wrong.append(_Wrong("training_files", text))
+    return wrong
+
+
+def _texts(wanted: Wanted) -> list[_Wrong]:
+    wrong = []
+    suffix = wanted.get("suffix")
+    if suffix and not SUFFIX.fullmatch(suffix):
+        text = f"suffix is {suffix!r}: 1 to 64 letters, digits and . _ - are possible, no colon."
+        wrong.append(_Wrong("suffix", text))
+    fraction = wanted.get("invalid_sample_skip_fraction", 0.0)
+    if not 0 <= fraction <= 0.5:
+        text = f"invalid_sample_skip_percentage is {fraction:g}: expected a fraction, 0 to 0.5."
+        wrong.append(_Wrong("invalid_sample_skip_percentage", text))
+    metadata = wanted.get("metadata") or {}
+    if len(metadata) > MAX_METADATA:
+        text = f"metadata has {len(metadata)} pairs; at most {MAX_METADATA} fit."
+        wrong.append(_Wrong("metadata", text))
+    for key, value in metadata.items():
+        if not isinstance(value, str) or not 1 <= len(key) <= 64 or len(value) > 512:
+            text = (
+                f"metadata[{key!r:.70}]: keys have 1 to 64 characters, values are texts up to 512."
+            )
+            wrong.append(_Wrong("metadata", text))
+    return wrong
+
+
+def _integration(index: int, given: Mapping[str, Any], wrong: list[_Wrong]) -> dict[str, Any]:
+    """What is kept of one integration. Its key is not: no tracker is fed yet, so none is needed."""
+    kind, project = given.get("type", "wandb"), given.get("project")
+    if kind != "wandb":
+        text = f"integrations[{index}].type is {kind!r}, expected wandb."
+        wrong.append(_Wrong("integrations", text))
+    kept = {name: given.get(name) for name in ("project", "name", "run_name")}
+    for name, value in kept.items():
+        if value is not None and not (isinstance(value, str) and 1 <= len(value) <= 500):
+            text = f"integrations[{index}].{name} is a text of 1 to 500 characters."
+            wrong.append(_Wrong("integrations", text))
+    if not project:
+        wrong.append(_Wrong("integrations", f"integrations[{index}].project is missing."))
+    return {"type": str(kind), **{k: v for k, v in kept.items() if v is not None}}

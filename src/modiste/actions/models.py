@@ -1,0 +1,298 @@
+"""Models: bases that are installed here, and what jobs made of them.
+
+`resolve` is how every door turns a name into weights: an id, an alias of a base, or an alias of
+the settings (`open-mistral-7b` → what stands for it here). A name that is not installed is refused
+with what to type. A fine-tuned model exists from the transaction that ends its job.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from modiste.actions.keys import organisation, require
+from modiste.errors import BadRequest, Conflict, Forbidden, InvalidInput, NotFound
+from modiste.nn.base import describe_base
+from modiste.prepare import render
+from modiste.store.database import Database, Tx
+from modiste.store.tables import JobRow, ModelRow
+from modiste.types import Actor, Adapter, JobStatus, Model, ModelKind, Parity, Scope
+
+SHIPPED = "modiste-tiny"
+BASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+HUB_HOMES = {
+    "open-mistral-7b": "mistralai/Mistral-7B-Instruct-v0.3",
+    "mistral-tiny": "mistralai/Mistral-7B-Instruct-v0.3",
+    "open-mistral-nemo": "mistralai/Mistral-Nemo-Instruct-2407",
+    "mistral-small-latest": "mistralai/Mistral-Small-3.2-24B-Instruct-2506",
+    "mistral-large-latest": "mistralai/Mistral-Large-Instruct-2411",
+    "ministral-3b-latest": "mistralai/Ministral-3-3B-Instruct-2512",
+    "ministral-8b-latest": "mistralai/Ministral-8B-Instruct-2410",
+    "codestral-latest": "mistralai/Codestral-22B-v0.1",
+    "pixtral-12b-latest": "mistralai/Pixtral-12B-2409",
+}
+"""Open weights behind the vendor's names, for the advice in a refusal; nothing is fetched."""
+
+
+def list_(tx: Tx, actor: Actor, *, include_archived: bool = True) -> tuple[Model, ...]:
+    """Bases first, then fine-tuned models, newest first in each."""
+    rows = tx.session.scalars(
+        sa.select(ModelRow)
+        .where(ModelRow.org == actor.org)
+        .order_by(ModelRow.kind, ModelRow.created_at.desc(), ModelRow.id)
+    )
+    return tuple(_with_aliases(tx, row) for row in rows if include_archived or not row.archived)
+
+
+def get(tx: Tx, actor: Actor, model_id: str) -> Model:
+    """One model by id or alias, archived ones too."""
+    return _with_aliases(tx, _find(tx, actor, model_id))
+
+
+def resolve(tx: Tx, actor: Actor, name: str) -> Model:
+    """The model that answers to `name`.
+
+    Raises:
+        NotFound: nothing of that name; the message says what to type.
+        BadRequest: the model is archived.
+    """
+    row = _find(tx, actor, name)
+    if row.archived:
+        raise BadRequest(
+            f"Model {row.id} is archived; `modiste models unarchive {row.id}` brings it back.",
+            param="model",
+            code="model_archived",
+        )
+    return _with_aliases(tx, row)
+
+
+def update(
+    tx: Tx, actor: Actor, model_id: str, *, name: str | None = None, description: str | None = None
+) -> Model:
+    """Set what is given, keep what is None. The id never changes."""
+    row = _own(tx, actor, model_id)
+    if name is not None and len(name) > 300:
+        raise InvalidInput(f"name has {len(name)} characters; at most 300 fit.", param="name")
+    if name is not None:
+        row.name = name
+    if description is not None:
+        row.description = description
+    return _with_aliases(tx, row)
+
+
+def archive(tx: Tx, actor: Actor, model_id: str) -> Model:
+    """The model stays in lists and stops answering, until `unarchive`."""
+    row = _own(tx, actor, model_id)
+    row.archived = True
+    return _with_aliases(tx, row)
+
+
+def unarchive(tx: Tx, actor: Actor, model_id: str) -> Model:
+    row = _own(tx, actor, model_id)
+    row.archived = False
+    return _with_aliases(tx, row)
+
+
+def delete(tx: Tx, actor: Actor, model_id: str) -> Model:
+    """The row goes at once, the adapter's bytes with the next sweep. Bases are not deleted here."""
+    row = _own(tx, actor, model_id)
+    gone = _with_aliases(tx, row)
+    tx.session.delete(row)
+    return gone
+
+
+def add_base(database: Database, actor: Actor, *, name: str, path: str) -> Model:
+    """Install a base under `name`: a local folder, or `hub:org/name` (downloaded now).
+
+    Slow for a hub path, so it opens its own transaction at the end. Adding the same name again
+    points it at the new folder, unless unfinished jobs or models build on the old one.
+
+    Raises:
+        InvalidInput: not a base we can load; everything that is missing is named.
+        Conflict: the name is in use for other weights.
+    """
+    require(actor, Scope.ADMIN)
+    if not BASE_NAME.fullmatch(name):
+        raise InvalidInput(
+            f"name is {name!r}; a base's name has letters, digits and . _ / - (no colon).",
+            param="name",
+        )
+    if path.startswith("hub:"):
+        from modiste.actions import hub
+
+        folder = hub.download(path.removeprefix("hub:"), into=database.settings.home / "bases")
+    else:
+        folder = Path(path).expanduser().resolve()
+    context = _checked_base(folder)
+    with database.transaction() as tx:
+        row = tx.session.get(ModelRow, name, with_for_update=True)
+        if row is not None and row.path != str(folder):
+            _refuse_if_built_upon(tx, row)
+        return _save_base(tx, name, folder, context)
+
+
+def ensure_shipped(tx: Tx) -> None:
+    """Register the base that comes with the package, wherever the package lies today."""
+    folder = Path(__file__).resolve().parent.parent / "bases" / "tiny"
+    if (folder / "model.safetensors").is_file():
+        _save_base(tx, SHIPPED, folder, _checked_base(folder))
+
+
+def base_for_tuning(tx: Tx, actor: Actor, name: str) -> Model:
+    """The base a job may build on.
+
+    Raises:
+        InvalidInput: not there, or not a base; code `model_not_available`.
+    """
+    try:
+        row = _find(tx, actor, name)
+    except NotFound as error:
+        raise InvalidInput(
+            f"Model not available for this type of fine-tuning (completion). {error.message}",
+            param="model",
+            code="model_not_available",
+        ) from None
+    if row.kind is not ModelKind.BASE:
+        raise InvalidInput(
+            f"Model not available for this type of fine-tuning (completion). {name} is a "
+            f"fine-tuned model; start from its base {row.base} with the data of both.",
+            param="model",
+            code="model_not_available",
+        )
+    return row.noun()
+
+
+def register(tx: Tx, job: JobRow, *, adapter: Adapter, parity: Parity | None) -> Model:
+    """The model a job made. Called in the transaction that ends the job; again is harmless."""
+    row = tx.session.scalar(sa.select(ModelRow).where(ModelRow.job_id == job.id))
+    if row is None:
+        base = tx.session.get(ModelRow, job.base)
+        if base is None:
+            raise NotFound(f"The base {job.base!r} was removed while job {job.id} ran.")
+        row = ModelRow(
+            id=fine_tuned_name(job.model, job.org, tx.now(), job.suffix, job.id),
+            org=job.org,
+            kind=ModelKind.FINE_TUNED,
+            created_at=tx.now(),
+            max_context_length=base.max_context_length,
+            path=base.path,
+            owned_by=job.org,
+            aliases=(),
+            root=job.model,
+            base=base.id,
+            job_id=job.id,
+        )
+        tx.session.add(row)
+    row.adapter, row.parity = adapter, parity
+    tx.session.flush()
+    return row.noun()
+
+
+def fine_tuned_name(
+    requested: str, org: str, day: datetime, suffix: str | None, job_id: str
+) -> str:
+    """`ft:<base as requested>:<org8>:<YYYYMMDD>:[<suffix>:]<job8>`"""
+    parts = ["ft", requested, org, day.strftime("%Y%m%d"), suffix, job_id[:8]]
+    return ":".join(part for part in parts if part)
+
+
+def _find(tx: Tx, actor: Actor, name: str) -> ModelRow:
+    """By id, by alias of the settings, by alias of a base; in this order."""
+    for candidate in (name, tx.settings.base_aliases.get(name)):
+        row = tx.session.get(ModelRow, candidate) if candidate else None
+        if row is not None and row.org == actor.org:
+            return row
+    for row in tx.session.scalars(
+        sa.select(ModelRow).where(ModelRow.org == actor.org, ModelRow.kind == ModelKind.BASE)
+    ):
+        if name in row.aliases:
+            return row
+    raise NotFound(_what_to_type(tx, name), param="model", code="model_not_found")
+
+
+def _what_to_type(tx: Tx, name: str) -> str:
+    if name.startswith("ft:"):
+        return f"No model {name!r}; `modiste models list` shows what is there."
+    stands_for = tx.settings.base_aliases.get(name)
+    if stands_for:
+        return (
+            f"{name!r} stands for {stands_for!r} (base_aliases of the settings), which is not "
+            f"installed: `modiste models add {stands_for} --path DIR|hub:ORG/NAME`."
+        )
+    hub = HUB_HOMES.get(name, "ORG/NAME")
+    return (
+        f"Model {name!r} is not installed. Type `modiste models add {name} --path hub:{hub}` "
+        f"(or --path DIR), or let an installed base stand for it with "
+        f"MODISTE_BASE_ALIASES={name}={SHIPPED}."
+    )
+
+
+def _own(tx: Tx, actor: Actor, model_id: str) -> ModelRow:
+    """A fine-tuned model to change, locked."""
+    require(actor, Scope.TRAIN)
+    row = _find(tx, actor, model_id)
+    if row.kind is ModelKind.BASE:
+        raise Forbidden(
+            f"{row.id} is a base model: it cannot be renamed, archived or deleted through the API.",
+            code="base_model",
+        )
+    tx.session.refresh(row, with_for_update=True)
+    return row
+
+
+def _with_aliases(tx: Tx, row: ModelRow) -> Model:
+    """A base also lists the names that the settings let stand for it."""
+    model = row.noun()
+    if row.kind is not ModelKind.BASE:
+        return model
+    named = [alias for alias, target in tx.settings.base_aliases.items() if target == row.id]
+    aliases = tuple(dict.fromkeys((*model.aliases, *sorted(named))))
+    return Model(**{**model.__dict__, "aliases": aliases})
+
+
+def _checked_base(folder: Path) -> int:
+    """The base's context length, after both its weights and its tokenizer were found usable."""
+    info = describe_base(folder)
+    render.load(folder)
+    return info.max_context_length
+
+
+def _save_base(tx: Tx, name: str, folder: Path, context: int) -> Model:
+    org = organisation(tx)
+    row = tx.session.get(ModelRow, name)
+    if row is None:
+        row = ModelRow(
+            id=name,
+            org=org,
+            kind=ModelKind.BASE,
+            created_at=tx.now(),
+            owned_by="modiste" if name == SHIPPED else "local",
+            aliases=(),
+        )
+        tx.session.add(row)
+    row.path, row.max_context_length = str(folder), context
+    # Fine-tuned models name the folder too, so that serving needs one row: they move along.
+    tx.session.execute(
+        sa.update(ModelRow)
+        .where(ModelRow.base == name)
+        .values(path=str(folder), max_context_length=context)
+    )
+    tx.session.flush()
+    return _with_aliases(tx, row)
+
+
+def _refuse_if_built_upon(tx: Tx, row: ModelRow) -> None:
+    final = [status for status in JobStatus if status.final]
+    models = tx.session.scalars(sa.select(ModelRow.id).where(ModelRow.base == row.id)).all()
+    jobs = tx.session.scalars(
+        sa.select(JobRow.id).where(JobRow.base == row.id, JobRow.status.not_in(final))
+    ).all()
+    if models or jobs or row.kind is not ModelKind.BASE:
+        raise Conflict(
+            f"{row.id!r} already names the weights in {row.path}, and {len(models)} models and "
+            f"{len(jobs)} unfinished jobs build on them. Add the new weights under another name.",
+            param="name",
+        )
