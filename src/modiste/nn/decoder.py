@@ -1,0 +1,254 @@
+"""The decoder that serving runs: Mistral, Llama and Qwen families, float32, on flat rows.
+
+One step computes any mix of rows: the next token of some sequences and pieces of the prompts of
+others, laid behind each other. It knows no requests, no padding and no batch dimension: a `Span`
+says which rows are whose and where their keys and values lie. It refuses weights that do not fill
+it exactly, and keeps one promise: the bits of a row depend on its own sequence only, never on which
+rows share the step (`nn.linear`, `nn.deltas`; attention runs span by span).
+
+Legend: N rows of a step, D hidden size, H query heads, K key/value heads, G = H / K, E head size,
+I intermediate size, V vocabulary, L layers, C cells (one token's keys and values), T cells seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from modiste.nn.deltas import RowDeltas, Site
+from modiste.nn.linear import Linear
+from modiste.nn.rotary import Rotary, rotate
+from modiste.nn.shape import DecoderShape, read_shape
+from modiste.nn.weights import Weights
+
+SERIAL_ELEMENTS = 32_768
+"""torch cuts elementwise work above this size among its threads, anywhere in a row."""
+
+
+class Span(NamedTuple):
+    """Rows of one sequence in this step: its `n_rows` latest tokens, laid from row `first_row`.
+
+    Its keys and values fill the cells [first_cell, first_cell + length), these rows' included.
+    """
+
+    first_row: int
+    n_rows: int
+    first_cell: int
+    length: int
+
+
+class KeyValues(NamedTuple):
+    keys_LCKE: Tensor
+    values_LCKE: Tensor
+
+
+class Layer(NamedTuple):
+    input_norm: Tensor
+    qkv: Linear
+    q_norm: Tensor | None
+    k_norm: Tensor | None
+    o: Linear
+    mlp_norm: Tensor
+    gate_up: Linear
+    down: Linear
+
+
+class Decoder:
+    def __init__(self, shape: DecoderShape, weights: Weights) -> None:
+        """
+        Raises:
+            InvalidInput: tensors are missing, unknown or of another size than `shape` says.
+        """
+        self.shape = shape
+        weights.check(shape)
+        self._embed_VD = weights.get("model.embed_tokens.weight")
+        self._layers = [_layer(shape, weights, i) for i in range(shape.n_layers)]
+        self._norm = weights.get("model.norm.weight").float()
+        self._head = Linear(weights.get(weights.head(shape)))
+        self._rotary = Rotary(shape)
+
+    def key_values(self, n_cells: int) -> KeyValues:
+        """Room for `n_cells` tokens. Memory is taken by the system only as cells are written."""
+        size = (self.shape.n_layers, n_cells, self.shape.n_kv_heads, self.shape.head_size)
+        return KeyValues(torch.empty(size), torch.empty(size))
+
+    def hidden(
+        self,
+        ids_N: Tensor,
+        spans: Sequence[Span],
+        cells: KeyValues,
+        *,
+        deltas: RowDeltas | None = None,
+    ) -> Tensor:
+        """Last hidden states (N, D) of the rows; their keys and values are written to `cells`."""
+        shape, step = self.shape, _Step(self.shape, spans)
+        cos, sin = self._rotary.at(step.positions_N, last=step.last_position)
+        x_ND = self._embed_VD[ids_N].float()
+        for index, layer in enumerate(self._layers):
+            h_ND = _norm(x_ND, layer.input_norm, shape.norm_eps)
+            qkv_NO = layer.qkv(h_ND)
+            if deltas:
+                deltas.add(index, Site.QKV, h_ND, qkv_NO)
+            q_NHE = self._write(index, layer, qkv_NO, cos, sin, step, cells)
+            a_ND = step.attend(q_NHE, index, cells)
+            o_ND = layer.o(a_ND)
+            if deltas:
+                deltas.add(index, Site.O, a_ND, o_ND)
+            x_ND = x_ND + o_ND
+
+            h_ND = _norm(x_ND, layer.mlp_norm, shape.norm_eps)
+            gate_up_NI = layer.gate_up(h_ND)
+            if deltas:
+                deltas.add(index, Site.GATE_UP, h_ND, gate_up_NI)
+            h_NI = _swiglu(gate_up_NI)
+            down_ND = layer.down(h_NI)
+            if deltas:
+                deltas.add(index, Site.DOWN, h_NI, down_ND)
+            x_ND = x_ND + down_ND
+        return _norm(x_ND, self._norm, shape.norm_eps)
+
+    def logits(self, hidden_ND: Tensor) -> Tensor:
+        """(N, V) of the hidden states given; take only the rows that are needed."""
+        return self._head(hidden_ND)
+
+    def linears(self) -> list[Linear]:
+        """The distinct kinds of linear layers, for a check of the machine."""
+        first = self._layers[0]
+        return [first.qkv, first.o, first.gate_up, first.down, self._head]
+
+    def _write(
+        self,
+        index: int,
+        layer: Layer,
+        qkv_NO: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        step: _Step,
+        cells: KeyValues,
+    ) -> Tensor:
+        """Rotate, store keys and values in their cells, return the queries (N, H, E)."""
+        heads, size = self.shape.n_heads, self.shape.head_size
+        qkv_NHE = qkv_NO.view(len(qkv_NO), -1, size)
+        turned_heads = heads + self.shape.n_kv_heads
+        turning, v_NKE = qkv_NHE[:, :turned_heads], qkv_NHE[:, turned_heads:]
+        if layer.q_norm is not None and layer.k_norm is not None:
+            q_NHE = _norm(turning[:, :heads], layer.q_norm, self.shape.norm_eps)
+            k_NKE = _norm(turning[:, heads:], layer.k_norm, self.shape.norm_eps)
+            turning = torch.cat((q_NHE, k_NKE), 1)
+        turned = rotate(turning, cos, sin)
+        cells.keys_LCKE[index].index_copy_(0, step.cells_N, turned[:, heads:])
+        cells.values_LCKE[index].index_copy_(0, step.cells_N, v_NKE)
+        return turned[:, :heads]
+
+
+def load_decoder(path: Path) -> Decoder:
+    """The decoder in the folder `path`, Hugging Face or Mistral layout.
+
+    Raises:
+        InvalidInput: naming what is missing, unknown or not computed here.
+    """
+    shape = read_shape(path)
+    with Weights.open(path, shape) as weights:
+        return Decoder(shape, weights)
+
+
+class _Step:
+    """What attention needs to know about a step, worked out once for all layers."""
+
+    def __init__(self, shape: DecoderShape, spans: Sequence[Span]) -> None:
+        self._shape, self._spans = shape, spans
+        positions: list[int] = []
+        cells: list[int] = []
+        for span in spans:
+            positions += range(span.length - span.n_rows, span.length)
+            end = span.first_cell + span.length
+            cells += range(end - span.n_rows, end)
+        self.positions_N = torch.tensor(positions)
+        self.cells_N = torch.tensor(cells)
+        self.last_position = max(positions)
+        self._masks: dict[tuple[int, int | None], Tensor] = {}
+
+    def attend(self, q_NHE: Tensor, layer: int, cells: KeyValues) -> Tensor:
+        """(N, H * E): each row over the cells of its own sequence up to itself."""
+        shape = self._shape
+        window = shape.windows[layer]
+        n_cells = cells.keys_LCKE.shape[1]
+        kv, size = shape.n_kv_heads, shape.head_size
+        q_NKGE = q_NHE.reshape(len(q_NHE), kv, -1, size)
+        answers = []
+        for number, span in enumerate(self._spans):
+            seen = span.length
+            if window is not None:
+                seen = min(seen, window + span.n_rows - 1)
+            offset = (layer * n_cells + span.first_cell + span.length - seen) * kv * size
+            form, stride = (1, kv, seen, size), (0, size, kv * size, 1)
+            k_1KTE = cells.keys_LCKE.as_strided(form, stride, offset)
+            v_1KTE = cells.values_LCKE.as_strided(form, stride, offset)
+            q_nKGE = q_NKGE[span.first_row : span.first_row + span.n_rows]
+            if span.n_rows == 1:
+                answers.append(_attention(q_nKGE, k_1KTE, v_1KTE, None).view(1, -1))
+                continue
+            q_1KgE = q_nKGE.permute(1, 2, 0, 3).reshape(1, kv, -1, size)
+            mask = self._mask(number, seen, window)
+            out = _attention(q_1KgE, k_1KTE, v_1KTE, mask).view(kv, -1, span.n_rows, size)
+            answers.append(out.permute(2, 0, 1, 3).reshape(span.n_rows, -1))
+        return torch.cat(answers)
+
+    def _mask(self, number: int, seen: int, window: int | None) -> Tensor:
+        """(G * rows, T): 0 where a row may look, -inf behind its window and ahead of it."""
+        if (number, window) not in self._masks:
+            rows = self._spans[number].n_rows
+            behind_nT = torch.arange(seen - rows, seen)[:, None] - torch.arange(seen)[None, :]
+            may_look = behind_nT >= 0
+            if window is not None:
+                may_look &= behind_nT < window
+            mask_nT = torch.zeros(rows, seen).masked_fill_(~may_look, -torch.inf)
+            groups = self._shape.n_heads // self._shape.n_kv_heads
+            self._masks[number, window] = mask_nT.repeat(groups, 1)
+        return self._masks[number, window]
+
+
+def _attention(q_1KgE: Tensor, k_1KTE: Tensor, v_1KTE: Tensor, mask: Tensor | None) -> Tensor:
+    return F.scaled_dot_product_attention(q_1KgE, k_1KTE, v_1KTE, attn_mask=mask)
+
+
+def _norm(x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+    return F.rms_norm(x_ND, weight_D.shape, weight_D, eps)
+
+
+def _swiglu(gate_up_NI: Tensor) -> Tensor:
+    """Vector and scalar `exp` differ in the last bit, so threads may only part whole rows."""
+    gate_NI, up_NI = gate_up_NI.chunk(2, dim=-1)
+    rows = max(1, SERIAL_ELEMENTS // gate_NI.shape[1])
+    if torch.get_num_threads() == 1 or len(gate_NI) <= rows:
+        return F.silu(gate_NI) * up_NI
+    return torch.cat([F.silu(gate_n) for gate_n in torch.split(gate_NI, rows)]) * up_NI
+
+
+def _layer(shape: DecoderShape, weights: Weights, index: int) -> Layer:
+    stem = f"model.layers.{index}"
+
+    def linear(*names: str, bias: bool) -> Linear:
+        parts = [weights.get(f"{stem}.{name}.weight") for name in names]
+        biases = [weights.get(f"{stem}.{name}.bias") for name in names] if bias else None
+        return Linear(torch.cat(parts), None if biases is None else torch.cat(biases))
+
+    def norm(name: str) -> Tensor:
+        return weights.get(f"{stem}.{name}.weight").float()
+
+    attention = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    return Layer(
+        input_norm=norm("input_layernorm"),
+        qkv=linear(*attention, bias=shape.qkv_bias),
+        q_norm=norm("self_attn.q_norm") if shape.qk_norm else None,
+        k_norm=norm("self_attn.k_norm") if shape.qk_norm else None,
+        o=linear("self_attn.o_proj", bias=shape.o_bias),
+        mlp_norm=norm("post_attention_layernorm"),
+        gate_up=linear("mlp.gate_proj", "mlp.up_proj", bias=shape.mlp_bias),
+        down=linear("mlp.down_proj", bias=shape.mlp_bias),
+    )

@@ -1,0 +1,66 @@
+"""Deltas reach the right rows, and with the same bits in any company."""
+
+import torch
+
+from modiste.nn.deltas import Delta, Group, RowDeltas, Site
+
+D, OUT = 24, 40
+
+
+def adapter(rank, seed, sites=(Site.QKV,)):
+    generator = torch.Generator().manual_seed(seed)
+    delta = Delta(
+        torch.randn(rank, D, generator=generator), torch.randn(OUT, rank, generator=generator)
+    )
+    return [dict.fromkeys(sites, delta)]
+
+
+def expected(deltas, x):
+    delta = deltas[0][Site.QKV]
+    return (x.double() @ delta.down_RD.double().T @ delta.up_OR.double().T).float()
+
+
+def test_each_row_gets_its_own_adapter_and_bare_rows_stay_as_they_are():
+    torch.manual_seed(0)
+    a, b, c = adapter(4, 1), adapter(16, 2), adapter(7, 3)
+    x, y = torch.randn(30, D), torch.randn(30, OUT)
+    before = y.clone()
+    # Rows 0-1 bare, 2-12 a, 13 b are generated; rows 14-26 belong to a prompt through c.
+    rows = RowDeltas([Group(a, 2, 13), Group(b, 13, 14)], [Group(c, 14, 27)])
+    rows.add(0, Site.QKV, x, y)
+
+    assert torch.equal(y[:2], before[:2])
+    assert torch.equal(y[27:], before[27:])
+    # float32 sums of 24 and 16 products of size about 1 to 5.
+    for deltas, rows_ in ((a, slice(2, 13)), (b, slice(13, 14)), (c, slice(14, 27))):
+        torch.testing.assert_close(
+            y[rows_] - before[rows_], expected(deltas, x[rows_]), atol=1e-4, rtol=1e-5
+        )
+
+
+def test_a_generated_row_has_the_same_bits_alone_and_in_any_company():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    mine, other = adapter(16, 1), adapter(4, 2)
+    row = torch.randn(1, D)
+
+    def through(before, beside, after):
+        x = torch.cat([torch.randn(before, D), row, torch.randn(beside + after, D)])
+        y = torch.zeros(len(x), OUT)
+        groups = [Group(other, 0, before)] if before else []
+        groups.append(Group(mine, before, before + 1 + beside))
+        RowDeltas(groups, []).add(0, Site.QKV, x, y)
+        return y[before]
+
+    alone = through(0, 0, 0)
+    for before in (0, 1, 5, 8, 20):
+        for beside in (0, 3, 9, 17):
+            for after in (0, 2, 40):
+                assert torch.equal(through(before, beside, after), alone)
+
+
+def test_a_site_the_adapter_leaves_alone_is_left_alone():
+    y = torch.randn(3, OUT)
+    before = y.clone()
+    RowDeltas([Group(adapter(4, 1), 0, 3)], []).add(0, Site.O, torch.randn(3, D), y)
+    assert torch.equal(y, before)
