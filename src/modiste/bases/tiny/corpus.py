@@ -57,6 +57,12 @@ def read_corpus(data: Path, seed: int) -> Corpus:
     return Corpus(train=train, valid=valid)
 
 
+def read_sentences(data: Path) -> list[str]:
+    """Single plain sentences of at most sixteen words, for the chats to play with."""
+    texts = [row["text"].strip() for row in _rows(data / "j_corpus_common_voice")]
+    return [text for text in texts if 3 <= len(text.split()) <= 16 and text.isascii()]
+
+
 def _rows(folder: Path) -> Iterator[dict[str, str]]:
     files = sorted(folder.glob("*.jsonl.gz"))
     if not files:

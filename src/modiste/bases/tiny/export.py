@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from modiste.bases.tiny.model import TinyMistral, hf_config
+from modiste.bases.tiny.model import Shape, TinyMistral, hf_config
 from modiste.bases.tiny.tokenizer import CONTROL_TOKENS, tokenizer_config
 
 LIMIT_BYTES = 12_000_000
@@ -28,12 +28,19 @@ def export(model: TinyMistral, tokenizer: Tokenizer, folder: Path) -> None:
     if size_bytes > LIMIT_BYTES:
         raise ValueError(f"weights take {size_bytes:,} bytes, the limit is {LIMIT_BYTES:,}")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner alone
     tokenizer.save(str(folder / "tokenizer.json"))
     _write(folder / "config.json", hf_config(model.shape))
     _write(folder / "tokenizer_config.json", tokenizer_config())
     _write(folder / "generation_config.json", generation_config())
     if TEMPLATE.parent.resolve() != folder.resolve():
         shutil.copyfile(TEMPLATE, folder / TEMPLATE.name)
+
+
+def load_exported(folder: Path) -> TinyMistral:
+    model = TinyMistral(Shape(), seed=0)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.float()
 
 
 def generation_config() -> dict[str, object]:

@@ -64,7 +64,7 @@ class Phase:
 
 
 STEADY = Phase(length=256, corpus=15, shaped=1, chats=0)
-DECAY = Phase(length=512, corpus=6, shaped=1, chats=1)
+DECAY = Phase(length=512, corpus=5, shaped=1, chats=2)
 LONG = Phase(length=2_048, corpus=1, shaped=0, chats=1)
 
 

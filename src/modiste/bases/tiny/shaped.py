@@ -25,9 +25,10 @@ FIRST_NAMES = words(
 )
 THINGS = words(
     "apple bread candle door egg fish garden hammer island jacket kettle lamp mirror needle "
-    "orange pencil quilt river shoe table umbrella violin window yarn zebra basket clock drum engine "
-    "feather glove hat ink jar key ladder map nest oven piano ring spoon tent vase wheel book "
-    "chair desk flower goat horse knife lemon money onion paper rabbit stone tree wagon bottle carpet"
+    "orange pencil quilt river shoe table umbrella violin window yarn zebra basket clock drum "
+    "engine feather glove hat ink jar key ladder map nest oven piano ring spoon tent vase wheel "
+    "book chair desk flower goat horse knife lemon money onion paper rabbit stone tree wagon "
+    "bottle carpet"
 )
 COLOURS = words("red green blue yellow black white brown grey purple orange pink silver")
 CITIES = words(
