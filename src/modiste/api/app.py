@@ -1,0 +1,163 @@
+"""The front: `build_app(settings)` makes the ASGI app, `main` serves it.
+
+Refuses nothing by itself: keys decide who may ask, actions decide what may be done. On start it
+migrates the database, makes the first admin key and registers the shipped base; then it says where
+it listens in `<home>/run/server.json`. On SIGTERM it lets requests finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+import anyio
+import uvicorn
+from fastapi import FastAPI
+
+from modiste import __version__
+from modiste import settings as settings_module
+from modiste.actions import keys, models
+from modiste.actions.completions import Renderers
+from modiste.api import chat, document, edge, files, health, jobs, native
+from modiste.api import models as model_routes
+from modiste.api.dialect import MOUNTS
+from modiste.api.door import House
+from modiste.api.upload import MAX_UPLOADS
+from modiste.errors import ModisteError
+from modiste.serve.stream import EngineStream
+from modiste.settings import Settings
+from modiste.store.database import Database
+
+log = logging.getLogger(__name__)
+KEEP_ALIVE_S = 75
+"""Longer than clients keep idle connections, so that none is closed under a request."""
+
+
+def build_app(settings: Settings, *, engine: EngineStream | None = None) -> FastAPI:
+    """The whole HTTP surface. Nothing is opened before the app starts.
+
+    `engine` stands in for the engine process where there is none.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = await anyio.to_thread.run_sync(_open, settings)
+        stream = engine or EngineStream(settings.process_dir)
+        uploads = anyio.CapacityLimiter(MAX_UPLOADS)
+        app.state.house = House(settings, database, stream, Renderers(), uploads)
+        try:
+            yield
+        finally:
+            await stream.close()
+            database.close()
+
+    app = FastAPI(title="Modiste", version=__version__, lifespan=lifespan)
+    app.state.draining = asyncio.Event()
+    edge.install(app)
+    app.include_router(health.router)
+    for mount, dialect in MOUNTS.items():
+        routers = [files.router, jobs.router(dialect), chat.router, model_routes.router]
+        for router in [native.router, *routers] if mount == "/v1" else routers:
+            refusals = document.refusals_of(dialect)
+            app.include_router(router, prefix=mount, responses=refusals)
+    document.install(app)
+    return app
+
+
+def _open(settings: Settings) -> Database:
+    database = Database(settings)
+    database.migrate()
+    with database.transaction() as tx:
+        keys.bootstrap(tx)
+        models.ensure_shipped(tx)
+    return database
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that says where it listens, and tells endless streams when it wants to end."""
+
+    def __init__(self, config: uvicorn.Config, *, app: FastAPI, server_file: Path) -> None:
+        super().__init__(config)
+        self._app = app
+        self._server_file = server_file
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            _write_server_file(self._server_file, self.config.host, self._port())
+            log.info("listening on port %d", self._port())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._app.state.draining.set()
+        super().handle_exit(sig, frame)
+
+    def _port(self) -> int:
+        port: int = self.servers[0].sockets[0].getsockname()[1]
+        return port
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT. Settings come from `modiste.yaml` and the environment."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    try:
+        settings = settings_module.load()
+        settings.process_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        app = build_app(settings)
+        server = _Server(
+            _configuration(settings, app), app=app, server_file=settings.process_dir / "server.json"
+        )
+    except ModisteError as error:
+        print(error.message, file=sys.stderr)
+        return error.exit_code
+    try:
+        server.run()
+    finally:
+        _remove_server_file(settings.process_dir / "server.json")
+    return 0 if server.started else 1
+
+
+def _configuration(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, int(settings.drain_timeout_s)),
+    )
+
+
+def _write_server_file(path: Path, host: str, port: int) -> None:
+    """Whole or not at all: others read it at any moment."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    name = f"[{reachable}]" if ":" in reachable else reachable
+    content = {"pid": os.getpid(), "host": host, "port": port, "url": f"http://{name}:{port}"}
+    beside = path.with_name(f".{path.name}-{os.getpid()}")
+    beside.write_text(json.dumps(content), encoding="utf-8")
+    beside.replace(path)
+
+
+def _remove_server_file(path: Path) -> None:
+    """Ours only: another front may have taken the home over."""
+    with suppress(OSError, ValueError):
+        if json.loads(path.read_text(encoding="utf-8"))["pid"] == os.getpid():
+            path.unlink()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,344 @@
+"""Fine-tuning jobs in Mistral's words: pure functions theirs → ours → theirs.
+
+The status that a client sees is projected, the events keep the true history. Loops such as
+`while status in ["RUNNING", "QUEUED"]` right after `create(auto_start=True)` must not fall through,
+so a job that will start by itself is QUEUED while it is validated, and STARTED is RUNNING. The 0.x
+client knows seven statuses and needs `training_steps`; it fails on a whole list for one job that it
+cannot parse, so everything else is mapped to what it knows.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from modiste.actions.job_requests import Wanted
+from modiste.api.door import Body
+from modiste.api.shapes import seconds, seconds_or_none
+from modiste.errors import InvalidInput
+from modiste.types import (
+    Checkpoint,
+    Hyperparameters,
+    Job,
+    JobEstimate,
+    JobEvent,
+    JobStatus,
+    Page,
+    TrainingFile,
+)
+
+MAX_SUFFIX = 18
+STEPS_OF_MISTRAL_0 = (1, 10_000)
+"""What the 0.x client accepts; a job outside is shown at the nearest end."""
+SHOWN_TO_MISTRAL_0 = {
+    JobStatus.VALIDATING: JobStatus.QUEUED,
+    JobStatus.VALIDATED: JobStatus.QUEUED,
+    JobStatus.FAILED_VALIDATION: JobStatus.FAILED,
+}
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class TrainingFileIn(Body):
+    file_id: str
+    weight: Annotated[float, Field(gt=0)] = 1.0
+
+
+class HyperparametersIn(Body):
+    """Mistral's fields, and ours: `batch_size` (rows per step), `seed`, `lora_rank`."""
+
+    training_steps: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    learning_rate: Annotated[float, Field(ge=1e-8, le=1)] = 1e-4
+    weight_decay: Fraction | None = 0.1
+    warmup_fraction: Fraction | None = 0.05
+    seq_len: Annotated[int, Field(ge=100)] | None = None
+    fim_ratio: Fraction | None = None
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    lora_rank: Annotated[int, Field(ge=1, le=1024)] = 16
+
+
+class WandbIn(Body):
+    type: Literal["wandb"] = "wandb"
+    project: str
+    name: str | None = None
+    run_name: str | None = None
+    api_key: Annotated[str, Field(min_length=40, max_length=40)]
+
+
+class RepositoryIn(Body):
+    type: Literal["github"] = "github"
+    name: str
+    owner: str
+    ref: str | None = None
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    token: str
+
+
+class ClassifierTargetIn(Body):
+    name: str
+    labels: list[str]
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    loss_function: Literal["single_class", "multi_class"] | None = None
+
+
+class JobIn(Body):
+    model: str
+    training_files: list[str | TrainingFileIn] | None = None
+    validation_files: list[str] | None = None
+    hyperparameters: HyperparametersIn
+    suffix: Annotated[str, Field(max_length=MAX_SUFFIX)] | None = None
+    integrations: list[WandbIn] | None = None
+    repositories: Annotated[list[RepositoryIn], Field(max_length=20)] | None = None
+    auto_start: bool | None = None
+    invalid_sample_skip_percentage: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    job_type: Literal["completion", "classifier"] | None = None
+    classifier_targets: list[ClassifierTargetIn] | None = None
+
+
+class HyperparametersOut(BaseModel):
+    training_steps: int | None
+    epochs: float | None
+    learning_rate: float
+    weight_decay: float | None
+    warmup_fraction: float | None
+    seq_len: int | None
+    fim_ratio: float | None
+    batch_size: int | None
+    seed: int
+    lora_rank: int
+
+
+class WandbOut(BaseModel):
+    type: Literal["wandb"] = "wandb"
+    project: str
+    name: str | None = None
+    run_name: str | None = None
+    url: str | None = None
+
+
+class JobMetadata(BaseModel):
+    expected_duration_seconds: int | None
+    cost: float | None
+    cost_currency: str | None
+    train_tokens_per_step: int | None
+    train_tokens: int | None
+    data_tokens: int | None
+    estimated_start_time: int | None
+
+
+class DryRun(JobMetadata):
+    """LegacyJobMetadataOut: what a job would take, without a job."""
+
+    object: Literal["job.metadata"] = "job.metadata"
+    training_steps: int | None
+    epochs: float | None
+    details: str
+    deprecated: Literal[True] = True
+
+
+class JobProblem(BaseModel):
+    """Why a job failed. Ours: Mistral's jobs carry no reason."""
+
+    code: str
+    message: str
+
+
+class CompletionJob(BaseModel):
+    id: str
+    object: Literal["job"] = "job"
+    job_type: Literal["completion"] = "completion"
+    auto_start: bool
+    model: str
+    status: JobStatus
+    created_at: int
+    modified_at: int
+    training_files: list[str]
+    validation_files: list[str]
+    hyperparameters: HyperparametersOut
+    fine_tuned_model: str | None
+    suffix: str | None
+    integrations: list[WandbOut]
+    trained_tokens: int | None
+    metadata: JobMetadata
+    repositories: list[str] = []
+    error: JobProblem | None
+    paused: bool
+
+
+class EventData(BaseModel):
+    status: JobStatus
+    message: str
+
+
+class Event(BaseModel):
+    name: Literal["status-updated"] = "status-updated"
+    data: EventData
+    created_at: int
+
+
+class CheckpointMetrics(BaseModel):
+    train_loss: float | None
+    valid_loss: float | None
+    valid_mean_token_accuracy: float | None
+    """Share of trained tokens predicted right. (Mistral's service puts a perplexity here.)"""
+
+
+class CheckpointOut(BaseModel):
+    metrics: CheckpointMetrics
+    step_number: int
+    created_at: int
+
+
+class DetailedJob(CompletionJob):
+    events: list[Event]
+    """Oldest first."""
+    checkpoints: list[CheckpointOut]
+    """Newest first."""
+    estimated_start_time: int | None
+
+
+class JobList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[CompletionJob]
+    total: int
+    has_more: bool
+
+
+def wanted(body: JobIn, *, mistral_0: bool) -> Wanted:
+    """What the action is asked for. An absent `auto_start` means no, except from the 0.x client,
+    which cannot send it and expects its jobs to run."""
+    if body.suffix == "":
+        raise InvalidInput(
+            "suffix is empty; leave it out or give 1 to 18 characters", param="suffix"
+        )
+    return Wanted(
+        model=body.model,
+        training_files=[
+            TrainingFile(file) if isinstance(file, str) else TrainingFile(file.file_id, file.weight)
+            for file in body.training_files or ()
+        ],
+        validation_files=list(body.validation_files or ()),
+        hyperparameters=Hyperparameters(**body.hyperparameters.model_dump()),
+        suffix=body.suffix,
+        auto_start=mistral_0 if body.auto_start is None else body.auto_start,
+        integrations=[item.model_dump() for item in body.integrations or ()],
+        invalid_sample_skip_fraction=body.invalid_sample_skip_percentage,
+        job_type=body.job_type or "completion",
+        repositories=[item.model_dump() for item in body.repositories or ()],
+        classifier_targets=[item.model_dump() for item in body.classifier_targets or ()],
+    )
+
+
+def status_of(job: Job, *, mistral_0: bool) -> JobStatus:
+    """The status that this client is shown."""
+    if job.status is JobStatus.STARTED:
+        return JobStatus.RUNNING
+    if job.auto_start and job.status in (JobStatus.VALIDATING, JobStatus.VALIDATED):
+        return JobStatus.QUEUED
+    return SHOWN_TO_MISTRAL_0.get(job.status, job.status) if mistral_0 else job.status
+
+
+def statuses_behind(shown: str, *, mistral_0: bool) -> list[JobStatus]:
+    """The statuses to look for when a list is filtered by one that was shown.
+
+    Raises:
+        InvalidInput: no such status.
+    """
+    if shown not in JobStatus.__members__:
+        raise InvalidInput(
+            f"status is {shown!r}, expected one of {', '.join(JobStatus)}", param="status"
+        )
+    asked = JobStatus(shown)
+    hidden = {JobStatus.STARTED: JobStatus.RUNNING}
+    if mistral_0:
+        hidden |= SHOWN_TO_MISTRAL_0
+    return [asked, *(status for status, seen_as in hidden.items() if seen_as is asked)]
+
+
+def job_out(job: Job, *, mistral_0: bool) -> CompletionJob:
+    return CompletionJob.model_validate(_fields(job, mistral_0=mistral_0))
+
+
+def detailed_job(job: Job, *, mistral_0: bool) -> DetailedJob:
+    fields = _fields(job, mistral_0=mistral_0)
+    fields["events"] = [_event(event, mistral_0=mistral_0) for event in job.events]
+    fields["checkpoints"] = [_checkpoint(checkpoint) for checkpoint in job.checkpoints]
+    fields["estimated_start_time"] = seconds_or_none(job.estimate.estimated_start_time)
+    return DetailedJob.model_validate(fields)
+
+
+def job_list(page: Page, *, mistral_0: bool) -> JobList:
+    data = [job_out(job, mistral_0=mistral_0) for job in page.items]
+    return JobList(data=data, total=page.total, has_more=page.has_more)
+
+
+def dry_run(estimate: JobEstimate) -> DryRun:
+    return DryRun(
+        **_metadata(estimate).model_dump(),
+        training_steps=estimate.training_steps,
+        epochs=estimate.epochs,
+        details=estimate.details,
+    )
+
+
+def _fields(job: Job, *, mistral_0: bool) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "auto_start": job.auto_start,
+        "model": job.model,
+        "status": status_of(job, mistral_0=mistral_0),
+        "created_at": seconds(job.created_at),
+        "modified_at": seconds(job.modified_at),
+        "training_files": [file.file_id for file in job.training_files],
+        "validation_files": list(job.validation_files),
+        "hyperparameters": _hyperparameters(job, mistral_0=mistral_0),
+        "fine_tuned_model": job.fine_tuned_model,
+        "suffix": job.suffix,
+        "integrations": [WandbOut.model_validate(item) for item in job.integrations],
+        "trained_tokens": job.trained_tokens,
+        "metadata": _metadata(job.estimate),
+        "error": job.error and JobProblem(code=job.error.code, message=job.error.message),
+        "paused": job.paused,
+    }
+
+
+def _hyperparameters(job: Job, *, mistral_0: bool) -> HyperparametersOut:
+    asked = job.hyperparameters
+    out = HyperparametersOut.model_validate(asked, from_attributes=True)
+    if mistral_0:
+        low, high = STEPS_OF_MISTRAL_0
+        steps = asked.training_steps or job.estimate.training_steps or low
+        out.training_steps = min(max(steps, low), high)
+    return out
+
+
+def _metadata(estimate: JobEstimate) -> JobMetadata:
+    return JobMetadata(
+        expected_duration_seconds=estimate.expected_duration_s,
+        cost=None if estimate.cost_micro is None else estimate.cost_micro / 1_000_000,
+        cost_currency=estimate.cost_currency,
+        train_tokens_per_step=estimate.train_tokens_per_step,
+        train_tokens=estimate.train_tokens,
+        data_tokens=estimate.data_tokens,
+        estimated_start_time=seconds_or_none(estimate.estimated_start_time),
+    )
+
+
+def _event(event: JobEvent, *, mistral_0: bool) -> Event:
+    status = SHOWN_TO_MISTRAL_0.get(event.status, event.status) if mistral_0 else event.status
+    data = EventData(status=status, message=event.message)
+    return Event(data=data, created_at=seconds(event.created_at))
+
+
+def _checkpoint(checkpoint: Checkpoint) -> CheckpointOut:
+    return CheckpointOut(
+        metrics=CheckpointMetrics(
+            train_loss=checkpoint.train_loss,
+            valid_loss=checkpoint.valid_loss,
+            valid_mean_token_accuracy=checkpoint.valid_token_accuracy,
+        ),
+        step_number=checkpoint.step,
+        created_at=seconds(checkpoint.created_at),
+    )

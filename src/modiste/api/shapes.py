@@ -1,0 +1,213 @@
+"""Files and models as both vendors' clients read them: one superset answer, pure functions.
+
+What a client insists on is always there: `bytes`, `sample_type`, `source` and `deleted` of a file,
+`type`, `created` and an empty `permission` list of a card, `has_more` of every list (the openai
+pager never ends without it). Timestamps are whole seconds.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from modiste.actions.completions import DEFAULT_TEMPERATURE
+from modiste.types import File, Model, ModelKind, Page
+
+JSONL = "application/jsonl"
+
+
+class FileObject(BaseModel):
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    sample_type: str
+    source: str
+    num_lines: int | None
+    mimetype: str | None
+    signature: str
+    """First 16 hex digits of the sha256 of the content."""
+    expires_at: int | None
+    visibility: str
+    deleted: bool
+    status: Literal["uploaded", "processed", "error"] = "processed"
+    """A file is checked before it is acknowledged, so it is always processed."""
+    status_details: str | None = None
+
+
+class FileList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[FileObject]
+    total: int
+    has_more: bool
+
+
+class FileDeleted(BaseModel):
+    id: str
+    object: Literal["file"] = "file"
+    deleted: Literal[True] = True
+
+
+class SignedUrl(BaseModel):
+    url: str
+
+
+class Capabilities(BaseModel):
+    """What a model can do on this server today."""
+
+    completion_chat: bool = True
+    completion_fim: bool = False
+    function_calling: bool = False
+    fine_tuning: bool
+    vision: bool = False
+    classification: bool = False
+    moderation: bool = False
+    ocr: bool = False
+    audio: bool = False
+    audio_transcription: bool = False
+    reasoning: bool = False
+
+
+class _Card(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+    capabilities: Capabilities
+    name: str | None
+    description: str | None
+    max_context_length: int
+    aliases: list[str]
+    deprecation: str | None = None
+    deprecation_replacement_model: str | None = None
+    default_model_temperature: float = DEFAULT_TEMPERATURE
+    permission: list[str] = []
+    parent: str | None
+
+
+class BaseModelCard(_Card):
+    type: Literal["base"] = "base"
+    root: None = None
+
+
+class TunedModelCard(_Card):
+    type: Literal["fine-tuned"] = "fine-tuned"
+    root: str
+    job: str
+    archived: bool
+
+
+ModelCard = Annotated[BaseModelCard | TunedModelCard, Field(discriminator="type")]
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class ModelDeleted(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    deleted: Literal[True] = True
+
+
+class ModelArchived(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    archived: bool
+
+
+class TunedModelOut(BaseModel):
+    """The answer to an update: the fine-tuned model as its owner manages it."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+    workspace_id: str
+    root: str
+    root_version: str
+    archived: bool
+    name: str | None
+    description: str | None
+    capabilities: Capabilities
+    max_context_length: int
+    aliases: list[str]
+    job: str
+    model_type: Literal["completion"] = "completion"
+
+
+def seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def seconds_or_none(moment: datetime | None) -> int | None:
+    return None if moment is None else seconds(moment)
+
+
+def file_object(file: File) -> FileObject:
+    return FileObject(
+        id=file.id,
+        bytes=file.size_bytes,
+        created_at=seconds(file.created_at),
+        filename=file.filename,
+        purpose=file.purpose,
+        sample_type=file.sample_type,
+        source=file.source,
+        num_lines=file.n_lines,
+        mimetype=file.mimetype,
+        signature=file.sha256[:16],
+        expires_at=seconds_or_none(file.expires_at),
+        visibility=file.visibility,
+        deleted=file.deleted,
+    )
+
+
+def file_list(page: Page) -> FileList:
+    data = [file_object(file) for file in page.items]
+    return FileList(data=data, total=page.total, has_more=page.has_more)
+
+
+def model_card(model: Model) -> BaseModelCard | TunedModelCard:
+    shared = {
+        "id": model.id,
+        "created": seconds(model.created_at),
+        "owned_by": model.owned_by,
+        "name": model.name,
+        "description": model.description,
+        "max_context_length": model.max_context_length,
+        "aliases": list(model.aliases),
+        "parent": model.base,
+        "capabilities": _capabilities(model),
+    }
+    if model.kind is ModelKind.BASE:
+        return BaseModelCard.model_validate(shared)
+    return TunedModelCard.model_validate(
+        {**shared, "root": model.root, "job": model.job_id, "archived": model.archived}
+    )
+
+
+def tuned_model_out(model: Model, *, org: str) -> TunedModelOut:
+    return TunedModelOut(
+        id=model.id,
+        created=seconds(model.created_at),
+        owned_by=model.owned_by,
+        workspace_id=org,
+        root=model.root or "",
+        root_version="",
+        archived=model.archived,
+        name=model.name,
+        description=model.description,
+        capabilities=_capabilities(model),
+        max_context_length=model.max_context_length,
+        aliases=list(model.aliases),
+        job=model.job_id or "",
+    )
+
+
+def _capabilities(model: Model) -> Capabilities:
+    return Capabilities(fine_tuning=model.kind is ModelKind.BASE)
