@@ -1,0 +1,188 @@
+"""Watch a job until it ends: one live line on a terminal, plain lines elsewhere, the same facts.
+
+Following changes nothing: whoever leaves, by Ctrl-C or a broken line, leaves the job running. A
+server that restarts in between is waited for.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+from modiste.cli.output import duration, printable, say
+from modiste.client import Client
+from modiste.errors import ModisteError
+
+FINAL = frozenset({"SUCCESS", "FAILED", "FAILED_VALIDATION", "CANCELLED"})
+POLL_S = 0.5
+PATIENCE_S = 120.0
+"""A front that is restarted by its supervisor comes back well within this."""
+PLAIN_INTERVAL_S = 5.0
+
+Json = dict[str, Any]
+
+
+class Followed(NamedTuple):
+    job: Json
+    """As it ended."""
+    steps: list[Json]
+    """Every recorded step, in order."""
+
+
+class Display(Protocol):
+    def event(self, status: str, message: str) -> None: ...
+    def step(self, row: Mapping[str, Any], progress: Mapping[str, Any]) -> None: ...
+    def close(self) -> None: ...
+
+
+def follow(client: Client, job_id: str, *, quiet: bool = False) -> Followed:
+    """Show events and steps from the beginning until the job has ended or needs a `start`."""
+    with _display(quiet=quiet) as display:
+        steps: list[Json] = []
+        n_events = 0
+        while True:
+            # The job is read before its steps: once it has ended, no step is missing after it.
+            job = client.get(f"/v1/fine_tuning/jobs/{job_id}", patience_s=PATIENCE_S)
+            for event in job["events"][n_events:]:
+                display.event(event["data"]["status"], event["data"].get("message") or "")
+            n_events = len(job["events"])
+            new = client.steps(job_id, after_step=steps[-1]["step"] if steps else 0)
+            for row in new.rows:
+                display.step(row, new.progress)
+            steps += new.rows
+            if job["status"] in FINAL or needs_start(job):
+                return Followed(job, steps)
+            time.sleep(POLL_S)
+
+
+def needs_start(job: Mapping[str, Any]) -> bool:
+    """The job is planned and will not go on by itself."""
+    return job["status"] == "VALIDATED" and not job["auto_start"]
+
+
+def failure(job: Mapping[str, Any]) -> ModisteError | None:
+    """Why a job that has ended made no model; None where it made one, or waits to be started."""
+    if job["status"] == "SUCCESS" or needs_start(job):
+        return None
+    error = job.get("error") or {}
+    reason = error.get("message") or f"job {job['id']} ended as {job['status']}"
+    return ModisteError(reason, code=error.get("code") or "job_failed")
+
+
+def step_line(row: Mapping[str, Any], progress: Mapping[str, Any]) -> str:
+    """`step 40/300  loss 1.204  lr 9.8e-05  3120 tokens/s  ETA 1 min 12 s`; unknowns stay out."""
+    total = progress.get("total_steps")
+    parts = [f"step {row['step']}/{total}" if total else f"step {row['step']}"]
+    if row.get("loss") is not None:
+        parts.append(f"loss {row['loss']:.3f}")
+    if row.get("valid_loss") is not None:
+        parts.append(f"validation {row['valid_loss']:.3f}")
+    if row.get("learning_rate") is not None:
+        parts.append(f"lr {row['learning_rate']:.1e}")
+    if row.get("tokens_per_s"):
+        parts.append(f"{row['tokens_per_s']:.0f} tokens/s")
+    if progress.get("eta_s") is not None and progress.get("step") == row["step"]:
+        parts.append(f"ETA {duration(progress['eta_s'])}")
+    return "  ".join(parts)
+
+
+@contextmanager
+def _display(*, quiet: bool) -> Iterator[Display]:
+    display: Display
+    if quiet:
+        display = Silent()
+    elif sys.stderr.isatty():
+        display = LiveLine()
+    else:
+        display = PlainLines()
+    try:
+        yield display
+    finally:
+        display.close()
+
+
+class Silent:
+    def event(self, status: str, message: str) -> None:
+        """Nothing: a program reads the end."""
+
+    def step(self, row: Mapping[str, Any], progress: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class PlainLines:
+    """For logs: every event, and a step every few seconds; validations and the last step always."""
+
+    def __init__(self) -> None:
+        self._said_at = 0.0
+
+    def event(self, status: str, message: str) -> None:
+        say(f"{status:<10} {printable(message)}".rstrip())
+
+    def step(self, row: Mapping[str, Any], progress: Mapping[str, Any]) -> None:
+        last = row["step"] == progress.get("total_steps")
+        due = time.monotonic() - self._said_at >= PLAIN_INTERVAL_S
+        if due or last or row.get("valid_loss") is not None:
+            self._said_at = time.monotonic()
+            say(step_line(row, progress))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class LiveLine:
+    """A bar that moves, events above it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[facts]}"),
+            console=Console(stderr=True, highlight=False),
+        )
+        self._task = self._bar.add_task("Waiting", total=None, facts="")
+        self._valid_loss: float | None = None
+        self._bar.start()
+
+    def event(self, status: str, message: str) -> None:
+        from rich.text import Text
+
+        line = Text(f"{status:<10} ", style=_STYLES.get(status, "cyan"))
+        line.append(printable(message), style="default")
+        self._bar.console.print(line)
+        self._bar.update(self._task, description=_DOING.get(status, status.capitalize()))
+
+    def step(self, row: Mapping[str, Any], progress: Mapping[str, Any]) -> None:
+        if row.get("valid_loss") is not None:
+            self._valid_loss = row["valid_loss"]
+        shown = {**row, "valid_loss": self._valid_loss}
+        self._bar.update(
+            self._task,
+            total=progress.get("total_steps"),
+            completed=row["step"],
+            facts=step_line(shown, progress),
+        )
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+_STYLES = {"SUCCESS": "green", "FAILED": "red", "FAILED_VALIDATION": "red", "CANCELLED": "yellow"}
+_DOING = {
+    "QUEUED": "Waiting",
+    "VALIDATING": "Checking",
+    "VALIDATED": "Checked",
+    "STARTED": "Starting",
+    "RUNNING": "Tuning",
+    "SUCCESS": "Done",
+    "CANCELLATION_REQUESTED": "Stopping",
+}

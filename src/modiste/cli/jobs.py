@@ -1,0 +1,303 @@
+"""`modiste jobs`: make fine-tuning jobs, watch them, steer them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from modiste import settings
+from modiste.cli import follow
+from modiste.cli.output import (
+    AsJson,
+    ago,
+    duration,
+    print_fields,
+    print_json,
+    print_table,
+    printable,
+    say,
+)
+from modiste.client import Client, connect
+
+app = typer.Typer(
+    add_completion=False,
+    help="Fine-tuning jobs: create, list, show, events, logs, wait, cancel, start.",
+    no_args_is_help=True,
+)
+
+JobId = Annotated[str, typer.Argument(help="The id shown by `modiste jobs list`.")]
+JOBS = "/v1/fine_tuning/jobs"
+
+
+@app.command()
+def create(
+    model: Annotated[str, typer.Option(help="The base model, e.g. modiste-tiny.")],
+    file: Annotated[
+        list[str],
+        typer.Option(
+            "--file",
+            help="Training file: an id, or a path that is uploaded; `:2` adds "
+            "a weight. May be given several times.",
+        ),
+    ],
+    validation: Annotated[
+        list[str] | None, typer.Option("--validation", help="Validation file: an id or a path.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1)] = None,
+    epochs: Annotated[float | None, typer.Option()] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    seq_len: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    lora_rank: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    suffix: Annotated[str | None, typer.Option(help="Part of the new model's name.")] = None,
+    start: Annotated[
+        bool, typer.Option("--start/--no-start", help="Run it, or only validate and plan.")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take; create nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a job from uploaded or local files."""
+    asked = {
+        "training_steps": steps,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "seq_len": seq_len,
+        "batch_size": batch_size,
+        "lora_rank": lora_rank,
+        "seed": seed,
+    }
+    with connect(settings.load()) as client:
+        body = {
+            "model": model,
+            "training_files": [_training_file(client, text) for text in file],
+            "validation_files": [_file_id(client, text) for text in validation or []],
+            "hyperparameters": {name: v for name, v in asked.items() if v is not None},
+            "suffix": suffix,
+            "auto_start": start,
+        }
+        job = client.post(JOBS, body, dry_run=dry_run or None)
+        standing = client.standing
+    if as_json:
+        print_json(job)
+    elif dry_run:
+        print_estimate(job)
+    else:
+        typer.echo(job["id"])
+        hint = f"modiste jobs wait {job['id']}" if standing else "modiste up"
+        say(f"The job is {job['status']}. Next: {hint}")
+
+
+def _training_file(client: Client, text: str) -> dict[str, Any]:
+    """`ID`, `PATH`, `PATH:2.5`; a path that exists wins over a weight."""
+    head, _, tail = text.rpartition(":")
+    if head and not Path(text).exists():
+        try:
+            return {"file_id": _file_id(client, head), "weight": float(tail)}
+        except ValueError:
+            pass  # no weight after the colon: the whole text is the name
+    return {"file_id": _file_id(client, text), "weight": 1.0}
+
+
+def _file_id(client: Client, text: str) -> str:
+    path = Path(text).expanduser()
+    if not path.exists():
+        return text
+    return str(client.upload(path)["id"])
+
+
+@app.command("list")
+def list_(
+    status: Annotated[str | None, typer.Option(help="E.g. RUNNING.")] = None,
+    model: Annotated[str | None, typer.Option(help="The base model.")] = None,
+    suffix: Annotated[str | None, typer.Option()] = None,
+    page: Annotated[int, typer.Option(min=0)] = 0,
+    page_size: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Jobs, newest first."""
+    with connect(settings.load()) as client:
+        answer = client.get(
+            JOBS, page=page, page_size=page_size, status=status, model=model, suffix=suffix
+        )
+    if as_json:
+        print_json(answer)
+        return
+    print_table(
+        ["id", "status", "base", "made", "model"],
+        [
+            (
+                job["id"],
+                "paused" if job.get("paused") else job["status"],
+                job["model"],
+                ago(job["created_at"]),
+                job.get("fine_tuned_model"),
+            )
+            for job in answer["data"]
+        ],
+        empty="No jobs. `modiste tune CONFIG.yaml` or `modiste jobs create` makes one.",
+    )
+    shown = page * page_size + len(answer["data"])
+    if answer["total"] > shown:
+        say(f"{shown} of {answer['total']}; --page {page + 1} shows the next ones.")
+
+
+@app.command()
+def show(job_id: JobId, as_json: AsJson = False) -> None:
+    """One job: what was asked, what it takes, how far it is."""
+    with connect(settings.load()) as client:
+        job = client.get(f"{JOBS}/{job_id}")
+    if as_json:
+        print_json(job)
+        return
+    given = {name: v for name, v in job["hyperparameters"].items() if v is not None}
+    print_fields(
+        [
+            ("id", job["id"]),
+            ("status", "paused" if job.get("paused") else job["status"]),
+            ("error", (job.get("error") or {}).get("message")),
+            ("base", job["model"]),
+            ("model", job.get("fine_tuned_model")),
+            ("suffix", job.get("suffix")),
+            ("training files", ", ".join(job["training_files"])),
+            ("validation files", ", ".join(job.get("validation_files") or [])),
+            ("asked for", ", ".join(f"{name} {v}" for name, v in given.items())),
+            ("trained tokens", job.get("trained_tokens")),
+            ("made", ago(job["created_at"])),
+        ]
+    )
+    print_estimate(job.get("metadata") or {})
+    if job["checkpoints"]:
+        _print_checkpoints(job["checkpoints"])
+
+
+def print_estimate(metadata: dict[str, Any]) -> None:
+    cost = metadata.get("cost")
+    print_fields(
+        [
+            ("steps", metadata.get("training_steps")),
+            ("epochs", metadata.get("epochs")),
+            ("tokens", metadata.get("train_tokens")),
+            ("takes about", duration(metadata.get("expected_duration_seconds"))),
+            ("costs", f"{cost:.2f} {metadata.get('cost_currency')}" if cost else None),
+            ("estimate", metadata.get("details")),
+        ]
+    )
+
+
+def _print_checkpoints(checkpoints: list[dict[str, Any]]) -> None:
+    print_table(
+        ["step", "train loss", "validation loss", "token accuracy"],
+        [
+            (
+                checkpoint["step_number"],
+                _number(checkpoint["metrics"].get("train_loss")),
+                _number(checkpoint["metrics"].get("valid_loss")),
+                _number(checkpoint["metrics"].get("valid_mean_token_accuracy")),
+            )
+            for checkpoint in checkpoints
+        ],
+        empty="",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+@app.command()
+def events(job_id: JobId, as_json: AsJson = False) -> None:
+    """What happened to a job, oldest first."""
+    with connect(settings.load()) as client:
+        job = client.get(f"{JOBS}/{job_id}")
+    if as_json:
+        print_json(job["events"])
+        return
+    print_table(
+        ["when", "status", "what"],
+        [
+            (ago(event["created_at"]), event["data"]["status"], event["data"].get("message"))
+            for event in job["events"]
+        ],
+        empty="No events.",
+    )
+
+
+@app.command()
+def logs(
+    job_id: JobId,
+    following: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Events and every training step."""
+    with connect(settings.load()) as client:
+        if following:
+            followed = follow.follow(client, job_id, quiet=as_json)
+            job, steps = followed.job, followed.steps
+        else:
+            job = client.get(f"{JOBS}/{job_id}")
+            steps = client.steps(job_id).rows
+    if as_json:
+        print_json({"events": job["events"], "steps": steps})
+    elif not following:
+        for event in job["events"]:
+            line = f"{event['data']['status']:<10} {event['data'].get('message') or ''}"
+            typer.echo(printable(line.rstrip()))
+        for row in steps:
+            typer.echo(follow.step_line(row, {}))
+
+
+@app.command()
+def wait(job_id: JobId, as_json: AsJson = False) -> None:
+    """Watch a job until it has ended; exit code 1 if it made no model. Ctrl-C stops watching."""
+    with connect(settings.load()) as client:
+        job = follow.follow(client, job_id, quiet=as_json).job
+    if as_json:
+        print_json(job)
+    elif job["status"] == "SUCCESS":
+        typer.echo(job["fine_tuned_model"])
+    elif follow.needs_start(job):
+        print_estimate(job["metadata"])
+        say(f"It is planned and waits: modiste jobs start {job_id}")
+    error = follow.failure(job)
+    if error is not None:
+        raise error
+
+
+@app.command()
+def cancel(job_id: JobId, as_json: AsJson = False) -> None:
+    """Stop a job, at whatever point it is."""
+    _act(job_id, "cancel", as_json=as_json)
+
+
+@app.command()
+def start(job_id: JobId, as_json: AsJson = False) -> None:
+    """Run a job that was made with --no-start."""
+    _act(job_id, "start", as_json=as_json)
+
+
+@app.command()
+def pause(job_id: JobId, as_json: AsJson = False) -> None:
+    """Stop a job after a checkpoint; `resume` goes on from there."""
+    _act(job_id, "pause", as_json=as_json)
+
+
+@app.command()
+def resume(job_id: JobId, as_json: AsJson = False) -> None:
+    """Go on with a paused job."""
+    _act(job_id, "resume", as_json=as_json)
+
+
+def _act(job_id: str, verb: str, *, as_json: bool) -> None:
+    with connect(settings.load()) as client:
+        job = client.post(f"{JOBS}/{job_id}/{verb}")
+    if as_json:
+        print_json(job)
+    else:
+        say(f"Job {job_id} is {'paused' if job.get('paused') else job['status']}.")

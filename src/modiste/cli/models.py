@@ -1,0 +1,147 @@
+"""`modiste models`: what can be asked, tuned, renamed, put away."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from modiste import settings
+from modiste.cli.output import AsJson, ago, print_fields, print_json, print_table, say
+from modiste.client import connect
+from modiste.errors import InvalidInput
+
+app = typer.Typer(
+    add_completion=False,
+    help="Models: list, show, add, update, archive, unarchive, delete.",
+    no_args_is_help=True,
+)
+
+ModelId = Annotated[str, typer.Argument(help="The name shown by `modiste models list`.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Base models that are installed, and the models made from them."""
+    with connect(settings.load()) as client:
+        answer = client.get("/v1/models")
+    if as_json:
+        print_json(answer)
+        return
+    print_table(
+        ["model", "kind", "made from", "context", "made", "note"],
+        [
+            (
+                card["id"],
+                card["type"],
+                card.get("root"),
+                card["max_context_length"],
+                ago(card["created"]),
+                _note(card),
+            )
+            for card in answer["data"]
+        ],
+        empty="No models. `modiste models add NAME --path DIR` installs a base model.",
+    )
+
+
+def _note(card: dict[str, Any]) -> str:
+    notes = [card["name"]] if card.get("name") and card["name"] != card["id"] else []
+    notes += ["archived"] if card.get("archived") else []
+    if card.get("aliases"):
+        notes.append("also " + ", ".join(card["aliases"]))
+    return "; ".join(notes)
+
+
+@app.command()
+def show(model: ModelId, as_json: AsJson = False) -> None:
+    """Everything that is known about one model."""
+    with connect(settings.load()) as client:
+        card = client.get(f"/v1/models/{model}")
+    if as_json:
+        print_json(card)
+        return
+    able = [name for name, yes in card["capabilities"].items() if yes]
+    print_fields(
+        [
+            ("model", card["id"]),
+            ("kind", card["type"]),
+            ("name", card.get("name")),
+            ("description", card.get("description")),
+            ("made from", card.get("root")),
+            ("job", card.get("job")),
+            ("context", card["max_context_length"]),
+            ("can", ", ".join(able)),
+            ("aliases", ", ".join(card.get("aliases") or [])),
+            ("archived", "yes" if card.get("archived") else None),
+            ("made", ago(card["created"])),
+        ]
+    )
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="The name it is asked by, e.g. open-mistral-7b.")],
+    path: Annotated[str, typer.Option("--path", help="A folder on the server, or hub:ORG/NAME.")],
+    as_json: AsJson = False,
+) -> None:
+    """Install a base model: a Hugging Face folder, a Mistral folder, or one of the hub."""
+    with connect(settings.load()) as client:
+        card = client.post("/v1/models/bases", {"name": name, "path": path})
+    if as_json:
+        print_json(card)
+    else:
+        say(f"{card['id']} is installed. Try: modiste chat {card['id']}")
+
+
+@app.command()
+def update(
+    model: ModelId,
+    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Name and describe a tuned model. What clients ask it by does not change."""
+    changes = {"name": name, "description": description}
+    given = {field: value for field, value in changes.items() if value is not None}
+    if not given:
+        raise InvalidInput("nothing to change: give --name or --description")
+    with connect(settings.load()) as client:
+        answer = client.patch(f"/v1/fine_tuning/models/{model}", given)
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"{model} is updated.")
+
+
+@app.command()
+def archive(model: ModelId, as_json: AsJson = False) -> None:
+    """Put a tuned model away: it is kept, and not served."""
+    with connect(settings.load()) as client:
+        answer = client.post(f"/v1/fine_tuning/models/{model}/archive")
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"{model} is archived; `modiste models unarchive {model}` brings it back.")
+
+
+@app.command()
+def unarchive(model: ModelId, as_json: AsJson = False) -> None:
+    """Serve an archived model again."""
+    with connect(settings.load()) as client:
+        answer = client.delete(f"/v1/fine_tuning/models/{model}/archive")
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"{model} is served again.")
+
+
+@app.command()
+def delete(model: ModelId, as_json: AsJson = False) -> None:
+    """Delete a tuned model for good."""
+    with connect(settings.load()) as client:
+        answer = client.delete(f"/v1/models/{model}")
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"{model} is deleted.")
