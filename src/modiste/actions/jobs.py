@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
+from pathlib import Path
 
 import sqlalchemy as sa
 from typing_extensions import Unpack
 
-from modiste.actions import job_requests
+from modiste.actions import job_checks, job_requests, runs
+from modiste.actions.job_checks import DataFile
 from modiste.actions.job_requests import Request, Wanted
 from modiste.actions.job_states import announce, move
 from modiste.actions.keys import require
 from modiste.actions.pages import page_of
 from modiste.errors import BadRequest, Conflict, InvalidInput, NotFound
-from modiste.store.database import Tx
+from modiste.store.database import Database, Tx
 from modiste.store.tables import (
     CheckpointRow,
     JobEventRow,
@@ -29,8 +32,11 @@ from modiste.store.tables import (
     MetricRow,
     Phase,
 )
+from modiste.tune.spec import from_hyperparameters
 from modiste.types import Actor, Checkpoint, Job, JobEstimate, JobEvent, JobStatus, Page, Scope
 
+ESTIMATE_BYTES = 8 << 20
+"""A dry run reads this much of each training file, a few seconds' worth."""
 KEY_NOT_KEPT = (
     " The API key of the wandb integration was not kept: this version does not report to trackers."
 )
@@ -65,6 +71,47 @@ def create(tx: Tx, actor: Actor, **wanted: Unpack[Wanted]) -> Job:
     asked_for_tracking = any(item.get("api_key") for item in wanted.get("integrations") or ())
     announce(tx, row, "Job queued." + (KEY_NOT_KEPT if asked_for_tracking else ""))
     return _whole(tx, row)
+
+
+def estimate(database: Database, actor: Actor, **wanted: Unpack[Wanted]) -> JobEstimate:
+    """What `create` would take, without creating anything (`dry_run`).
+
+    Reads the files with the base's tokenizer, the first ESTIMATE_BYTES of each, so it takes the
+    database and not a transaction.
+
+    Raises:
+        InvalidInput: as `create`, or the files hold nothing to train on.
+    """
+    require(actor, Scope.TRAIN)
+    with database.transaction(write=False) as tx:
+        request = job_requests.checked(tx, actor, wanted)
+        speed = runs.measured_speed(tx, request.base.id)
+    spec = from_hyperparameters(
+        request.hyperparameters,
+        model=request.base.id,
+        training_files=request.training_files,
+        validation_files=request.validation_files,
+        checkpoint_steps=database.settings.checkpoint_interval_steps,
+    )
+    with ExitStack() as opened:
+        read = job_checks.read(
+            spec,
+            Path(request.base.path),
+            train=[_beginning(opened, database, request, *f) for f in request.training_files],
+            validation=[_beginning(opened, database, request, f) for f in request.validation_files],
+        )
+    made = job_checks.planned(
+        spec,
+        read,
+        tokens_per_s=speed,
+        price_micro_per_million_tokens=database.settings.price_micro_per_million_tokens,
+    )
+    if made.problems:
+        text = "; ".join(str(problem) for problem in made.problems)
+        raise InvalidInput(text, param=made.problems[0].path, problems=made.problems)
+    return job_checks.estimate_of(
+        made, currency=database.settings.currency, note=job_checks.basis(read)
+    )
 
 
 def list_(
@@ -207,6 +254,19 @@ def metrics(tx: Tx, actor: Actor, job_id: str, *, after_step: int = 0) -> tuple[
         MetricRow.job_id == _row(tx, actor, job_id).id, MetricRow.step > after_step
     )
     return tuple(tx.session.scalars(query.order_by(MetricRow.step)))
+
+
+def _beginning(
+    opened: ExitStack, database: Database, request: Request, file_id: str, weight: float = 1.0
+) -> DataFile:
+    """The file, or whole lines from its beginning where it is large."""
+    file = request.files[file_id]
+    path = database.blobs.local(file.sha256, database.settings.cache_dir / "blobs")
+    if file.size_bytes <= ESTIMATE_BYTES:
+        return DataFile(file_id, path, file.filename, weight)
+    part = opened.enter_context(database.blobs.beginning(path, max_bytes=ESTIMATE_BYTES))
+    share = part.stat().st_size / file.size_bytes
+    return DataFile(file_id, part, file.filename, weight, share_read=share)
 
 
 def _new_row(tx: Tx, actor: Actor, request: Request) -> JobRow:

@@ -148,6 +148,15 @@ class Blobs:
             raise _corrupt(sha256, f"{path} now hashes to {actual[:12]}…")
         return path
 
+    @contextmanager
+    def beginning(self, path: Path, *, max_bytes: int) -> Iterator[Path]:
+        """A scratch file with whole lines from the beginning of `path`, gone after the block."""
+        with path.open("rb") as stream:
+            text = stream.read(max_bytes)
+        text = text[: text.rfind(b"\n") + 1] or text
+        with self.receive([text], max_bytes=max_bytes) as part:
+            yield part.path
+
     def materialise(self, adapter: Adapter, cache_dir: Path) -> Path:
         """A folder holding an adapter's files; made once per version, then only looked up."""
         folder = cache_dir / adapter.version

@@ -63,19 +63,7 @@ class Claim:
 
 def claim(tx: Tx, worker: WorkerId, phases: Collection[Phase] = tuple(Phase)) -> Claim | None:
     """The job that waits longest and that nobody holds, now held by `worker`."""
-    waiting = sa.select(JobRow).where(
-        JobRow.queued_for.in_(list(phases)),
-        sa.or_(JobRow.paused.is_(False), JobRow.status == JobStatus.CANCELLATION_REQUESTED),
-    )
-    free = sa.or_(JobRow.lease_expires_at.is_(None), JobRow.lease_expires_at <= tx.now())
-    order = (JobRow.queued_at, JobRow.seq)
-    row = tx.session.scalar(
-        waiting.where(free).order_by(*order).limit(1).with_for_update(skip_locked=True)
-    )
-    if row is None:
-        held_here = waiting.where(JobRow.lease_host == worker.host).order_by(*order)
-        held = tx.session.scalars(held_here.with_for_update(skip_locked=True))
-        row = next((job for job in held if _holder_died(job)), None)
+    row = _free(tx, worker, phases)
     if row is None or row.queued_for is None:
         return None
     taken_over = row.lease_worker is not None
@@ -86,6 +74,29 @@ def claim(tx: Tx, worker: WorkerId, phases: Collection[Phase] = tuple(Phase)) ->
     row.lease_expires_at = tx.now() + timedelta(seconds=tx.settings.lease_s)
     tx.session.flush()
     return Claim(row.id, row.fence, worker.id, row.queued_for, taken_over)
+
+
+def waiting(tx: Tx, worker: WorkerId, phases: Collection[Phase] = tuple(Phase)) -> bool:
+    """Whether `claim` would find a job. For a reading transaction: polling keeps nobody waiting."""
+    return _free(tx, worker, phases) is not None
+
+
+def _free(tx: Tx, worker: WorkerId, phases: Collection[Phase]) -> JobRow | None:
+    queued = (
+        sa.select(JobRow)
+        .where(
+            JobRow.queued_for.in_(list(phases)),
+            sa.or_(JobRow.paused.is_(False), JobRow.status == JobStatus.CANCELLATION_REQUESTED),
+        )
+        .order_by(JobRow.queued_at, JobRow.seq)
+        .with_for_update(skip_locked=True)
+    )
+    over = sa.or_(JobRow.lease_expires_at.is_(None), JobRow.lease_expires_at <= tx.now())
+    row = tx.session.scalar(queued.where(over).limit(1))
+    if row is not None:
+        return row
+    held_here = tx.session.scalars(queued.where(JobRow.lease_host == worker.host))
+    return next((job for job in held_here if _holder_died(job)), None)
 
 
 def held(tx: Tx, claim: Claim) -> JobRow:

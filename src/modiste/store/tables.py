@@ -166,6 +166,8 @@ class JobRow(Base):
     signature: Mapped[str] = mapped_column(sa.String(64))
     """Equal for jobs that would make the same model; see `actions.jobs.create`."""
     estimate: Mapped[JobEstimate] = mapped_column(Noun(JobEstimate))
+    spec: Mapped[dict[str, Any] | None] = mapped_column(Noun(dict[str, Any]))
+    """The complete TuneSpec that validation planned; the trainer runs exactly this."""
     skip_lines: Mapped[dict[str, list[int]]] = mapped_column(Noun(dict[str, list[int]]))
     """File id to the invalid lines that training leaves out."""
     fine_tuned_model: Mapped[str | None] = mapped_column(sa.String(400))

@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.Column("invalid_sample_skip_fraction", sa.Double(), nullable=False),
         sa.Column("signature", sa.String(64), nullable=False),
         sa.Column("estimate", sa.JSON(), nullable=False),
+        sa.Column("spec", sa.JSON(), nullable=True),
         sa.Column("skip_lines", sa.JSON(), nullable=False),
         sa.Column("fine_tuned_model", sa.String(400), nullable=True),
         sa.Column("trained_tokens", sa.BigInteger(), nullable=True),

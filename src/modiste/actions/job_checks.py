@@ -1,0 +1,234 @@
+"""What a job's files come to: every problem, tokens, and the plan that follows. No database here.
+
+A row that breaks a rule is left out when no more rows are bad than the job allows; otherwise the
+job fails and names every problem. The same reading gives the estimate of a dry run, where large
+files are read in part and the answer says so.
+
+The API asks that validation files stay under min(1 MB, 5 % of the training files). Above 1 MB is an
+error. Above 5 % is only a warning: small sets, the examples of this project among them, could not
+have a validation file of any use otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modiste.nn.base import BaseInfo, describe_base
+from modiste.prepare import checks, render
+from modiste.prepare.checks import Report
+from modiste.tune.plan import Plan, longest_allowed, plan
+from modiste.tune.spec import TuneSpec
+from modiste.types import (
+    Hyperparameters,
+    JobError,
+    JobEstimate,
+    Problem,
+    Severity,
+)
+
+MAX_VALIDATION_BYTES = 1_048_576
+VALIDATION_SHARE = 0.05
+SHOWN = 5
+"""Problems that fit in a message; all of them are in `problems`."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    file_id: str
+    path: Path
+    filename: str
+    weight: float = 1.0
+    share_read: float = 1.0
+    """Less than 1 when `path` is only the beginning of the file."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What reading the files gave, sizes scaled to whole files."""
+
+    base: BaseInfo
+    train: tuple[Report, ...]
+    validation: tuple[Report, ...]
+    n_tokens: int
+    n_examples: int
+    n_trained_tokens: int
+    n_validation_tokens: int
+    longest: int
+    warnings: tuple[Problem, ...]
+    errors: tuple[Problem, ...]
+    """About sizes; those about rows are in the reports."""
+    share_read: float
+    """Of the training bytes; less than 1 only for estimates."""
+
+
+def read(
+    spec: TuneSpec, base_path: Path, *, train: Sequence[DataFile], validation: Sequence[DataFile]
+) -> Found:
+    """Check every row of every file with the base's own tokenizer.
+
+    Raises:
+        InvalidInput: the base is not usable any more.
+    """
+    base, renderer = describe_base(base_path), render.load(base_path)
+    seq_len = longest_allowed(spec, base)
+
+    def report(file: DataFile) -> Report:
+        return checks.check_file(
+            file.path, filename=file.filename, renderer=renderer, seq_len=seq_len
+        )
+
+    trained = tuple(report(file) for file in train)
+    validated = tuple(report(file) for file in validation)
+    pairs = list(zip(trained, train, strict=True))
+    too_big = _validation_size(train, validation)
+    return Found(
+        base=base,
+        train=trained,
+        validation=validated,
+        n_tokens=round(sum(r.n_tokens / f.share_read for r, f in pairs)),
+        n_examples=round(sum(r.n_samples / f.share_read for r, f in pairs)),
+        n_trained_tokens=round(sum(r.n_trained_tokens / f.share_read for r, f in pairs)),
+        n_validation_tokens=sum(r.n_tokens for r in validated),
+        longest=max((r.longest_sample for r in trained), default=0),
+        warnings=tuple(p for p in too_big if p.severity is Severity.WARNING)
+        + tuple(p for r in (*trained, *validated) for p in r.warnings),
+        errors=tuple(p for p in too_big if p.severity is Severity.ERROR),
+        share_read=min((file.share_read for file in train), default=1.0),
+    )
+
+
+def planned(
+    spec: TuneSpec, found: Found, *, tokens_per_s: float | None, price_micro_per_million_tokens: int
+) -> Plan:
+    return plan(
+        spec,
+        n_tokens=found.n_tokens,
+        n_examples=found.n_examples,
+        base=found.base,
+        longest=found.longest or None,
+        n_trained_tokens=found.n_trained_tokens,
+        n_validation_tokens=found.n_validation_tokens,
+        tokens_per_s=tokens_per_s,
+        price_micro_per_million_tokens=price_micro_per_million_tokens,
+    )
+
+
+def refusal(found: Found, made: Plan, *, skip_fraction: float) -> JobError | None:
+    """Why the job cannot run, with every problem; None when it can."""
+    said: list[str] = []
+    problems: list[Problem] = []
+    for what, reports in (("training", found.train), ("validation", found.validation)):
+        errors = [p for r in reports for p in r.errors]
+        of_files = [p for p in errors if p.line is None]
+        bad, rows = _counts(reports)
+        if bad and bad > skip_fraction * rows:
+            said.append(_too_many(what, bad, rows, skip_fraction))
+            problems += errors
+        elif of_files:
+            problems += of_files
+    problems += [*found.errors, *made.problems]
+    problems = list(dict.fromkeys(problems))
+    if not problems:
+        return None
+    shown = [str(problem) for problem in problems[:SHOWN]]
+    if len(problems) > SHOWN:
+        shown.append(f"and {len(problems) - SHOWN} more")
+    return JobError(
+        code=problems[0].code if len({p.code for p in problems}) == 1 else "invalid_training_data",
+        message=" ".join([*said, "; ".join(shown)]),
+        param="training_files",
+        problems=tuple(problems),
+    )
+
+
+def note(found: Found, *, skip_fraction: float) -> str:
+    """What a person should know about a job that can run: rows left out, warnings."""
+    said = []
+    for what, reports in (("training", found.train), ("validation", found.validation)):
+        bad, rows = _counts(reports)
+        if bad:
+            said.append(
+                f"{bad} of {rows} {what} rows are invalid and left out ({skip_fraction:.0%} were "
+                "allowed)."
+            )
+    if found.warnings:
+        shown = "; ".join(str(warning) for warning in found.warnings[:SHOWN])
+        more = len(found.warnings) - SHOWN
+        said.append(f"Warnings: {shown}" + (f"; and {more} more." if more > 0 else "."))
+    return " ".join(said)
+
+
+def basis(found: Found) -> str:
+    """What an estimate rests on, where that is less than all rows of all files."""
+    said = []
+    bad, rows = _counts(found.train)
+    if found.share_read < 1:
+        said.append(f"Estimated from the first {rows} rows of large files.")
+    if bad:
+        said.append(f"{bad} of {rows} rows are invalid and not counted.")
+    return " ".join(said)
+
+
+def filled(asked: Hyperparameters, made: Plan) -> Hyperparameters:
+    """`asked` with what the plan decided."""
+    return replace(
+        asked,
+        training_steps=made.training_steps,
+        epochs=asked.epochs if asked.epochs and not asked.training_steps else made.epochs,
+        seq_len=made.spec.max_length,
+        batch_size=made.spec.batch_size,
+    )
+
+
+def estimate_of(made: Plan, *, currency: str, note: str = "") -> JobEstimate:
+    return JobEstimate(
+        expected_duration_s=made.expected_duration_s,
+        cost_micro=made.cost_micro,
+        cost_currency=currency,
+        train_tokens_per_step=made.train_tokens_per_step,
+        train_tokens=made.train_tokens,
+        data_tokens=made.data_tokens,
+        training_steps=made.training_steps,
+        epochs=made.epochs,
+        details=f"{made.details} {note}".strip(),
+    )
+
+
+def _counts(reports: Sequence[Report]) -> tuple[int, int]:
+    """Bad rows and all rows."""
+    return sum(len(r.bad_lines) for r in reports), sum(r.n_lines for r in reports)
+
+
+def _too_many(what: str, bad: int, rows: int, allowed: float) -> str:
+    text = f"{bad} of {rows} {what} rows are invalid ({bad / rows:.1%}, allowed {allowed:.1%})."
+    if bad / rows <= 0.5:
+        text += (
+            f" Mend them, or set invalid_sample_skip_percentage to {_up(bad / rows):g} or more to "
+            "leave them out."
+        )
+    return text
+
+
+def _up(fraction: float) -> float:
+    """The next whole percent, so that the advice works as typed."""
+    return min(0.5, (int(fraction * 100) + 1) / 100)
+
+
+def _validation_size(train: Sequence[DataFile], validation: Sequence[DataFile]) -> list[Problem]:
+    if not validation:
+        return []
+    size = sum(file.path.stat().st_size for file in validation)
+    trained = sum(file.path.stat().st_size / file.share_read for file in train)
+    names = ", ".join(file.filename for file in validation)
+    if size > MAX_VALIDATION_BYTES:
+        text = f"the validation files are {size:,} bytes, more than {MAX_VALIDATION_BYTES:,}"
+        hint = "evaluation would take longer than training; keep a sample of the rows"
+        return [Problem(names, None, "validation_files", "validation_too_large", text, hint=hint)]
+    if size > VALIDATION_SHARE * trained:
+        text = f"the validation files are {size / max(1, trained):.0%} of the training files"
+        hint = "5 % is usual; every evaluation reads all of it"
+        problem = Problem(names, None, "validation_files", "validation_share", text, hint=hint)
+        return [replace(problem, severity=Severity.WARNING)]
+    return []

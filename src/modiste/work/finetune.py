@@ -1,0 +1,208 @@
+"""A training job in a worker's hands, from STARTED to SUCCESS.
+
+1. the trainer runs to its end, started again from its last checkpoint when it dies,
+2. the adapter becomes blobs,
+3. the served model is held against the trained one,
+4. the model is registered, in the transaction that ends the job.
+
+A worker that takes over begins at the first of these that is not recorded as done.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from typing import Any
+
+from modiste.actions import runs
+from modiste.actions.runs import Wish
+from modiste.errors import Corrupt, ParityFailed
+from modiste.store.blobs import adapter_of
+from modiste.types import Adapter, JobError, Parity
+from modiste.work import parity
+from modiste.work.bench import Bench
+from modiste.work.local import (
+    Cancelled,
+    Died,
+    Failed,
+    Finished,
+    Outcome,
+    Stalled,
+    Stopped,
+    Watch,
+    tell,
+    write_json,
+)
+
+log = logging.getLogger(__name__)
+TRAINER = "modiste.work.training"
+EVENTS = "events.jsonl"
+LOW_DISK_BYTES = 64 << 20
+
+
+def run(bench: Bench) -> None:
+    claim = bench.job.claim
+    adapter = bench.job.adapter or _trained(bench)
+    if adapter is None:
+        return
+    certificate = _certified(bench, adapter)
+    if certificate is None:
+        return
+    model = bench.record(lambda tx: runs.record_success(tx, claim, parity=certificate))
+    if model is not None:
+        log.info("job %s made %s. %s", bench.job.job.id, model.id, certificate.message)
+
+
+def _trained(bench: Bench) -> Adapter | None:
+    """The adapter, recorded; None when the job ended or was handed on without one."""
+    outcome = _left_by_an_earlier_worker(bench) or _run_trainer(bench)
+    claim = bench.job.claim
+    match outcome.ending:
+        case Finished() as finished:
+            adapter = _publish(bench, finished)
+            bench.record(
+                lambda tx: runs.record_trained(
+                    tx, claim, adapter=adapter, trained_tokens=finished.trained_tokens
+                )
+            )
+            return adapter
+        case Failed(code, message):
+            bench.fail(JobError(code, message))
+        case Cancelled():
+            bench.cancelled()
+        case Stopped(step):
+            bench.record(
+                lambda tx: runs.record_stopped(tx, claim, step=step, offset=outcome.offset)
+            )
+        case Stalled(quiet_s):
+            bench.fail(JobError("stalled", _stalled(bench, quiet_s)))
+        case Died() as died:
+            bench.fail(JobError("trainer_died", _died(bench, died)))
+    return None
+
+
+def _run_trainer(bench: Bench) -> Outcome:
+    claim = bench.job.claim
+    _write_job(bench)
+    offset = bench.job.events_offset
+    while True:
+        outcome = Watch(
+            bench.start_child(TRAINER, log_name="trainer.log"),
+            offset=offset,
+            stall_timeout_s=bench.settings.stall_timeout_s,
+            drain_timeout_s=max(1.0, bench.settings.drain_timeout_s - 5.0),
+            record=lambda events, end: bench.record(
+                lambda tx: runs.record_events(tx, claim, events, offset=end)
+            ),
+            check=bench.check,
+            draining=bench.stopping.is_set,
+        ).until_end()
+        offset = outcome.offset
+        if not isinstance(outcome.ending, Died):
+            return outcome
+        log.warning("the trainer in %s %s", bench.run_dir, outcome.ending.how)
+        if not bench.record(lambda tx: runs.count_attempt(tx, claim)):
+            return outcome
+
+
+def _left_by_an_earlier_worker(bench: Bench) -> Outcome | None:
+    """An end that a trainer reached while the worker above it died before recording it."""
+    claim, path, offset = bench.job.claim, bench.run_dir / EVENTS, bench.job.events_offset
+    while True:
+        told = tell(path, offset)
+        if told.events:
+            bench.record(
+                lambda tx, told=told: runs.record_events(  # type: ignore[misc]
+                    tx, claim, told.events, offset=told.offset
+                )
+            )
+        if isinstance(told.ending, (Finished, Failed)):
+            return Outcome(told.ending, told.end)
+        if told.end == offset:
+            return None
+        offset = told.end  # Behind a pause or a cancellation that is over.
+
+
+def _write_job(bench: Bench) -> None:
+    """job.json: all that the trainer needs to know."""
+    job = bench.job
+    if job.spec is None:
+        raise Corrupt(f"Job {job.job.id} was never validated; create it again.")
+
+    def entry(file_id: str, weight: float) -> dict[str, Any]:
+        path = str(bench.local_blob(file_id))
+        return {"path": path, "filename": bench.filename(file_id), "weight": weight}
+
+    train = {file_id: entry(file_id, weight) for file_id, weight in job.job.training_files}
+    valid = {file_id: entry(file_id, 1.0) for file_id in job.job.validation_files}
+    skip = {e["path"]: job.skip_lines.get(file_id, []) for file_id, e in (train | valid).items()}
+    content = {
+        "job_id": job.job.id,
+        "base_path": str(job.base_path),
+        "spec": job.spec,
+        "train": list(train.values()),
+        "validation": list(valid.values()),
+        "skip_lines": skip,
+        "threads": bench.settings.train_threads,
+    }
+    write_json(bench.run_dir / "job.json", content)
+
+
+def _publish(bench: Bench, finished: Finished) -> Adapter:
+    paths = sorted(path for path in finished.adapter_dir.iterdir() if path.is_file())
+    return adapter_of({path.name: bench.blobs.put_file(path).sha256 for path in paths})
+
+
+def _certified(bench: Bench, adapter: Adapter) -> Parity | None:
+    """The parity certificate; None when the job ended or was handed on without one."""
+    try:
+        return parity.check(
+            bench.run_dir,
+            base_path=bench.job.base_path,
+            adapter_folder=bench.blobs.materialise(adapter, bench.settings.cache_dir / "adapters"),
+            adapter_version=adapter.version,
+            process_dir=bench.settings.process_dir,
+            still_wanted=lambda: _still_wanted(bench),
+        )
+    except _NotWanted as end:
+        if end.wish is Wish.CANCEL:
+            bench.cancelled()
+        else:
+            bench.hand_on()
+    except ParityFailed as error:
+        where = f"The adapter lies in {bench.run_dir / 'adapter'}."
+        bench.fail(JobError(error.error_code, f"{error.message} {where}"))
+    return None
+
+
+class _NotWanted(Exception):
+    """While parity waited, the job was cancelled or this worker was asked to go."""
+
+    def __init__(self, wish: Wish) -> None:
+        super().__init__(wish)
+        self.wish = wish
+
+
+def _still_wanted(bench: Bench) -> None:
+    """A pause this close to the end is not worth one: only cancelling and leaving count."""
+    if bench.check() is Wish.CANCEL:
+        raise _NotWanted(Wish.CANCEL)
+    if bench.stopping.is_set():
+        raise _NotWanted(Wish.PAUSE)
+
+
+def _stalled(bench: Bench, quiet_s: float) -> str:
+    return (
+        f"The trainer said nothing for {quiet_s:.0f} s and was stopped. Look into "
+        f"{bench.run_dir / 'trainer.log'}; if single steps take that long here, raise "
+        "MODISTE_STALL_TIMEOUT_S."
+    )
+
+
+def _died(bench: Bench, died: Died) -> str:
+    text = f"The trainer {died.how}, several times without getting further."
+    free = shutil.disk_usage(bench.run_dir).free
+    if free < LOW_DISK_BYTES:
+        text += f" Only {free >> 20} MB are free on the disk of {bench.run_dir}: make room."
+    words = f" It said last: {died.last_words}" if died.last_words else ""
+    return f"{text} Look into {bench.run_dir / 'trainer.log'}.{words}"

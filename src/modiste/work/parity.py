@@ -1,0 +1,244 @@
+"""Parity: what the live endpoint computes against what training computed, row by row.
+
+The trainer left rows with their ids, loss mask and teacher-forced logprobs. Here the same
+conversations go through the prompt path that completions use and through the serving engine. Token
+ids must be equal, logprobs within TOLERANCE, or the job fails and says where the two part. The
+result is stored with the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from modiste.errors import Busy, ModisteError, ParityFailed, Unavailable
+from modiste.prepare import render
+from modiste.prepare.formats import parse_row
+from modiste.prepare.render import Renderer
+from modiste.prepare.turns import turns
+from modiste.serve.stream import EngineStream
+from modiste.types import Example, Parity, SampleType
+
+TOLERANCE = 1e-3
+"""Both forwards compute in fp32, but sum in different orders (packed linears and fused attention
+against transformers' modules): 1e-5 to 1e-4 on logprobs down to -20 is what that costs. Tighter
+would fail on rounding; a lost adapter or a wrong position shows as 0.01 to 10."""
+PATIENCE_S = 120.0
+RETRY_S = 2.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row as training saw it."""
+
+    number: int
+    example: Example
+    ids: list[int]
+    mask: list[bool]
+    logprobs: list[float]
+    """Of `ids[1:]`."""
+    base_logprobs: list[float]
+
+
+@dataclass
+class Differences:
+    """Summed over rows, while they come in."""
+
+    largest: float = 0.0
+    total: float = 0.0
+    base_total: float = 0.0
+    n_tokens: int = 0
+    n_rows: int = 0
+    parted: list[str] = field(default_factory=list)
+
+
+def check(
+    run_dir: Path,
+    *,
+    base_path: Path,
+    adapter_folder: Path,
+    adapter_version: str,
+    process_dir: Path,
+    still_wanted: Callable[[], None] = lambda: None,
+    patience_s: float = PATIENCE_S,
+) -> Parity:
+    """Compare every row of `run_dir/parity.json`.
+
+    Args:
+        still_wanted: called while waiting; raises to give up (cancelled, lease lost).
+
+    Raises:
+        ParityFailed: the two part; the message names row, position and token. Its code is
+            `parity_unchecked` when the engine did not answer within `patience_s`.
+    """
+    renderer = render.load(base_path)
+    rows = read_rows(run_dir / "parity.json")
+    found = Differences()
+    found.parted = [part for row in rows if (part := _ids_part(row, renderer))]
+    if found.parted:
+        raise ParityFailed(_failure(found.parted))
+
+    async def score_all() -> None:
+        engine = EngineStream(process_dir)
+        try:
+            for row in rows:
+                score = partial(
+                    engine.score, str(base_path), str(adapter_folder), adapter_version, row.ids
+                )
+                served = await _patiently(score, still_wanted, patience_s)
+                _compare(row, served, renderer, found)
+        finally:
+            await engine.close()
+
+    asyncio.run(score_all())
+    if found.parted:
+        raise ParityFailed(_failure(found.parted))
+    return _passed(found)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Raises ParityFailed when the trainer left nothing that could be compared."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = [_row(number, row) for number, row in enumerate(content["rows"], start=1)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ParityFailed(
+            f"{path} cannot be compared ({type(error).__name__}: {error}). The trainer and this "
+            "worker may be of different versions; start the job again."
+        ) from None
+    if not rows:
+        raise ParityFailed(f"{path} holds no rows: nothing proves that the model is served right.")
+    return rows
+
+
+def _row(number: int, row: Mapping[str, Any]) -> Row:
+    """A row of parity.json: the training row itself and what training made of it."""
+    value = {name: row[name] for name in ("messages", "tools", "text") if row.get(name)}
+    parsed = parse_row(value, file="parity.json", line=number)
+    if parsed.example is None:
+        raise ValueError("; ".join(str(problem) for problem in parsed.problems))
+    ids, logprobs = list(row["ids"]), [float(value) for value in row["logprobs"]]
+    if len(logprobs) != len(ids) - 1:
+        raise ValueError(f"row {number} has {len(ids)} ids and {len(logprobs)} logprobs")
+    base = [float(value) for value in row["base_logprobs"]]
+    return Row(number, parsed.example, ids, list(row["mask"]), logprobs, base)
+
+
+def _ids_part(row: Row, renderer: Renderer) -> str | None:
+    """Where a trained answer stands behind other tokens than it will be served behind."""
+    if row.example.sample_type is SampleType.PRETRAIN:
+        return None  # Plain text is trained as it is; there is no prompt to serve.
+    prompts = list(_prompts(row.example, renderer))
+    starts = [i for i, on in enumerate(row.mask) if on and not (i and row.mask[i - 1])]
+    for start in starts or [len(row.ids)]:
+        before = row.ids[:start]
+        served = [prompt if starts else prompt[:start] for prompt in prompts]
+        if before in served:
+            continue
+        nearest = max(served, key=lambda prompt: _common(prompt, before), default=[])
+        position = _common(nearest, before)
+        return (
+            f"row {row.number}: at token {position} training has "
+            f"{_token(before, position, renderer)}, the endpoint's prompt has "
+            f"{_token(nearest, position, renderer)}"
+        )
+    return None
+
+
+def _prompts(example: Example, renderer: Renderer) -> Iterator[list[int]]:
+    """The prompt of every turn that could be asked for, by the path that completions take."""
+    for turn in turns(example.messages):
+        if turn.first > 0:
+            try:
+                yield renderer.prompt(example.messages[: turn.first], tools=example.tools)
+            except ModisteError:
+                continue  # A turn nobody can ask for; if it is trained, that is found above.
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    """Length of the common beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _compare(row: Row, served: Sequence[float], renderer: Renderer, found: Differences) -> None:
+    if len(served) != len(row.logprobs):
+        found.parted.append(
+            f"row {row.number}: {len(row.logprobs)} logprobs from training, {len(served)} served"
+        )
+        return
+    found.n_rows += 1
+    found.n_tokens += len(served)
+    differences = [abs(a - b) for a, b in zip(row.logprobs, served, strict=True)]
+    found.largest = max([found.largest, *differences])
+    found.total += sum(differences)
+    found.base_total += sum(
+        abs(a - b) for a, b in zip(row.logprobs, row.base_logprobs, strict=True)
+    )
+    # `not <=` and not `>`: a NaN is apart from everything.
+    first = next((i for i, d in enumerate(differences) if not d <= TOLERANCE), None)
+    if first is not None:
+        found.parted.append(
+            f"row {row.number}: at token {first + 1} ({_token(row.ids, first + 1, renderer)}) the "
+            f"logprob is {row.logprobs[first]:.5f} in training and {served[first]:.5f} served, "
+            f"{differences[first]:.2g} apart (tolerance {TOLERANCE:g})"
+        )
+
+
+def _token(ids: Sequence[int], position: int, renderer: Renderer) -> str:
+    if position >= len(ids):
+        return "nothing"
+    text = renderer.decode([ids[position]])
+    return f"{ids[position]} {text!r}" if text else f"{ids[position]}"
+
+
+def _failure(parted: Sequence[str]) -> str:
+    return (
+        "The served model does not compute what training computed: "
+        + "; ".join(parted)
+        + ". The adapter is kept, but no model was published. This is a fault of the software, "
+        "not of your data: please report it with this message."
+    )
+
+
+def _passed(found: Differences) -> Parity:
+    n = max(1, found.n_tokens)
+    return Parity(
+        passed=True,
+        n_rows=found.n_rows,
+        n_tokens=found.n_tokens,
+        max_abs_logprob_diff=found.largest,
+        mean_abs_logprob_diff=found.total / n,
+        tolerance=TOLERANCE,
+        base_gap=found.base_total / n,
+        message=(
+            f"Served as trained: {found.n_rows} rows, {found.n_tokens} tokens, ids equal, logprobs "
+            f"at most {found.largest:.1e} apart (tolerance {TOLERANCE:g})."
+        ),
+    )
+
+
+async def _patiently(
+    score: Callable[[], Awaitable[list[float]]], still_wanted: Callable[[], None], patience_s: float
+) -> list[float]:
+    """The engine may be starting, restarting or full: try again until patience ends."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience_s
+    while True:
+        still_wanted()
+        try:
+            return await score()
+        except (Unavailable, Busy) as error:
+            if loop.time() >= deadline:
+                raise ParityFailed(
+                    f"The serving engine did not answer for {patience_s:.0f} s, so the model "
+                    f"could not be checked: {error.message} The adapter is kept; when `modiste up` "
+                    "shows the engine as ready, create the job again.",
+                    code="parity_unchecked",
+                ) from error
+        await asyncio.sleep(min(RETRY_S, max(0.05, deadline - loop.time())))

@@ -1,0 +1,168 @@
+"""VALIDATING: the files are read in a child process, its answer is recorded by the worker.
+
+`run` is the worker's side. `python -m modiste.work.validation RUN_DIR` is the child: it reads
+RUN_DIR/validation-request.json, writes the plan or every problem to RUN_DIR/validation.json, and
+knows no database. Being a process of its own it can be cancelled at any moment, and nothing that a
+file does to a tokenizer can take the worker down.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from modiste.actions import job_checks, runs
+from modiste.actions.job_checks import DataFile
+from modiste.actions.runs import Wish
+from modiste.errors import ModisteError
+from modiste.tune.spec import TuneSpec, from_hyperparameters
+from modiste.types import Hyperparameters, JobError, JobEstimate
+from modiste.work.bench import Bench
+from modiste.work.local import Died, write_json
+
+REQUEST, ANSWER = "validation-request.json", "validation.json"
+LOOK_S = 0.05
+
+
+@dataclass(frozen=True)
+class Request:
+    base_path: Path
+    spec: dict[str, Any]
+    asked: Hyperparameters
+    train: tuple[DataFile, ...]
+    validation: tuple[DataFile, ...]
+    skip_fraction: float
+    tokens_per_s: float | None
+    price_micro_per_million_tokens: int
+    currency: str
+
+
+@dataclass(frozen=True)
+class Valid:
+    """The job can run, as planned here."""
+
+    spec: dict[str, Any]
+    hyperparameters: Hyperparameters
+    estimate: JobEstimate
+    skip_lines: dict[str, list[int]]
+    note: str
+
+
+REQUESTS: TypeAdapter[Request] = TypeAdapter(Request)
+ANSWERS: TypeAdapter[Valid | JobError] = TypeAdapter(Valid | JobError)
+
+
+def run(bench: Bench) -> None:
+    claim = bench.job.claim
+    (bench.run_dir / ANSWER).unlink(missing_ok=True)
+    write_json(bench.run_dir / REQUEST, REQUESTS.dump_python(_request(bench), mode="json"))
+    reader = bench.start_child("modiste.work.validation", log_name="validation.log")
+    try:
+        while reader.exit_code is None:
+            if bench.check() is Wish.CANCEL:
+                return bench.cancelled()
+            if bench.stopping.is_set():
+                return bench.hand_on()
+            time.sleep(LOOK_S)
+    finally:
+        reader.kill()
+    answer = _read_answer(bench.run_dir)
+    if answer is None:
+        died = Died(reader.exit_code or 0, reader.last_words())
+        text = f"The check of the files {died.how}. It said last: {died.last_words}"
+        return bench.fail(JobError("validation_died", text))
+    if isinstance(answer, JobError):
+        return bench.fail(answer)
+    return bench.record(
+        lambda tx: runs.record_validated(
+            tx,
+            claim,
+            spec=answer.spec,
+            estimate=answer.estimate,
+            hyperparameters=answer.hyperparameters,
+            skip_lines=answer.skip_lines,
+            note=answer.note,
+        )
+    )
+
+
+def _request(bench: Bench) -> Request:
+    job, settings = bench.job.job, bench.settings
+    spec = from_hyperparameters(
+        bench.job.asked,
+        model=job.base,
+        training_files=job.training_files,
+        validation_files=job.validation_files,
+        checkpoint_steps=settings.checkpoint_interval_steps,
+    )
+
+    def data(file_id: str, weight: float = 1.0) -> DataFile:
+        return DataFile(file_id, bench.local_blob(file_id), bench.filename(file_id), weight)
+
+    return Request(
+        base_path=bench.job.base_path,
+        spec=spec.model_dump(mode="json"),
+        asked=bench.job.asked,
+        train=tuple(data(file_id, weight) for file_id, weight in job.training_files),
+        validation=tuple(data(file_id) for file_id in job.validation_files),
+        skip_fraction=job.invalid_sample_skip_fraction,
+        tokens_per_s=bench.job.tokens_per_s,
+        price_micro_per_million_tokens=settings.price_micro_per_million_tokens,
+        currency=settings.currency,
+    )
+
+
+def _read_answer(run_dir: Path) -> Valid | JobError | None:
+    """None while there is none: the child died before it could say anything."""
+    path = run_dir / ANSWER
+    return ANSWERS.validate_json(path.read_bytes()) if path.exists() else None
+
+
+def validate(request: Request) -> Valid | JobError:
+    spec = TuneSpec.model_validate(request.spec)
+    found = job_checks.read(
+        spec, request.base_path, train=request.train, validation=request.validation
+    )
+    made = job_checks.planned(
+        spec,
+        found,
+        tokens_per_s=request.tokens_per_s,
+        price_micro_per_million_tokens=request.price_micro_per_million_tokens,
+    )
+    error = job_checks.refusal(found, made, skip_fraction=request.skip_fraction)
+    if error is not None:
+        return error
+    files = zip(
+        (*request.train, *request.validation), (*found.train, *found.validation), strict=True
+    )
+    note = job_checks.note(found, skip_fraction=request.skip_fraction)
+    if request.asked.fim_ratio:
+        note = f"{note} fim_ratio is kept, but this version trains no fill-in-the-middle.".strip()
+    return Valid(
+        spec=made.spec.model_dump(mode="json"),
+        hyperparameters=job_checks.filled(request.asked, made),
+        estimate=job_checks.estimate_of(made, currency=request.currency),
+        skip_lines={file.file_id: sorted(report.bad_lines) for file, report in files},
+        note=note,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    (run_dir,) = map(Path, sys.argv[1:] if argv is None else argv)
+    request = REQUESTS.validate_json((run_dir / REQUEST).read_bytes())
+    try:
+        answer = validate(request)
+    except ModisteError as error:
+        answer = JobError(error.error_code, error.message, error.param, error.problems)
+    write_json(run_dir / ANSWER, json.loads(ANSWERS.dump_json(answer)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

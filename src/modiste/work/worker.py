@@ -1,0 +1,156 @@
+"""The worker: claim a job, do what its phase asks, say how it ended, again and again.
+
+    python -m modiste.work.worker
+
+One job at a time. The job stays ours by the pulse's lease; LeaseLost anywhere means: drop the job,
+take the next. What must survive is in the database or in `runs/<job_id>` before it is relied on, so
+a worker may be killed at any moment and another goes on. SIGTERM drains: the trainer stops behind
+a checkpoint, the job goes back to the queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sa
+
+from modiste import settings as settings_module
+from modiste.actions import files, runs
+from modiste.actions.runs import Assignment, Wish
+from modiste.errors import LeaseLost, ModisteError
+from modiste.settings import Settings
+from modiste.store.database import Database
+from modiste.store.queue import WorkerId, waiting
+from modiste.store.tables import Phase
+from modiste.types import JobError
+from modiste.work import finetune, validation
+from modiste.work.bench import Bench
+from modiste.work.pulse import Pulse
+from modiste.work.supervisor import environment
+
+log = logging.getLogger("modiste.worker")
+IDLE_S = 0.3
+RETRY_S = 1.0
+SWEEP_EVERY_S = 3600.0
+JOBS: Mapping[Phase, Callable[[Bench], None]] = {
+    Phase.VALIDATE: validation.run,
+    Phase.TRAIN: finetune.run,
+}
+
+
+class Worker:
+    """Set `stopping` to drain; `run` returns when the job in hand is handed on or done."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.database = Database(settings)
+        self.id = WorkerId.of_this_process()
+        self.stopping = threading.Event()
+        self._pulse = Pulse(self.database, self.id)
+        self._environment = environment(settings)
+        self._sweep_at = 0.0
+
+    def run(self) -> None:
+        with self._pulse:
+            while not self.stopping.is_set():
+                assignment = self._next()
+                if assignment is None:
+                    self._sweep()
+                    self.stopping.wait(IDLE_S)
+                    continue
+                with self._pulse.holding(assignment.claim):
+                    self._work(assignment)
+
+    def _next(self) -> Assignment | None:
+        try:
+            with self.database.transaction(write=False) as tx:
+                if not waiting(tx, self.id):
+                    return None
+            with self.database.transaction() as tx:
+                return runs.take(tx, self.id)
+        except ModisteError as error:
+            log.warning("cannot look for work, trying again: %s", error.message)
+            self.stopping.wait(RETRY_S)
+            return None
+
+    def _work(self, job: Assignment) -> None:
+        """A job ends recorded, or handed on: whatever goes wrong, somebody is told."""
+        bench = Bench(job, self.database, self._pulse, self.stopping, self._environment)
+        verb = "takes over" if job.claim.taken_over else "takes"
+        log.info("%s job %s to %s, fence %d", verb, job.job.id, job.claim.phase, job.claim.fence)
+        try:
+            # From the row itself: the pulse has not listened yet.
+            if bench.record(lambda tx: runs.wish(tx, job.claim)) is Wish.CANCEL:
+                bench.cancelled()
+            elif job.given_up:
+                bench.fail(JobError("given_up", GIVEN_UP.format(run_dir=bench.run_dir)))
+            else:
+                JOBS[job.claim.phase](bench)
+        except LeaseLost as error:
+            log.warning("%s", error.message)
+        except ModisteError as error:
+            self._fail(
+                bench, JobError(error.error_code, error.message, error.param, error.problems)
+            )
+        except Exception as error:  # noqa: BLE001 - the edge of the process: recorded as the end
+            log.error("job %s: %s", job.job.id, traceback.format_exc())
+            what = f"{type(error).__name__}: {error}"
+            self._fail(bench, JobError("internal_error", INTERNAL.format(what=what)))
+
+    def _fail(self, bench: Bench, error: JobError) -> None:
+        try:
+            bench.fail(error)
+        except (ModisteError, sa.exc.SQLAlchemyError) as also:
+            # The lease runs out, and whoever takes the job over ends it.
+            log.error("job %s: its end could not be recorded: %s", bench.job.job.id, also)
+
+    def _sweep(self) -> None:
+        """Once an hour, when there is nothing to do: bytes that nothing refers to any more."""
+        if time.monotonic() < self._sweep_at:
+            return
+        self._sweep_at = time.monotonic() + SWEEP_EVERY_S
+        try:
+            gone = files.sweep(self.database)
+        except (ModisteError, OSError) as error:
+            log.warning("could not sweep the blob store: %s", error)
+        else:
+            log.log(logging.INFO if gone else logging.DEBUG, "swept %d unused blobs", gone)
+
+
+GIVEN_UP = (
+    "Given up: several attempts ended without any progress, the last one together with its "
+    "worker. Look into {run_dir}/trainer.log and the worker's log; if the machine ran out of "
+    "memory, try a smaller seq_len or batch_size."
+)
+INTERNAL = (
+    "A fault of the software ended the job: {what}. Please report it; the worker's log says where "
+    "it happened."
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs until SIGTERM or SIGINT; settings come from the environment."""
+    if sys.argv[1:] if argv is None else argv:
+        print("usage: python -m modiste.work.worker (settings: MODISTE_HOME, ...)", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        worker = Worker(settings_module.load())
+        worker.database.migrate()
+    except ModisteError as error:
+        log.error("%s", error.message)
+        return error.exit_code
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: worker.stopping.set())
+    worker.run()
+    worker.database.close()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
