@@ -26,8 +26,8 @@ from modiste.types import Message, Role, ToolCall
 
 FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 SHORT_CALL_ID = re.compile(r"[a-zA-Z0-9]{9}\Z")
-MAX_SCHEMA_DEPTH = 64
-"""Deeper JSON cannot be written by every encoder that a tool definition passes through."""
+MAX_JSON_DEPTH = 64
+"""Of tool definitions and arguments; not every encoder they pass through can write deeper JSON."""
 
 
 class Use(StrEnum):
@@ -314,8 +314,8 @@ def schema_problem(parameters: object) -> str | None:
         return None
     if not isinstance(parameters, Mapping):
         return f"Invalid tool schema: expected an object, got {type(parameters).__name__}"
-    if _depth(parameters) > MAX_SCHEMA_DEPTH:
-        return f"Invalid tool schema: nested deeper than {MAX_SCHEMA_DEPTH} levels"
+    if too_deep(parameters):
+        return f"Invalid tool schema: nested deeper than {MAX_JSON_DEPTH} levels"
     try:
         return _schema_problem(json.dumps(parameters))
     except (TypeError, ValueError) as error:
@@ -332,9 +332,10 @@ def _schema_problem(schema: str) -> str | None:
     return None
 
 
-def _depth(value: object) -> int:
+def too_deep(value: object) -> bool:
+    """Whether JSON is nested deeper than `MAX_JSON_DEPTH`, found without recursion."""
     depth, level = 0, [value]
-    while level and depth <= MAX_SCHEMA_DEPTH:
+    while level and depth <= MAX_JSON_DEPTH:
         depth += 1
         level = [
             child
@@ -342,7 +343,7 @@ def _depth(value: object) -> int:
             if isinstance(node, Mapping | list)
             for child in (node.values() if isinstance(node, Mapping) else node)
         ]
-    return depth
+    return depth > MAX_JSON_DEPTH
 
 
 def _absent(call_id: str | None) -> bool:

@@ -13,7 +13,8 @@ message. Serving joins and fills them, so Modiste does too; the tokens trained a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 from mistral_common.tokens.tokenizers.sentencepiece import is_sentencepiece_tokenizer
 from mistral_common.tokens.tokenizers.tekken import is_tekkenizer
 
-from modiste.errors import InvalidInput
+from modiste.errors import BadRequest, InvalidInput
 from modiste.prepare.chat import ChatRenderer
 from modiste.prepare.conversation import CallIds, Rules, normalised_json
 from modiste.prepare.detokenize import sentencepiece_bytes
@@ -81,7 +82,8 @@ class MistralRenderer(ChatRenderer):
         )
 
     def encode(self, text: str) -> list[int]:
-        ids: list[int] = self._text.encode(text, bos=False, eos=False)
+        with _refusing():
+            ids: list[int] = self._text.encode(text, bos=False, eos=False)
         return ids
 
     def prompt_ids(
@@ -100,8 +102,9 @@ class MistralRenderer(ChatRenderer):
         conversation = normalise(messages, version=self.version, weighed=weighed)
         known = [Tool.from_openai(dict(tool)) for tool in tools] or None
         ids: list[int] = list(self._encoder.start())
-        for index, message in enumerate(conversation.messages):
-            ids += self._one(index, message, conversation, known)
+        with _refusing():
+            for index, message in enumerate(conversation.messages):
+                ids += self._one(index, message, conversation, known)
         return ids
 
     def _one(
@@ -127,6 +130,17 @@ class MistralRenderer(ChatRenderer):
         else:
             ids, _ = encoder.encode_system_message(message)
         return ids
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Texts that tiktoken's regular expression gives up on: a million spaces in a row."""
+    try:
+        yield
+    except ValueError as error:
+        raise BadRequest(
+            f"The tokenizer cannot read this text: {error}", code="invalid_request_invalid_args"
+        ) from error
 
 
 def normalise(

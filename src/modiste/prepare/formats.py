@@ -1,0 +1,375 @@
+"""Training rows: JSON values to `Example`s, with every problem of a row named at once.
+
+Accepted is JSONL in the chat format that Mistral and OpenAI share, with the names of
+mistral-finetune as aliases:
+
+    {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}
+    {"text": "…"}                                          plain text to continue training on
+
+`interactions` stands for `messages`, `text` for a message's `content`, `available_tools` for
+`tools`, `developer` for `system`; `system_prompt` and `only_last` at the top are understood. A key
+that is not understood is left out and reported, never dropped in silence. Nothing here knows a
+tokenizer: what a chat format can hold is in `conversation.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import orjson
+
+from modiste.prepare.conversation import MAX_JSON_DEPTH, too_deep
+from modiste.types import Example, Message, Problem, Role, SampleType, ToolCall
+
+CHUNK_JOIN = "\n\n"
+"""Between the text parts of one message, as mistral-common joins them."""
+
+_ROLES = {str(role): role for role in Role} | {"developer": Role.SYSTEM}
+_MESSAGE_KEYS = {"role", "content", "text", "tool_calls", "tool_call_id", "name", "weight"}
+_ROW_KEYS = {
+    "messages",
+    "interactions",
+    "tools",
+    "available_tools",
+    "system_prompt",
+    "only_last",
+}
+_OTHER_FORMATS = {
+    "conversations": "ShareGPT",
+    "conversation": "ShareGPT",
+    "instruction": "Alpaca",
+    "prompt": "prompt and completion",
+    "chosen": "preference",
+    "preferred_output": "preference",
+    "input": "Alpaca or preference",
+}
+_CHAT_HINT = 'write it as {"messages": [{"role": "user", "content": …}, …]}'
+
+
+class Row(NamedTuple):
+    """What became of one JSON value. `example` is None exactly when `problems` is not empty."""
+
+    example: Example | None
+    problems: tuple[Problem, ...]
+    ignored: tuple[str, ...] = ()
+    """Keys that were left out, such as `prompt_id` or `messages[].reasoning_content`."""
+
+
+def sample_type_of(value: Any) -> SampleType | None:
+    """What a row is by its keys alone; None for anything that is no row."""
+    if not isinstance(value, dict):
+        return None
+    if "messages" in value or "interactions" in value:
+        return SampleType.INSTRUCT
+    return SampleType.PRETRAIN if "text" in value or "content" in value else None
+
+
+def parse_row(value: Any, *, file: str, line: int) -> Row:
+    """One JSON value to an example, or everything that is wrong with it."""
+    row = _Reader(file, line)
+    kind = sample_type_of(value)
+    if not isinstance(value, dict):
+        row.say("", "row_not_object", f"the row is {_type(value)}, expected an object", _CHAT_HINT)
+    elif kind is SampleType.INSTRUCT:
+        return _instruct(value, row)
+    elif kind is SampleType.PRETRAIN:
+        return _pretrain(value, row)
+    else:
+        _unknown_format(value, row)
+    return Row(None, tuple(row.problems))
+
+
+@dataclass
+class _Reader:
+    """Collects what is said about one row."""
+
+    file: str
+    line: int
+    problems: list[Problem] = field(default_factory=list)
+    ignored: dict[str, None] = field(default_factory=dict)
+
+    def say(
+        self, path: str, code: str, message: str, hint: str | None = None, value: Any = None
+    ) -> None:
+        shown = None if value is None else _shown(value)
+        self.problems.append(
+            Problem(self.file, self.line, path, code, message, value=shown, hint=hint)
+        )
+
+    def ignore(self, keys: Mapping[str, Any], known: set[str], prefix: str = "") -> None:
+        self.ignored |= {f"{prefix}{key}": None for key in keys if key not in known}
+
+    def answer(self, example: Example) -> Row:
+        if self.problems:
+            return Row(None, tuple(self.problems))
+        return Row(example, (), tuple(self.ignored))
+
+
+def _pretrain(value: dict[str, Any], row: _Reader) -> Row:
+    if "labels" in value:
+        row.say(
+            "labels",
+            "classification_row",
+            "rows with labels train classifiers, this job trains a chat or text model",
+            "leave labels out, or put the label into an assistant message",
+        )
+    if "text" in value and "content" in value:
+        row.say("", "keys_conflict", "the row has both text and content, expected one of them")
+    key = "text" if "text" in value else "content"
+    text = value[key]
+    if not isinstance(text, str):
+        row.say(key, "text_type", f"{key} is {_type(text)}, expected a string", value=text)
+        text = ""
+    elif not text:
+        row.say(key, "text_empty", f"{key} is empty, there is nothing to train on")
+    row.ignore(value, {"text", "content"})
+    return row.answer(Example(row.line, SampleType.PRETRAIN, text=text))
+
+
+def _instruct(value: dict[str, Any], row: _Reader) -> Row:
+    listed = _one_of(value, "messages", "interactions", row)
+    tools = _tools(_one_of(value, "tools", "available_tools", row), row)
+    messages: list[Message] = []
+    if not isinstance(listed, list):
+        row.say("messages", "messages_type", f"messages is {_type(listed)}, expected a list")
+    else:
+        messages = [_message(item, f"messages[{at}]", row) for at, item in enumerate(listed)]
+    messages = _with_system_prompt(value, messages, row)
+    if value.get("only_last"):
+        messages = _only_last(messages)
+    row.ignore(value, _ROW_KEYS)
+    if "functions" in value:
+        row.say("functions", "deprecated_key", "functions is not read", "use tools")
+    return row.answer(Example(row.line, SampleType.INSTRUCT, tuple(messages), tools=tools))
+
+
+def _one_of(value: Mapping[str, Any], name: str, alias: str, row: _Reader) -> Any:
+    """The value under either name; an alias next to its name is a problem, not a choice."""
+    if value.get(name) is not None and value.get(alias) is not None:
+        text = f"the row has both {name} and {alias}, expected one of them"
+        row.say("", "keys_conflict", text)
+    return value.get(name) if value.get(name) is not None else value.get(alias)
+
+
+def _with_system_prompt(
+    value: Mapping[str, Any], messages: list[Message], row: _Reader
+) -> list[Message]:
+    prompt = value.get("system_prompt")
+    if prompt is None:
+        return messages
+    if not isinstance(prompt, str):
+        row.say("system_prompt", "content_type", f"system_prompt is {_type(prompt)}, not a string")
+        return messages
+    if any(m.role is Role.SYSTEM for m in messages):
+        text = "the row has a system_prompt and a system message, expected one of them"
+        row.say("system_prompt", "keys_conflict", text)
+    return [Message(Role.SYSTEM, prompt), *messages]
+
+
+def _only_last(messages: list[Message]) -> list[Message]:
+    """mistral-finetune's flag: loss on the last answer alone."""
+    last = len(messages) - 1
+    return [
+        replace(m, weight=0) if m.role is Role.ASSISTANT and at < last else m
+        for at, m in enumerate(messages)
+    ]
+
+
+def _message(item: Any, path: str, row: _Reader) -> Message:
+    nothing = Message(Role.USER)
+    if not isinstance(item, dict):
+        row.say(path, "message_type", f"{path} is {_type(item)}, expected an object")
+        return nothing
+    role = _ROLES.get(item["role"]) if isinstance(item.get("role"), str) else None
+    if role is None:
+        _wrong_role(item, path, row)
+        return nothing
+    if "function_call" in item:
+        row.say(
+            f"{path}.function_call", "deprecated_key", "function_call is not read", "use tool_calls"
+        )
+    known = set(_MESSAGE_KEYS)
+    if role is not Role.ASSISTANT:
+        known -= {"weight", "tool_calls"}
+    if role is not Role.TOOL:
+        known -= {"name", "tool_call_id"}
+    row.ignore({k: v for k, v in item.items() if v is not None}, known | {"prefix"}, "messages[].")
+    return Message(
+        role,
+        content=_content(item, path, row),
+        tool_calls=_calls(item, path, row) if role is Role.ASSISTANT else (),
+        tool_call_id=_string(item, "tool_call_id", path, row) if role is Role.TOOL else None,
+        name=_string(item, "name", path, row) if role is Role.TOOL else None,
+        weight=_weight(item, path, row) if role is Role.ASSISTANT else None,
+        prefix=bool(item.get("prefix")),
+    )
+
+
+def _wrong_role(item: Mapping[str, Any], path: str, row: _Reader) -> None:
+    expected = "expected system, user, assistant or tool"
+    if "role" not in item:
+        hint = "ShareGPT's from and value are role and content here" if "from" in item else None
+        row.say(f"{path}.role", "role_missing", f"{path} has no role, {expected}", hint)
+        return
+    role = item["role"]
+    hint = {"function": "use tool", "human": "use user", "gpt": "use assistant"}.get(str(role))
+    row.say(
+        f"{path}.role",
+        "role_unknown",
+        f"{path}.role is {_shown(role)}, {expected}",
+        hint,
+        value=role,
+    )
+
+
+def _content(item: Mapping[str, Any], path: str, row: _Reader) -> str | None:
+    if item.get("content") is not None and item.get("text") is not None:
+        row.say(path, "keys_conflict", f"{path} has both content and text, expected one of them")
+    key = "content" if item.get("content") is not None else "text"
+    content = item.get(key)
+    if content is None or isinstance(content, str):
+        return content
+    found = text_of(content)
+    if found.problem:
+        row.say(
+            f"{path}.{key}{found.at}", "content_type", f"{path}.{key}{found.at} {found.problem}"
+        )
+    return found.text
+
+
+class Text(NamedTuple):
+    """The text of a message's content, or what in it is not text and where."""
+
+    text: str
+    problem: str | None = None
+    at: str = ""
+
+
+def text_of(content: Sequence[Any] | Any) -> Text:
+    """Content given as parts, `[{"type": "text", "text": …}, …]`, as one string."""
+    if not isinstance(content, list):
+        return Text("", f"is {_type(content)}, expected a string or a list of text parts")
+    texts = []
+    for at, part in enumerate(content):
+        where = f"[{at}]"
+        if not isinstance(part, dict) or "type" not in part:
+            return Text("", "is not a part with a type", where)
+        if part["type"] != "text":
+            return Text("", f"is of type {_shown(part['type'])}, only text is supported", where)
+        if not isinstance(part.get("text"), str):
+            return Text("", "is a text part without text", where)
+        texts.append(part["text"])
+    return Text(CHUNK_JOIN.join(text for text in texts if text))
+
+
+def _calls(item: Mapping[str, Any], path: str, row: _Reader) -> tuple[ToolCall, ...]:
+    listed = item.get("tool_calls")
+    if listed is None:
+        return ()
+    if not isinstance(listed, list):
+        text = f"{path}.tool_calls is {_type(listed)}, expected a list"
+        row.say(f"{path}.tool_calls", "tool_call_invalid", text)
+        return ()
+    return tuple(_call(call, f"{path}.tool_calls[{at}]", row) for at, call in enumerate(listed))
+
+
+def _call(call: Any, path: str, row: _Reader) -> ToolCall:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        text = f"{path} needs a function with a name and arguments"
+        row.say(path, "tool_call_invalid", text)
+        return ToolCall(None, "", "{}")
+    where = f"{path}.function.arguments"
+    call_id = _string(call, "id", path, row)
+    return ToolCall(call_id, function["name"], _arguments(function.get("arguments"), where, row))
+
+
+def _arguments(arguments: Any, path: str, row: _Reader) -> str:
+    """Arguments as JSON text; an object is written out, as OpenAI's and HF's exports differ."""
+    if isinstance(arguments, dict):
+        if not too_deep(arguments):
+            return json.dumps(arguments, ensure_ascii=False)
+        row.say(path, "arguments_too_deep", f"{path} is nested deeper than {MAX_JSON_DEPTH}")
+        return "{}"
+    if not isinstance(arguments, str):
+        row.say(path, "arguments_type", f"{path} is {_type(arguments)}, expected a JSON string")
+        return "{}"
+    try:
+        value = orjson.loads(arguments or "{}")
+    except orjson.JSONDecodeError as error:
+        text = f"{path} is not JSON ({error.msg})"
+        row.say(path, "arguments_not_json", text, value=arguments)
+    else:
+        if not isinstance(value, dict):
+            text = f"{path} holds {_type(value)}, expected a JSON object"
+            row.say(path, "arguments_not_object", text, value=arguments)
+    return arguments
+
+
+def _string(item: Mapping[str, Any], key: str, path: str, row: _Reader) -> str | None:
+    value = item.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    row.say(f"{path}.{key}", "field_type", f"{path}.{key} is {_type(value)}, expected a string")
+    return None
+
+
+def _weight(item: Mapping[str, Any], path: str, row: _Reader) -> int | None:
+    weight = item.get("weight")
+    if weight is None:
+        return None
+    if isinstance(weight, bool) or weight not in (0, 1):
+        text = f"{path}.weight is {_shown(weight)}, expected 0 or 1"
+        row.say(f"{path}.weight", "weight_invalid", text, value=weight)
+        return None
+    return int(weight)
+
+
+def _tools(listed: Any, row: _Reader) -> tuple[Mapping[str, Any], ...]:
+    if listed is None:
+        return ()
+    if not isinstance(listed, list):
+        row.say("tools", "tools_type", f"tools is {_type(listed)}, expected a list")
+        return ()
+    found = []
+    for at, tool in enumerate(listed):
+        if not isinstance(tool, dict) or tool.get("type", "function") != "function":
+            text = f"tools[{at}] is not of the form {{'type': 'function', 'function': …}}"
+            row.say(f"tools[{at}]", "tool_invalid", text)
+            continue
+        found.append({"type": "function", **tool})
+    return tuple(found)
+
+
+def _unknown_format(value: Mapping[str, Any], row: _Reader) -> None:
+    named = next((name for key, name in _OTHER_FORMATS.items() if key in value), None)
+    keys = ", ".join(map(repr, list(value)[:8])) or "no keys"
+    text = f"the row has neither messages nor text, only {keys}"
+    hint = f"this looks like {named} data: {_CHAT_HINT}" if named else _CHAT_HINT
+    row.say("", "format_unknown", text, hint)
+
+
+_TYPE_NAMES: Sequence[tuple[Callable[[Any], bool], str]] = (
+    (lambda v: v is None, "null"),
+    (lambda v: isinstance(v, bool), "a boolean"),
+    (lambda v: isinstance(v, int | float), "a number"),
+    (lambda v: isinstance(v, str), "a string"),
+    (lambda v: isinstance(v, list), "a list"),
+)
+
+
+def _type(value: Any) -> str:
+    return next((name for matches, name in _TYPE_NAMES if matches(value)), "an object")
+
+
+_BRIEFLY = reprlib.Repr()
+_BRIEFLY.maxstring = _BRIEFLY.maxother = 60
+"""Not `repr`: a value may be huge, or nested deeper than Python can follow."""
+
+
+def _shown(value: Any) -> str:
+    return _BRIEFLY.repr(value)
