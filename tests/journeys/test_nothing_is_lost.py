@@ -1,0 +1,292 @@
+"""Nothing is lost: real processes are killed with SIGKILL, and what was acknowledged survives.
+
+One `modiste up` with two workers serves the whole file. Loss curves and adapters are compared to
+the last bit: on CPU with a fixed thread count a resumed run repeats the undisturbed one exactly,
+so any tolerance here would only hide a lost piece of state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+STEPS = 30
+CHECKPOINT_STEPS = 5
+MESSAGES = [{"role": "user", "content": "Tell me a long story about the sea."}]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+class Server:
+    """`modiste up` on a home of its own, and the processes below it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.supervisor = self._start()
+
+    def _start(self) -> psutil.Popen:
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("MODISTE_")
+        }
+        environment |= {
+            "MODISTE_HOME": str(self.home),
+            "MODISTE_CHECKPOINT_INTERVAL_STEPS": str(CHECKPOINT_STEPS),
+            "MODISTE_LEASE_S": "5",
+            "MODISTE_TRAIN_THREADS": "1",
+            "MODISTE_ENGINE_THREADS": "1",
+        }
+        command = [sys.executable, "-m", "modiste", "up", "--port", "0", "--workers", "2"]
+        with (self.home / "up.log").open("ab") as log:
+            process = psutil.Popen(command, env=environment, stdout=log, stderr=log)
+        self._until(self._ready, "ready", process)
+        key = (self.home / "admin.key").read_text().strip()
+        self.http = httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=60
+        )
+        return process
+
+    @property
+    def url(self) -> str:
+        return str(json.loads((self.home / "run" / "server.json").read_text())["url"])
+
+    def _ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
+        except (OSError, ValueError, httpx.HTTPError):
+            return False
+
+    def _until(self, done: Callable[[], bool], what: str, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + 120
+        while not done():
+            said = (self.home / "up.log").read_text()
+            assert process.poll() is None, f"`modiste up` ended: {said}"
+            assert time.monotonic() < deadline, f"not {what} after 120 s: {said}"
+            time.sleep(0.1)
+
+    def wait_until_ready(self) -> None:
+        self._until(self._ready, "ready", self.supervisor)
+
+    def parts(self, module: str) -> list[psutil.Process]:
+        found = []
+        for process in self.supervisor.children(recursive=True):
+            try:
+                if module in process.cmdline():
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def kill_supervisor_and_start_again(self) -> None:
+        family = self.supervisor.children(recursive=True)
+        self.supervisor.kill()
+        self.supervisor.wait(10)
+        _, alive = psutil.wait_procs(family, timeout=20)
+        assert alive == [], "parts outlived their supervisor"
+        self.supervisor = self._start()
+
+    def stop(self) -> None:
+        self.supervisor.send_signal(signal.SIGINT)
+        self.supervisor.wait(60)
+
+    def upload(self, name: str, rows: list[Any]) -> str:
+        content = "".join(json.dumps(row) + "\n" for row in rows)
+        answer = self.http.post("/v1/files", files={"file": (name, content)})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Outlasts a front that is restarting."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = self.http.get(f"/v1/fine_tuning/jobs/{job_id}")
+                if answer.status_code == 200:
+                    return dict(answer.json())
+            except httpx.HTTPError:
+                pass
+            assert time.monotonic() < deadline, "the front does not come back"
+            time.sleep(0.2)
+
+    def wait_for_step(self, job_id: str, step: int) -> None:
+        """Read from the run's own record, so that the kill that follows hits in time."""
+        events = self.home / "runs" / job_id / "events.jsonl"
+        deadline = time.monotonic() + 120
+        while not (events.exists() and f'"step":{step}' in events.read_text().replace(" ", "")):
+            assert time.monotonic() < deadline, self.job(job_id)
+            time.sleep(0.02)
+
+    def finish(self, job_id: str) -> dict[str, Any]:
+        deadline = time.monotonic() + 240
+        while (job := self.job(job_id))["status"] in ("QUEUED", "RUNNING"):
+            assert time.monotonic() < deadline, job
+            time.sleep(0.2)
+        assert job["status"] == "SUCCESS", job
+        return job
+
+    def outcome(self, job_id: str) -> tuple[list[tuple[int, float]], bytes]:
+        """The loss curve and the bytes of the adapter that a job ended with."""
+        metrics = self.http.get(f"/v1/fine_tuning/jobs/{job_id}/metrics").json()["data"]
+        curve = [(m["step"], m["train_loss"]) for m in metrics]
+        adapter = self.home / "runs" / job_id / "adapter" / "adapter_model.safetensors"
+        return curve, adapter.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("home"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def files(server: Server) -> tuple[str, str]:
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"What colour is number {n}?"},
+                {"role": "assistant", "content": ("red", "green", "blue")[n % 3]},
+            ]
+        }
+        for n in range(150)
+    ]
+    return server.upload("train.jsonl", rows[:120]), server.upload("valid.jsonl", rows[120:])
+
+
+def create(server: Server, files: tuple[str, str], **changes: Any) -> str:
+    body = {
+        "model": "modiste-tiny",
+        "training_files": [files[0]],
+        "validation_files": [files[1]],
+        "hyperparameters": {"training_steps": STEPS, "learning_rate": 1e-3, "seq_len": 512},
+        "auto_start": True,
+    }
+    answer = server.http.post("/v1/fine_tuning/jobs", json=body | changes)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(server: Server, files: tuple[str, str]) -> tuple[list[tuple[int, float]], bytes]:
+    """What a job ends with when nobody disturbs it."""
+    job_id = create(server, files, suffix="undisturbed")
+    server.finish(job_id)
+    curve, adapter = server.outcome(job_id)
+    assert [step for step, _ in curve] == list(range(1, STEPS + 1))
+    return curve, adapter
+
+
+def test_a_killed_trainer_continues_and_ends_with_the_same_bits(
+    server: Server, files: tuple[str, str], undisturbed: tuple[list[tuple[int, float]], bytes]
+) -> None:
+    job_id = create(server, files, suffix="trainer")
+    server.wait_for_step(job_id, 13)
+    [trainer] = server.parts("modiste.work.training")
+    trainer.kill()
+    server.finish(job_id)
+    assert server.outcome(job_id) == undisturbed
+    events = (server.home / "runs" / job_id / "events.jsonl").read_text()
+    assert '"resumed"' in events, "the run started over instead of continuing"
+
+
+def test_a_killed_worker_takes_its_trainer_along_and_another_worker_continues(
+    server: Server, files: tuple[str, str], undisturbed: tuple[list[tuple[int, float]], bytes]
+) -> None:
+    job_id = create(server, files, suffix="worker")
+    server.wait_for_step(job_id, 13)
+    [trainer] = server.parts("modiste.work.training")
+    worker = trainer.parent()
+    assert worker is not None
+    worker.kill()
+    psutil.wait_procs([trainer], timeout=10)
+    assert not trainer.is_running(), "the trainer outlived its worker"
+    server.finish(job_id)
+    assert server.outcome(job_id) == undisturbed
+
+
+def test_a_killed_server_continues_its_job_when_it_is_started_again(
+    server: Server, files: tuple[str, str], undisturbed: tuple[list[tuple[int, float]], bytes]
+) -> None:
+    job_id = create(server, files, suffix="server")
+    server.wait_for_step(job_id, 13)
+    server.kill_supervisor_and_start_again()
+    server.finish(job_id)
+    assert server.outcome(job_id) == undisturbed
+
+
+def test_two_workers_never_train_one_job(server: Server, files: tuple[str, str]) -> None:
+    job_id = create(server, files, suffix="twice")
+    seen: set[int] = set()
+    while server.job(job_id)["status"] in ("QUEUED", "RUNNING"):
+        trainers = [
+            p for p in server.parts("modiste.work.training") if p.status() != psutil.STATUS_ZOMBIE
+        ]
+        assert len(trainers) <= 1
+        seen |= {trainer.pid for trainer in trainers}
+        time.sleep(0.05)
+    assert server.job(job_id)["status"] == "SUCCESS"
+    assert len(seen) == 1
+
+
+def test_what_a_killed_front_acknowledged_is_there_when_it_is_back(
+    server: Server, files: tuple[str, str]
+) -> None:
+    rows = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}]
+    file_id = server.upload("acknowledged.jsonl", rows)
+    job_id = create(server, files, suffix="front", auto_start=False)
+    key = server.http.post("/v1/keys", json={"name": "acknowledged", "scopes": ["infer"]}).json()
+    [front] = server.parts("modiste.api.app")
+    front.kill()
+    front.wait(10)
+    server.wait_until_ready()
+    content = server.http.get(f"/v1/files/{file_id}/content").content
+    assert [json.loads(line) for line in content.splitlines()] == rows
+    assert server.job(job_id)["suffix"] == "front"
+    with_key = {"Authorization": f"Bearer {key['secret']}"}
+    assert server.http.get("/v1/models", headers=with_key).status_code == 200
+    server.http.post(f"/v1/fine_tuning/jobs/{job_id}/cancel")
+
+
+def test_everyone_who_waits_for_a_killed_engine_is_told_and_the_next_one_is_served(
+    server: Server,
+) -> None:
+    body = {"model": "modiste-tiny", "messages": MESSAGES, "max_tokens": 800, "stream": True}
+    told = ""
+    with server.http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        for line in answer.iter_lines():
+            told += line + "\n"
+            if told.count("data: ") == 5:
+                [engine] = server.parts("modiste.serve.engine")
+                engine.kill()
+    assert "error" in told
+    assert "[DONE]" not in told or '"finish_reason":"error"' in told
+    server.wait_until_ready()
+    again = server.http.post("/v1/chat/completions", json=body | {"stream": False, "max_tokens": 5})
+    assert again.status_code == 200, again.text
+
+
+def test_a_tuned_model_still_answers_the_same_after_everything_was_killed(
+    server: Server, files: tuple[str, str]
+) -> None:
+    job_id = create(server, files, suffix="survivor")
+    model = server.finish(job_id)["fine_tuned_model"]
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "What colour is number 4?"}],
+        "max_tokens": 8,
+        "temperature": 0.8,
+        "random_seed": 7,
+    }
+    before = server.http.post("/v1/chat/completions", json=body).json()["choices"]
+    server.kill_supervisor_and_start_again()
+    after = server.http.post("/v1/chat/completions", json=body).json()["choices"]
+    assert before == after
