@@ -85,12 +85,21 @@ def fail(error: Exception, *, as_json: bool) -> int:
         typer.echo(json.dumps({"error": {**body, "problems": problems}}), err=True)
         return error.exit_code
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    say(printable(error.message))
+    say(printable(_before_problems(error)))
     for problem in error.problems[:PROBLEMS_SHOWN]:
         say(f"  {printable(str(problem))}")
     if len(error.problems) > PROBLEMS_SHOWN:
         say(f"  … and {len(error.problems) - PROBLEMS_SHOWN} more; --json lists all")
     return error.exit_code
+
+
+def _before_problems(error: ModisteError) -> str:
+    """The message without the problems it repeats: they follow, one a line."""
+    for problem in error.problems[:1]:
+        head, found, _ = error.message.partition(str(problem))
+        if found and head.strip():
+            return head.rstrip()
+    return error.message
 
 
 def _unexpected(error: Exception) -> ModisteError:
@@ -99,8 +108,9 @@ def _unexpected(error: Exception) -> ModisteError:
         "w", prefix="modiste-", suffix=".traceback", delete=False, encoding="utf-8"
     ) as file:
         file.write("".join(traceback.format_exception(error)))
+    said = str(error).partition("\n")[0][:200]
     return ModisteError(
-        f"{type(error).__name__}: {error}. This is a fault of Modiste; the details are in "
+        f"{type(error).__name__}: {said}. This is a fault of Modiste; the details are in "
         f"{file.name}"
     )
 
