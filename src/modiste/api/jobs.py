@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel
 from starlette.requests import Request
@@ -18,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from modiste.actions import jobs
 from modiste.api import dialect, mistral, openai
 from modiste.api.dialect import Dialect
-from modiste.api.door import Asker, act, checked, documents, json_body, look
+from modiste.api.door import Asker, act, checked, documents, house, json_body, look
 from modiste.errors import BadRequest
 from modiste.types import Job
 
@@ -66,7 +68,8 @@ async def create_job(request: Request, actor: Asker, dry_run: bool | None = None
         _refuse_repeated(dry_run, mistral_0=mistral_0)
         asked = mistral.wanted(checked(mistral.JobIn, body), mistral_0=mistral_0)
     if dry_run:
-        estimate = await look(request, jobs.estimate, actor, **asked)
+        database = house(request).database
+        estimate = await run_sync(partial(jobs.estimate, database, actor, **asked))
         return JSONResponse(mistral.dry_run(estimate).model_dump())
     job = await act(request, jobs.create, actor, **asked)
     return _answer(request, job, detailed=False)

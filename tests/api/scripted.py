@@ -1,0 +1,119 @@
+"""A real front on a real port with a real database; the engine is a script, so that it can fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from modiste import settings as settings_module
+from modiste.api.app import build_app
+from modiste.errors import Unavailable
+from modiste.prepare import render
+from modiste.serve.sequence import Event, Failed, Finished, FinishReason, Generate, Tokens
+from modiste.settings import Settings
+
+TINY = Path(settings_module.__file__).parent / "bases" / "tiny"
+
+
+def chat_row(question: str, answer: str) -> dict[str, object]:
+    """One training row."""
+    return {
+        "messages": [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
+        ]
+    }
+
+
+def jsonl(*rows: object) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+@dataclass
+class ScriptedEngine:
+    """Says what it is told to say, token by token, and remembers what it was asked."""
+
+    asked: list[Generate] = field(default_factory=list)
+    aborted: list[str] = field(default_factory=list)
+    text: str = "Hello there."
+    pause_s: float = 0.0
+    failure: Failed | None = None
+    """Told instead of an answer, or after `fails_after` tokens."""
+    fails_after: int = 0
+    down: bool = False
+
+    async def generate(self, request: Generate) -> AsyncIterator[Event]:
+        self.asked.append(request)
+        finished = False
+        try:
+            async for event in self._tell(request):
+                finished = isinstance(event, Finished | Failed)
+                yield event
+        finally:
+            if not finished:
+                self.aborted.append(request.id)
+
+    async def _tell(self, request: Generate) -> AsyncIterator[Event]:
+        n_told = 0
+        for token in render.load(TINY).encode(self.text):
+            if self.failure and n_told == self.fails_after:
+                break
+            if n_told == request.sampling.max_tokens:
+                yield Finished(request.id, FinishReason.LENGTH, n_told)
+                return
+            await asyncio.sleep(self.pause_s)
+            yield Tokens(request.id, (token,))
+            n_told += 1
+        yield self.failure or Finished(request.id, FinishReason.STOP, n_told + 1)
+
+    async def status(self) -> dict[str, object]:
+        if self.down:
+            raise Unavailable("no engine listens; it is starting or down")
+        return {"running": 0}
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass
+class Front:
+    url: str
+    key: str
+    settings: Settings
+    engine: ScriptedEngine
+
+    def client(self, key: str | None = None, **headers: str) -> httpx.Client:
+        authorization = {"authorization": f"Bearer {key or self.key}"}
+        return httpx.Client(base_url=self.url, headers=authorization | headers, timeout=30)
+
+
+def run_front(settings: Settings, engine: ScriptedEngine) -> Iterator[Front]:
+    app = build_app(settings, engine=engine)  # type: ignore[arg-type]
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the front did not start"
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    key = settings.admin_key_file.read_text().strip()
+    try:
+        yield Front(f"http://127.0.0.1:{port}", key, settings, engine)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+def settings_for(home: Path, **changes: object) -> Settings:
+    flags = {"home": home, "workers": 0, "max_upload_bytes": 200_000, **changes}
+    flags["base_aliases"] = {"open-mistral-7b": "modiste-tiny"}
+    return settings_module.load(flags, environment={})
