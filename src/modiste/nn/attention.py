@@ -1,0 +1,195 @@
+"""Attention over a flat row of packed documents: each token sees its own document's past only.
+
+A micro-batch is one row of tokens without padding. For attention alone, documents of similar length
+(within a quarter) form small dense batches, so that the work is that of the documents and never
+quadratic in the row. It plugs into transformers' attention registry under `NAME` and needs the
+`documents` keyword that `packed_inputs` prepares; position ids restart with each document. Soft
+caps, attention sinks and dropout are refused, as ignoring them would change the model.
+
+Legend: T tokens in the row, H query heads, K key/value heads, E head size, n documents of length L.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+NAME = "modiste-packed"
+SIMILAR = 0.8
+"""A document joins a batch whose longest is at most a quarter longer than itself."""
+
+
+class Bucket(NamedTuple):
+    """Documents computed together, shorter ones padded on the right."""
+
+    rows: Tensor
+    """(n * L,) place in the flat row; padding repeats a real place and is never written back."""
+    kept: Tensor | None
+    """(tokens,) places inside n * L that are real; None where all are."""
+    n: int
+    length: int
+
+
+class Documents(NamedTuple):
+    lengths: tuple[int, ...]
+    buckets: tuple[Bucket, ...]
+
+
+class PackedInputs(NamedTuple):
+    """What a forward over packed documents needs besides the token ids."""
+
+    position_ids: Tensor
+    """(1, T)"""
+    documents: Documents
+
+
+def packed_inputs(lengths: Sequence[int], *, device: torch.device | str = "cpu") -> PackedInputs:
+    """For documents of these lengths (tokens), laid out one after the other."""
+    positions = torch.cat([torch.arange(length) for length in lengths])
+    return PackedInputs(positions[None].to(device), _documents(lengths, device))
+
+
+def register() -> None:
+    """Make `NAME` known to transformers; safe to call again."""
+    ALL_ATTENTION_FUNCTIONS.register(NAME, packed_attention)
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    documents: Documents | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """query (1, H, T, E), key and value (1, K, T, E) to (1, T, H, E).
+
+    Raises:
+        NotImplementedByPacking: the model asks for something this attention does not compute.
+    """
+    asked = [name for name in ("softcap", "s_aux") if others.get(name) is not None]
+    if documents is None or query.shape[0] != 1 or dropout or attention_mask is not None or asked:
+        raise NotImplementedByPacking(
+            f"{type(module).__name__} cannot run on packed documents "
+            f"({', '.join(asked) or 'it does not pass them on to its attention'})"
+        )
+    out: Tensor = cast(Any, _PerDocument).apply(
+        query, key, value, documents, scaling, sliding_window
+    )
+    return out, None
+
+
+class NotImplementedByPacking(Exception):
+    """The caller runs documents one by one instead; see tune/loss.py."""
+
+
+class _PerDocument(torch.autograd.Function):
+    """Gather, dense causal attention and scatter per bucket, with its own small graph each."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        documents: Documents,
+        scaling: float | None,
+        window: int | None,
+    ) -> Tensor:
+        flat = [x[0].transpose(0, 1) for x in (q, k, v)]  # (T, heads, E)
+        out_THE = torch.empty_like(flat[0], memory_format=torch.contiguous_format)
+        graphs = []
+        for bucket in documents.buckets:
+            with torch.enable_grad():
+                parts = [_gather(x, bucket).requires_grad_() for x in flat]
+                result = _dense(*parts, scaling=scaling, window=window)
+            _scatter(result.detach(), bucket, out_THE)
+            graphs.append((parts, result))
+        ctx.graphs, ctx.documents = graphs, documents
+        return out_THE[None]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        dout_THE = grads[0][0]
+        gradients: list[Tensor] = []
+        for bucket, (parts, result) in zip(ctx.documents.buckets, ctx.graphs, strict=True):
+            dresult = _gather(dout_THE, bucket, zero_padding=True)
+            inner = torch.autograd.grad(result, parts, dresult)
+            if not gradients:
+                gradients = [
+                    dout_THE.new_empty(dout_THE.shape[0], *part.shape[1:2], part.shape[3])
+                    for part in parts
+                ]
+            for gradient, target in zip(inner, gradients, strict=True):
+                _scatter(gradient, bucket, target)
+        del ctx.graphs
+        dq, dk, dv = (gradient.transpose(0, 1)[None] for gradient in gradients)
+        return dq, dk, dv, None, None, None
+
+
+def _documents(lengths: Sequence[int], device: torch.device | str) -> Documents:
+    starts = torch.tensor([0, *lengths]).cumsum(0)[:-1].tolist()
+    longest_first = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    groups: list[list[int]] = []
+    for i in longest_first:
+        if groups and lengths[i] >= SIMILAR * lengths[groups[-1][0]]:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    buckets = tuple(
+        _bucket([starts[i] for i in group], [lengths[i] for i in group], device) for group in groups
+    )
+    return Documents(tuple(lengths), buckets)
+
+
+def _bucket(starts: list[int], lengths: list[int], device: torch.device | str) -> Bucket:
+    longest = max(lengths)
+    within = torch.arange(longest)
+    size = torch.tensor(lengths)[:, None]
+    rows = torch.tensor(starts)[:, None] + torch.minimum(within[None], size - 1)
+    real = (within[None] < size).flatten()
+    kept = None if bool(real.all()) else real.nonzero().squeeze(1).to(device)
+    return Bucket(rows.flatten().to(device), kept, len(lengths), longest)
+
+
+def _gather(x_THE: Tensor, bucket: Bucket, *, zero_padding: bool = False) -> Tensor:
+    """(T, heads, E) to (n, heads, L, E)."""
+    dense = x_THE.index_select(0, bucket.rows)
+    if zero_padding and bucket.kept is not None:
+        padding = torch.ones(dense.shape[0], dtype=torch.bool, device=dense.device)
+        padding[bucket.kept] = False
+        dense.masked_fill_(padding[:, None, None], 0.0)
+    return dense.view(bucket.n, bucket.length, *dense.shape[1:]).transpose(1, 2)
+
+
+def _scatter(x_nHLE: Tensor, bucket: Bucket, out_THE: Tensor) -> None:
+    x = x_nHLE.transpose(1, 2).reshape(bucket.n * bucket.length, *out_THE.shape[1:])
+    if bucket.kept is None:
+        out_THE.index_copy_(0, bucket.rows, x)
+    else:
+        out_THE.index_copy_(0, bucket.rows[bucket.kept], x[bucket.kept])
+
+
+def _dense(q: Tensor, k: Tensor, v: Tensor, *, scaling: float | None, window: int | None) -> Tensor:
+    length = q.shape[2]
+    grouped = q.shape[1] != k.shape[1]
+    if window is None or window >= length:
+        return F.scaled_dot_product_attention(
+            q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped
+        )
+    at = torch.arange(length, device=q.device)
+    back = at[:, None] - at[None, :]
+    mask = (back >= 0) & (back < window)
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, scale=scaling, enable_gqa=grouped
+    )

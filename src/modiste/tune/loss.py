@@ -1,0 +1,212 @@
+"""Next-token loss on the trained tokens of packed documents, without ever making all logits.
+
+Hidden states are gathered at trained positions first; the frozen head, the softmax and the gradient
+with respect to the hidden state then run in one pass over chunks of rows, so memory does not grow
+with vocabulary times tokens. Works for any transformers causal LM: `Scorer.of` tries packing and
+the plain head on the model at hand and falls back, per document and to the model's own head, where
+they would not compute what the model computes.
+
+Legend: T tokens of a row, N trained tokens, D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from modiste.nn import attention
+from modiste.nn.attention import PackedInputs, packed_inputs
+from modiste.nn.frozen import FrozenMatrix
+
+CHUNK_ROWS = 128
+"""Rows of logits alive at once; with 4k-128k entries each they stay near the cache."""
+PROBE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
+"""Relative distance of logits; rounding is a tenth of it, an ignored mask or soft cap far more."""
+
+
+class Document(NamedTuple):
+    """One sample: token ids, and which of them are to be predicted (the first never can be)."""
+
+    ids: Sequence[int]
+    mask: Sequence[bool]
+
+
+class Batch(NamedTuple):
+    ids: Tensor
+    """(1, T): inputs of all documents, each without its last token."""
+    packed: PackedInputs
+    rows: Tensor
+    """(N,) places in the row whose next token is trained."""
+    targets: Tensor
+    """(N,) those tokens."""
+
+
+class Measured(NamedTuple):
+    """Sums over trained tokens, so that batches add up to a true mean."""
+
+    nll: float
+    """Nats."""
+    n_correct: int
+    n: int
+
+
+def collate(documents: Sequence[Document], *, device: torch.device | str = "cpu") -> Batch:
+    """Lay documents of at least two tokens one after the other."""
+    ids = torch.cat([torch.as_tensor(d.ids, dtype=torch.long)[:-1] for d in documents])
+    following = torch.cat([torch.as_tensor(d.ids, dtype=torch.long)[1:] for d in documents])
+    trained = torch.cat([torch.as_tensor(d.mask, dtype=torch.bool)[1:] for d in documents])
+    rows = trained.nonzero().squeeze(1)
+    packed = packed_inputs([len(d.ids) - 1 for d in documents], device=device)
+    return Batch(ids[None].to(device), packed, rows.to(device), following[rows].to(device))
+
+
+class Scorer:
+    """A model with its head taken apart: loss for training, measures for evaluation."""
+
+    def __init__(self, model: PreTrainedModel, *, packs: bool, plain_head: bool) -> None:
+        self.model = model
+        self.packs = packs
+        self.head = _head(model) if plain_head else None
+        if packs:
+            attention.register()
+            model.config._attn_implementation = attention.NAME
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Scorer:
+        """Try both shortcuts on a few tokens and use those that change nothing."""
+        with torch.no_grad():
+            return cls(model, packs=_packing_is_exact(model), plain_head=_head_is_plain(model))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Sum of the negative log-likelihoods of the targets, in nats, with gradient."""
+        if self.head is None:
+            return F.cross_entropy(self._own_logits(batch), batch.targets, reduction="sum")
+        hidden_ND = self._hidden(batch)[batch.rows]
+        loss: Tensor = cast(Any, _HeadLoss).apply(hidden_ND, batch.targets, self.head)
+        return loss
+
+    @torch.no_grad()
+    def measure(self, batch: Batch) -> Measured:
+        nll = correct = 0.0
+        for logits_NV, targets_N in self._logits(batch):
+            nll += float(F.cross_entropy(logits_NV, targets_N, reduction="sum"))
+            correct += int((logits_NV.argmax(-1) == targets_N).sum())
+        return Measured(nll, int(correct), batch.targets.numel())
+
+    @torch.no_grad()
+    def logprobs(self, batch: Batch) -> list[float]:
+        """Log-probability of each target, teacher forced."""
+        values: list[float] = []
+        for logits_NV, targets_N in self._logits(batch):
+            values += (-F.cross_entropy(logits_NV, targets_N, reduction="none")).tolist()
+        return values
+
+    def _logits(self, batch: Batch) -> Any:
+        """Chunks of (logits in fp32 (C, V), targets (C,))."""
+        if self.head is None:
+            yield self._own_logits(batch), batch.targets
+            return
+        hidden_ND = self._hidden(batch)[batch.rows]
+        for chunk_CD, targets_C in _chunks(hidden_ND, batch.targets):
+            yield self.head.up(chunk_CD).float(), targets_C
+
+    def _hidden(self, batch: Batch) -> Tensor:
+        """(T, D) of the last layer, normalised: what the head reads."""
+        trunk = cast(Any, self.model).get_decoder()
+        return torch.cat([trunk(**part).last_hidden_state[0] for part in self._parts(batch)])
+
+    def _own_logits(self, batch: Batch) -> Tensor:
+        """(N, V) in fp32 through the model's own head, whatever it does."""
+        outputs = [cast(Any, self.model)(**part).logits[0] for part in self._parts(batch)]
+        return torch.cat(outputs)[batch.rows].float()
+
+    def _parts(self, batch: Batch) -> list[dict[str, Any]]:
+        """Arguments of the forwards: one for all documents, or one for each."""
+        if self.packs:
+            return [
+                {
+                    "input_ids": batch.ids,
+                    "position_ids": batch.packed.position_ids,
+                    "documents": batch.packed.documents,
+                    "use_cache": False,
+                }
+            ]
+        documents = torch.split(batch.ids[0], list(batch.packed.documents.lengths))
+        return [{"input_ids": ids[None], "use_cache": False} for ids in documents]
+
+
+class _HeadLoss(torch.autograd.Function):
+    """Loss and its gradient in one pass, as the head is frozen and the loss is a plain sum."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden_ND: Tensor, targets_N: Tensor, head: FrozenMatrix) -> Tensor:
+        total = torch.zeros((), dtype=torch.float64, device=hidden_ND.device)
+        gradient_ND = torch.empty_like(hidden_ND)
+        at = 0
+        for chunk_CD, targets_C in _chunks(hidden_ND, targets_N):
+            logits_CV = head.up(chunk_CD).float()
+            at_target = (torch.arange(len(targets_C), device=targets_C.device), targets_C)
+            normaliser_C = torch.logsumexp(logits_CV, dim=-1)
+            total += (normaliser_C - logits_CV[at_target]).double().sum()
+            probability_CV = logits_CV.sub_(normaliser_C[:, None]).exp_()
+            probability_CV[at_target] -= 1
+            gradient_ND[at : at + len(targets_C)] = head.down(probability_CV.to(hidden_ND.dtype))
+            at += len(targets_C)
+        ctx.save_for_backward(gradient_ND)
+        return total.float()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient_ND,) = ctx.saved_tensors
+        return gradient_ND * grads[0], None, None
+
+
+def _chunks(hidden_ND: Tensor, targets_N: Tensor) -> Any:
+    return zip(torch.split(hidden_ND, CHUNK_ROWS), torch.split(targets_N, CHUNK_ROWS), strict=True)
+
+
+def _head(model: PreTrainedModel) -> FrozenMatrix:
+    layer = cast(Any, model).get_output_embeddings()
+    return FrozenMatrix(layer.weight, getattr(layer, "bias", None))
+
+
+def _probe_batch(model: PreTrainedModel) -> Batch:
+    vocabulary = model.config.get_text_config().vocab_size
+    documents = [[(7 * i + 3) % vocabulary for i in range(n)] for n in (10, 4, 6)]
+    return collate([Document(d, [True] * len(d)) for d in documents], device=model.device)
+
+
+def _packing_is_exact(model: PreTrainedModel) -> bool:
+    batch, native = _probe_batch(model), model.config._attn_implementation
+    alone = Scorer(model, packs=False, plain_head=False)._own_logits(batch)
+    try:
+        together = Scorer(model, packs=True, plain_head=False)._own_logits(batch)
+    except (attention.NotImplementedByPacking, TypeError, ValueError, RuntimeError):
+        return False
+    finally:
+        model.config._attn_implementation = native
+    return _same(alone, together, dtype=model.dtype)
+
+
+def _head_is_plain(model: PreTrainedModel) -> bool:
+    layer = cast(Any, model).get_output_embeddings()
+    if not isinstance(layer, torch.nn.Linear) or not hasattr(model, "get_decoder"):
+        return False
+    batch = _probe_batch(model)
+    scorer = Scorer(model, packs=False, plain_head=False)
+    try:
+        plain = layer(scorer._hidden(batch)[batch.rows]).float()
+    except (AttributeError, TypeError, ValueError, RuntimeError):
+        return False
+    return _same(scorer._own_logits(batch), plain, dtype=model.dtype)
+
+
+def _same(expected: Tensor, actual: Tensor, *, dtype: torch.dtype) -> bool:
+    tolerance = PROBE_TOLERANCE.get(dtype, 1e-4)
+    distance = (expected - actual).norm() / expected.norm().clamp_min(1e-12)
+    return bool(distance < tolerance)
