@@ -55,7 +55,8 @@ class Weights:
     def get(self, name: str) -> Tensor:
         """As stored (its dtype too), rows of q and k in Hugging Face's rotary order."""
         tensors, stored = self._places[name]
-        tensor: Tensor = tensors.get_tensor(stored)
+        # A copy: the file may be rewritten later, and what is read here may be mapped from it.
+        tensor: Tensor = tensors.get_tensor(stored).clone()
         turned = name.endswith(("q_proj.weight", "k_proj.weight"))
         if self._layout is Layout.MISTRAL and turned:
             return consolidated.halves_from_pairs(tensor, head_dim=self._head_size)

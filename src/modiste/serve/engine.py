@@ -1,0 +1,267 @@
+"""The serving engine: takes requests, steps every base that has work, and answers each one.
+
+`add`, `abort`, `step`: no sockets, no processes, one thread. Each request, accepted or refused,
+ends in exactly one last event, whatever breaks on the way. `python -m modiste.serve.engine` runs
+it as a process of its own (`serve.process`), settings from the environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modiste.errors import InvalidInput
+from modiste.serve.lane import Lane, Room, lane_bytes, load_lane
+from modiste.serve.scheduler import Admission, Key, Plan, Scheduler, Sequence
+from modiste.serve.sequence import (
+    Event,
+    Failed,
+    FailureCode,
+    Finished,
+    FinishReason,
+    Generate,
+    Request,
+    Score,
+    Scored,
+    Tokens,
+)
+from modiste.serve.shelf import Shelf
+
+log = logging.getLogger(__name__)
+
+DRAIN_RETRY_S = 3.0
+"""What the engine that takes over needs to listen."""
+
+
+class Engine:
+    """Owned by one thread. `emit` receives every event with the key of its request."""
+
+    def __init__(
+        self,
+        *,
+        max_sequences: int,
+        max_waiting: int,
+        memory_bytes: int,
+        emit: Callable[[Key, Event], None],
+        wake: Callable[[], None] = lambda: None,
+        threads: int = 1,
+    ) -> None:
+        """`wake` is called from another thread when something that was waited for is loaded."""
+        self.scheduler = Scheduler(max_sequences=max_sequences, max_waiting=max_waiting)
+        self.draining = False
+        self._emit = emit
+        self._threads = threads
+        self._by_key: dict[Key, Sequence] = {}
+        self._step_began_at: float | None = None
+        room = Room(max_sequences, cells_bytes=memory_bytes // 4, adapters_bytes=memory_bytes // 8)
+        self._pools = [
+            # torch's number of threads belongs to the thread that sets it.
+            ThreadPoolExecutor(1, name, initializer=torch.set_num_threads, initargs=(threads,))
+            for name in ("load-base", "load-adapter")
+        ]
+        self._lanes: Shelf[str, Lane] = Shelf(
+            lambda path: load_lane(Path(path), room=room, pool=self._pools[1], wake=wake),
+            size_bytes=lambda path: _fitting(Path(path), room, memory_bytes),
+            limit_bytes=memory_bytes,
+            pool=self._pools[0],
+            on_loaded=wake,
+        )
+
+    @property
+    def idle(self) -> bool:
+        return self.scheduler.idle
+
+    @property
+    def n_requests(self) -> int:
+        return len(self._by_key)
+
+    def add(self, key: Key, request: Request) -> None:
+        """Queue a request, or refuse it at once."""
+        if self.draining:
+            text = "the engine is being restarted; send this again"
+            self._emit(key, Failed(request.id, FailureCode.RESTARTING, text, DRAIN_RETRY_S))
+            return
+        if self.scheduler.full:
+            wait = self.scheduler.retry_after_s()
+            text = (
+                f"all {self.scheduler.max_sequences} places and {self.scheduler.max_waiting} "
+                f"waiting places are taken; one is free in {wait:.0f} s at the latest"
+            )
+            self._emit(key, Failed(request.id, FailureCode.BUSY, text, wait))
+            return
+        if key in self._by_key:
+            text = f"number {key.number} is taken by a request that still runs"
+            self._emit(key, Failed(request.id, FailureCode.INVALID, text))
+            return
+        seed = request.sampling.seed if isinstance(request, Generate) else 0
+        sequence = Sequence(key, request, secrets.randbits(64) if seed is None else seed)
+        self._by_key[key] = sequence
+        self.scheduler.waiting.append(sequence)
+
+    def abort(self, key: Key) -> None:
+        """Stop a request before the next step; one that has ended is ignored."""
+        if (sequence := self._by_key.get(key)) is not None:
+            n = len(sequence.generated)
+            self._end(sequence, Finished(sequence.request.id, FinishReason.CANCELLED, n))
+
+    def forget(self, connection: int) -> None:
+        """Abort all that a client which is gone had asked for."""
+        for key in [key for key in self._by_key if key.connection == connection]:
+            self.abort(key)
+
+    def step(self) -> bool:
+        """Start who may start, then one step of every base with work. False: nothing could run."""
+        self.scheduler.admit(self._start)
+        plans = list(self.scheduler.plans())
+        for plan in plans:
+            self._step_began_at = time.monotonic()
+            try:
+                self._run(plan)
+            except Exception as error:  # One base's trouble must not end the others; all are told.
+                log.exception("a step of %s failed", plan.base)
+                for sequence in {*plan.generating, *(piece.sequence for piece in plan.pieces)}:
+                    if sequence.key in self._by_key:
+                        self._fail(sequence, FailureCode.INTERNAL, f"the engine failed: {error}")
+            finally:
+                self._step_began_at = None
+        return bool(plans)
+
+    def fail_all(self, message: str) -> None:
+        """Tell everyone who is still here that the engine leaves."""
+        for sequence in list(self._by_key.values()):
+            self._fail(sequence, FailureCode.RESTARTING, message, retry_after_s=DRAIN_RETRY_S)
+
+    def status(self) -> dict[str, Any]:
+        """Safe to call from another thread."""
+        began = self._step_began_at
+        return {
+            "state": "draining" if self.draining else "ready",
+            "running": len(self.scheduler.running),
+            "waiting": len(self.scheduler.waiting),
+            "max_sequences": self.scheduler.max_sequences,
+            "max_waiting": self.scheduler.max_waiting,
+            "step_running_s": 0.0 if began is None else time.monotonic() - began,
+            "threads": self._threads,
+            "bases": {
+                path: {
+                    "context": lane.context,
+                    "reproducible": lane.reproducible,
+                    "adapters": len(lane.adapters.held()),
+                    "free_cells": lane.slots.n_free,
+                    "cells": lane.slots.n_cells,
+                }
+                for path, lane in self._lanes.held().items()
+            },
+        }
+
+    def close(self) -> None:
+        for pool in self._pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, sequence: Sequence) -> Admission:
+        request = sequence.request
+        try:
+            if (lane := self._lane(request.base)) is None:
+                return Admission.LOADING
+            admission = lane.start(sequence)
+        except InvalidInput as refused:
+            return self._refuse(sequence, refused.error_code, refused.message)
+        except (
+            Exception
+        ) as error:  # A load may fail in ways we did not foresee; its caller is told.
+            log.exception("request %s cannot start", request.id)
+            text = f"the engine could not start this request: {error}"
+            return self._refuse(sequence, FailureCode.INTERNAL, text)
+        if admission is Admission.STARTED:
+            self._lanes.pin(request.base)
+        return admission
+
+    def _refuse(self, sequence: Sequence, code: str, message: str) -> Admission:
+        del self._by_key[sequence.key]
+        self._emit(sequence.key, Failed(sequence.request.id, code, message))
+        return Admission.ENDED
+
+    def _lane(self, path: str) -> Lane | None:
+        try:
+            return self._lanes.get(path)
+        except InvalidInput as error:
+            raise InvalidInput(error.message, code=FailureCode.BASE) from error
+
+    def _run(self, plan: Plan) -> None:
+        lane = self._lane(plan.base)
+        assert lane is not None  # noqa: S101  # Its sequences pin it.
+        began = time.monotonic()
+        for sequence, token in lane.step(plan):
+            self._drawn(sequence, token)
+        for sequence in dict.fromkeys(piece.sequence for piece in plan.pieces):
+            if isinstance(sequence.request, Score) and not sequence.reading:
+                self._end(sequence, Scored(sequence.request.id, tuple(sequence.logprobs)))
+        self.scheduler.measured(plan, time.monotonic() - began)
+
+    def _drawn(self, sequence: Sequence, token: int) -> None:
+        request = sequence.request
+        if sequence.length >= sequence.end:  # max_tokens is 0: the prompt was read, no more.
+            self._end(sequence, Finished(request.id, FinishReason.LENGTH))
+            return
+        sequence.add(token)
+        n = len(sequence.generated)
+        if isinstance(request, Generate) and token in request.stop_ids:
+            self._end(sequence, Finished(request.id, FinishReason.STOP, n))
+            return
+        self._emit(sequence.key, Tokens(request.id, (token,)))
+        if sequence.length >= sequence.end:
+            self._end(sequence, Finished(request.id, FinishReason.LENGTH, n))
+
+    def _fail(
+        self, sequence: Sequence, code: str, message: str, *, retry_after_s: float | None = None
+    ) -> None:
+        self._end(sequence, Failed(sequence.request.id, code, message, retry_after_s))
+
+    def _end(self, sequence: Sequence, event: Finished | Scored | Failed) -> None:
+        self.scheduler.remove(sequence)
+        del self._by_key[sequence.key]
+        if sequence.slot is not None:
+            lane = self._lane(sequence.request.base)
+            assert lane is not None  # noqa: S101  # This sequence pins it until the next line.
+            lane.stop(sequence)
+            self._lanes.unpin(sequence.request.base)
+        self._emit(sequence.key, event)
+
+
+def _fitting(path: Path, room: Room, memory_bytes: int) -> int:
+    """What the base will take.
+
+    Raises:
+        InvalidInput: more than there is.
+    """
+    needed = lane_bytes(path, room)
+    if needed > memory_bytes:
+        raise InvalidInput(
+            f"{path}: this base needs {needed / 2**30:.1f} GiB in float32 and the engine may take "
+            f"{memory_bytes / 2**30:.1f} GiB; use a smaller base or a machine with more memory",
+            code=FailureCode.BASE,
+        )
+    return needed
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The process. Takes no arguments; a usage error is exit code 2."""
+    from modiste.serve import process
+
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments:
+        print(f"unknown arguments {arguments}; settings come from MODISTE_*", file=sys.stderr)
+        return 2
+    return process.serve()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

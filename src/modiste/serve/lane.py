@@ -1,0 +1,230 @@
+"""One base in memory and what runs on it: decoder, cells, adapters, and one step for all of them.
+
+A sequence starts when its adapter is loaded and its cells are free, all of them for its whole
+length; it keeps both until it stops. Every row of a step may go through another adapter or none.
+
+Legend: N rows of a step, M rows that need logits, D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from modiste.errors import InvalidInput
+from modiste.nn.decoder import Decoder, Span, load_decoder
+from modiste.nn.deltas import AdapterDeltas, Group, RowDeltas
+from modiste.nn.linear import independent
+from modiste.nn.shape import DecoderShape, read_shape
+from modiste.nn.weights import expected_sizes
+from modiste.serve import adapters, sampling
+from modiste.serve.scheduler import Admission, Piece, Plan, Sequence, end_of
+from modiste.serve.sequence import FailureCode, Generate, Request, Score
+from modiste.serve.shelf import Shelf
+from modiste.serve.slots import Slots
+
+ADAPTER_GROWTH = 4
+"""Fused in float32 an adapter takes up to this many times its file."""
+
+
+class AdapterKey(NamedTuple):
+    folder: str
+    version: str | None
+
+
+class Drawn(NamedTuple):
+    sequence: Sequence
+    token: int
+
+
+class Room(NamedTuple):
+    """What one base may take."""
+
+    max_sequences: int
+    cells_bytes: int
+    adapters_bytes: int
+
+
+class Lane:
+    def __init__(
+        self, decoder: Decoder, *, room: Room, pool: Executor, wake: Callable[[], None]
+    ) -> None:
+        """Adapters load on `pool`; `wake` is called when one is there."""
+        self._decoder = decoder
+        self.shape = decoder.shape
+        self.slots = Slots(n_cells(self.shape, room))
+        self.context = min(self.shape.context, self.slots.n_cells)
+        self.reproducible = all(independent(linear) for linear in decoder.linears())
+        """Whether this machine's kernels keep a row's bits whatever shares its step."""
+        self.adapters: Shelf[AdapterKey, AdapterDeltas] = Shelf(
+            lambda key: adapters.load_adapter(Path(key.folder), self.shape),
+            size_bytes=lambda key: ADAPTER_GROWTH * adapters.size_bytes(Path(key.folder)),
+            limit_bytes=room.adapters_bytes,
+            pool=pool,
+            on_loaded=wake,
+        )
+        self._cells = decoder.key_values(self.slots.n_cells)
+        self._deltas: dict[Sequence, AdapterDeltas | None] = {}
+
+    def start(self, sequence: Sequence) -> Admission:
+        """
+        Raises:
+            InvalidInput: with a `FailureCode`, when this can never run on this base.
+        """
+        request = sequence.request
+        self._check(request)
+        key, deltas = adapter_key(request), None
+        if key is not None:
+            deltas = self._adapter(key)
+            if deltas is None:
+                return Admission.LOADING
+        sequence.end = end_of(request, self.context)
+        sequence.slot = self.slots.reserve(sequence.end)
+        if sequence.slot is None:
+            return Admission.NO_ROOM
+        if key is not None:
+            self.adapters.pin(key)
+        self._deltas[sequence] = deltas
+        return Admission.STARTED
+
+    def stop(self, sequence: Sequence) -> None:
+        """Give back what `start` took."""
+        if sequence.slot is not None:
+            self.slots.release(sequence.slot)
+            sequence.slot = None
+            del self._deltas[sequence]
+            if (key := adapter_key(sequence.request)) is not None:
+                self.adapters.unpin(key)
+
+    @torch.inference_mode()
+    def step(self, plan: Plan) -> list[Drawn]:
+        """Compute the plan's rows; tokens drawn come back, log-probabilities of scored pieces are
+        put into their sequences."""
+        hidden_ND = self._forward(plan)
+        rows, takers = list(range(len(plan.generating))), list(plan.generating)
+        first = len(plan.generating)
+        for piece in plan.pieces:
+            last = first + piece.end - piece.start
+            if isinstance(piece.sequence.request, Score):
+                self._score(piece, hidden_ND[first:last])
+            elif piece.end == len(piece.sequence.request.ids):
+                rows.append(last - 1)
+                takers.append(piece.sequence)
+            first = last
+        for sequence in plan.generating:
+            sequence.n_cached += 1
+        for piece in plan.pieces:
+            piece.sequence.n_cached = piece.end
+        if not rows:
+            return []
+        tokens = sampling.choose(self._decoder.logits(hidden_ND[rows]), [_draw(s) for s in takers])
+        return [Drawn(*pair) for pair in zip(takers, tokens, strict=True)]
+
+    def _forward(self, plan: Plan) -> Tensor:
+        ids: list[int] = []
+        spans: list[Span] = []
+        for sequence in plan.generating:
+            spans.append(_span(len(ids), sequence, sequence.n_cached, sequence.n_cached + 1))
+            ids.append(sequence.generated[-1])
+        for piece in plan.pieces:
+            spans.append(_span(len(ids), piece.sequence, piece.start, piece.end))
+            ids += piece.sequence.request.ids[piece.start : piece.end]
+        return self._decoder.hidden(
+            torch.tensor(ids), spans, self._cells, deltas=self._row_deltas(plan, spans)
+        )
+
+    def _row_deltas(self, plan: Plan, spans: list[Span]) -> RowDeltas | None:
+        n_generating = len(plan.generating)
+        by_adapter = groupby(
+            range(n_generating), key=lambda row: adapter_key(plan.generating[row].request)
+        )
+        generated = []
+        for _, rows_of_one in by_adapter:
+            rows = list(rows_of_one)
+            if (deltas := self._deltas[plan.generating[rows[0]]]) is not None:
+                generated.append(Group(deltas, rows[0], rows[-1] + 1))
+        prompts = []
+        for piece, span in zip(plan.pieces, spans[n_generating:], strict=True):
+            if (deltas := self._deltas[piece.sequence]) is not None:
+                prompts.append(Group(deltas, span.first_row, span.first_row + span.n_rows))
+        return RowDeltas(generated, prompts) if generated or prompts else None
+
+    def _score(self, piece: Piece, hidden_ND: Tensor) -> None:
+        targets = piece.sequence.request.ids[piece.start + 1 : piece.end + 1]
+        logprobs_MV = torch.log_softmax(self._decoder.logits(hidden_ND[: len(targets)]), dim=-1)
+        chosen = logprobs_MV[torch.arange(len(targets)), torch.tensor(targets, dtype=torch.long)]
+        piece.sequence.logprobs += chosen.tolist()
+
+    def _adapter(self, key: AdapterKey) -> AdapterDeltas | None:
+        try:
+            return self.adapters.get(key)
+        except InvalidInput as error:
+            raise InvalidInput(error.message, code=FailureCode.ADAPTER) from error
+
+    def _check(self, request: Request) -> None:
+        if max(request.ids) >= self.shape.vocab_size:
+            raise InvalidInput(
+                f"ids holds {max(request.ids)}, this base knows 0 to {self.shape.vocab_size - 1}; "
+                "render the prompt with this base's tokenizer",
+                code=FailureCode.INVALID,
+            )
+        room_for = self.context - 1 if isinstance(request, Generate) else self.context
+        if len(request.ids) > room_for:
+            raise InvalidInput(
+                f"the prompt has {len(request.ids)} tokens and this model's context holds "
+                f"{self.context}, the answer included; shorten the prompt",
+                code=FailureCode.TOO_LONG,
+            )
+
+
+def load_lane(path: Path, *, room: Room, pool: Executor, wake: Callable[[], None]) -> Lane:
+    """
+    Raises:
+        InvalidInput: the base cannot be served; the message says why.
+    """
+    return Lane(load_decoder(path), room=room, pool=pool, wake=wake)
+
+
+def lane_bytes(path: Path, room: Room) -> int:
+    """What the base will take at most: float32 weights, the embedding as stored, all its cells."""
+    shape = read_shape(path)
+    values = sum(_product(size) for size in expected_sizes(shape).values())
+    embedding = shape.vocab_size * shape.hidden_size * (2 if shape.tied else 1)
+    return 4 * (values + embedding) + n_cells(shape, room) * shape.kv_bytes_per_token
+
+
+def n_cells(shape: DecoderShape, room: Room) -> int:
+    """Enough for every sequence at full length, or as many as the memory holds."""
+    affordable = room.cells_bytes // shape.kv_bytes_per_token
+    return min(room.max_sequences * (shape.context + 16), affordable)
+
+
+def adapter_key(request: Request) -> AdapterKey | None:
+    if request.adapter is None:
+        return None
+    return AdapterKey(request.adapter, request.adapter_version)
+
+
+def _span(first_row: int, sequence: Sequence, start: int, end: int) -> Span:
+    assert sequence.slot is not None  # noqa: S101  # It runs, so it has one.
+    return Span(first_row, end - start, sequence.slot.first, end)
+
+
+def _draw(sequence: Sequence) -> sampling.Draw:
+    assert isinstance(sequence.request, Generate)  # noqa: S101  # Scores draw nothing.
+    return sampling.Draw(
+        sequence.request.sampling, sequence.seed, len(sequence.generated), sequence.counts
+    )
+
+
+def _product(sizes: Iterable[int]) -> int:
+    product = 1
+    for size in sizes:
+        product *= size
+    return product

@@ -1,0 +1,400 @@
+"""The engine on small random models: right tokens, fair ends, and no effect of the company."""
+
+import random
+import time
+from collections import defaultdict
+
+import pytest
+import torch
+
+from modiste.serve.engine import Engine
+from modiste.serve.scheduler import Key
+from modiste.serve.sequence import (
+    Failed,
+    Finished,
+    FinishReason,
+    Generate,
+    Sampling,
+    Score,
+    Scored,
+    Tokens,
+)
+
+GREEDY = Sampling(temperature=0.0, max_tokens=20)
+
+
+class Bench:
+    """An engine driven by hand; `told[name]` is everything one request was told."""
+
+    def __init__(self, **settings):
+        torch.set_num_threads(1)
+        self.told = defaultdict(list)
+        defaults = {"max_sequences": 32, "max_waiting": 64, "memory_bytes": 2**30}
+        self.engine = Engine(
+            **(defaults | settings), emit=lambda key, event: self.told[event.id].append(event)
+        )
+        self.n = 0
+
+    def add(self, request):
+        self.n += 1
+        key = Key(1, self.n)
+        self.engine.add(key, request)
+        return key
+
+    def finish(self, *, within_s=60):
+        deadline = time.monotonic() + within_s
+        while not self.engine.idle:
+            assert time.monotonic() < deadline, self.engine.status()
+            if not self.engine.step():
+                time.sleep(0.002)
+
+    def until(self, condition, *, within_s=30):
+        deadline = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline, self.engine.status()
+            if not self.engine.step():
+                time.sleep(0.002)
+
+    def tokens(self, name):
+        return [t for event in self.told[name] if isinstance(event, Tokens) for t in event.ids]
+
+    def end(self, name):
+        *before, last = self.told[name]
+        assert all(isinstance(event, Tokens) for event in before)
+        return last
+
+    def run(self, *requests):
+        for request in requests:
+            self.add(request)
+        self.finish()
+        return [self.tokens(request.id) for request in requests]
+
+
+@pytest.fixture
+def bench():
+    made = []
+
+    def make(**settings):
+        made.append(Bench(**settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.engine.close()
+
+
+@pytest.fixture(scope="module")
+def base(random_base):
+    return random_base("mistral")
+
+
+@pytest.fixture(scope="module")
+def adapters(base, random_adapter):
+    """Different ranks, scalings and targets."""
+    return [
+        random_adapter(base, seed=1, r=4),
+        random_adapter(base, seed=2, r=16, use_rslora=True),
+        random_adapter(base, seed=3, r=8, target_modules=["q_proj", "v_proj"]),
+        random_adapter(base, seed=4, r=3, rank_pattern={"down_proj": 7},
+                       alpha_pattern={"down_proj": 5}),
+    ]  # fmt: skip
+
+
+def prompt(length, seed=0):
+    return tuple(random.Random(seed).choices(range(199), k=length))
+
+
+def peft_model(base, adapter):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    model.generation_config.eos_token_id = None
+    return (PeftModel.from_pretrained(model, adapter) if adapter else model).eval()
+
+
+@pytest.fixture(scope="module")
+def models(base, adapters):
+    return [peft_model(base, adapter) for adapter in [None, *adapters]]
+
+
+def reference_greedy(model, ids, n):
+    with torch.inference_mode():
+        ids_ = torch.tensor([ids])
+        out = model.generate(
+            input_ids=ids_, attention_mask=torch.ones_like(ids_), max_new_tokens=n, do_sample=False
+        )
+    return out[0, len(ids) :].tolist()
+
+
+def reference_logprobs(model, ids):
+    with torch.inference_mode():
+        logprobs = model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+    return [float(logprobs[i, token]) for i, token in enumerate(ids[1:])]
+
+
+def test_one_batch_of_base_and_adapters_gives_the_tokens_of_transformers_and_peft(
+    bench, base, adapters, models
+):
+    requests, expected = [], []
+    for n, (model, adapter) in enumerate(zip(models, [None, *adapters], strict=True)):
+        for length in (3, 64, 90):  # Less than a granule, exactly one, more than one.
+            ids = prompt(length, seed=10 * n + length)
+            folder = None if adapter is None else str(adapter)
+            requests.append(
+                Generate(f"{n}-{length}", str(base), ids, adapter=folder, sampling=GREEDY)
+            )
+            expected.append(reference_greedy(model, ids, 20))
+    assert bench().run(*requests) == expected
+
+
+def test_scores_agree_with_transformers_and_peft(bench, base, adapters, models):
+    one = bench()
+    cases = []
+    for n, (model, adapter) in enumerate(zip(models, [None, *adapters], strict=True)):
+        ids = prompt(130, seed=n)
+        folder = None if adapter is None else str(adapter)
+        one.add(Score(str(n), str(base), ids, adapter=folder))
+        cases.append((str(n), reference_logprobs(model, ids)))
+    one.add(Generate("beside", str(base), prompt(5), sampling=GREEDY))
+    one.finish()
+    for name, expected in cases:
+        scored = one.end(name)
+        assert isinstance(scored, Scored)
+        # The gate's bound for float32; rounding alone stays near 1e-5 here.
+        assert scored.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_score_of_one_token_has_nothing_to_score(bench, base):
+    one = bench()
+    one.add(Score("a", str(base), (5,)))
+    one.finish()
+    assert one.end("a") == Scored("a", ())
+
+
+def test_seeded_requests_give_the_same_tokens_alone_and_together(bench, base, adapters):
+    """24 requests over four adapters and the bare base. Random weights make flat distributions, in
+    which one changed bit of a logit in a few thousand draws would show."""
+    rng = random.Random(7)
+    folders = [None, *map(str, adapters)]
+    requests = [
+        Generate(
+            f"{n}",
+            str(base),
+            prompt(rng.choice([1, 7, 63, 64, 65, 150, 200]), seed=n),
+            adapter=folders[n % 5],
+            sampling=Sampling(
+                temperature=rng.choice([0.7, 1.0, 1.5]),
+                top_p=rng.choice([0.9, 0.95, 1.0]),
+                max_tokens=rng.randrange(10, 60),
+                seed=rng.randrange(2**64),
+                presence_penalty=rng.choice([0.0, 0.5]),
+            ),
+        )
+        for n in range(24)
+    ]
+    alone = [bench().run(request)[0] for request in requests]
+
+    assert bench().run(*requests) == alone
+    staggered = bench(max_sequences=7)
+    for request in reversed(requests):
+        staggered.add(request)
+        for _ in range(rng.randrange(4)):
+            staggered.engine.step()
+    staggered.finish()
+    assert [staggered.tokens(request.id) for request in requests] == alone
+
+
+def test_without_a_seed_two_requests_differ(bench, base):
+    ask = Sampling(temperature=1.5, max_tokens=40)
+    a, b = bench().run(
+        Generate("a", str(base), prompt(5), sampling=ask),
+        Generate("b", str(base), prompt(5), sampling=ask),
+    )
+    # 40 draws with a collision chance under one half each: equal once in 2^40 runs.
+    assert a != b
+
+
+def test_a_stop_token_ends_the_request_and_is_counted_but_not_shown(bench, base):
+    (tokens,) = bench().run(Generate("a", str(base), prompt(9), sampling=GREEDY))
+    stop = tokens[6]
+    shown = tokens[: tokens.index(stop)]
+    one = bench()
+    ask = Generate("a", str(base), prompt(9), stop_ids=frozenset({stop}), sampling=GREEDY)
+    assert one.run(ask) == [shown]
+    assert one.end("a") == Finished("a", FinishReason.STOP, len(shown) + 1)
+
+
+def test_max_tokens_ends_a_request_and_zero_is_possible(bench, base):
+    one = bench()
+    few = Sampling(temperature=0.0, max_tokens=3)
+    none = Sampling(temperature=0.0, max_tokens=0)
+    first, second = one.run(
+        Generate("few", str(base), prompt(9), sampling=few),
+        Generate("none", str(base), prompt(9), sampling=none),
+    )
+    assert (len(first), second) == (3, [])
+    assert one.end("few") == Finished("few", FinishReason.LENGTH, 3)
+    assert one.end("none") == Finished("none", FinishReason.LENGTH, 0)
+
+
+def test_the_end_of_the_context_ends_a_request(bench, base):
+    one = bench()
+    ask = Generate("a", str(base), prompt(500), sampling=Sampling(temperature=0.0))
+    (tokens,) = one.run(ask)
+    assert len(tokens) == 12
+    assert one.end("a") == Finished("a", FinishReason.LENGTH, 12)
+
+
+def test_a_prompt_that_leaves_no_room_is_refused_with_the_numbers(bench, base):
+    one = bench()
+    one.run(Generate("a", str(base), prompt(512), sampling=GREEDY))
+    refused = one.end("a")
+    assert refused.code == "context_length_exceeded"
+    assert "512 tokens" in refused.message
+
+
+def test_a_token_the_base_does_not_know_is_refused(bench, base):
+    one = bench()
+    one.run(Generate("a", str(base), (1, 199), sampling=GREEDY))
+    assert one.end("a").code == "invalid_request"
+    assert "199" in one.end("a").message
+
+
+def test_a_frequency_penalty_stops_repetition(bench, base):
+    plain = Sampling(temperature=0.0, max_tokens=60)
+    hard = Sampling(temperature=0.0, max_tokens=60, frequency_penalty=2.0, presence_penalty=2.0)
+    loose, tight = bench().run(
+        Generate("plain", str(base), prompt(4), sampling=plain),
+        Generate("hard", str(base), prompt(4), sampling=hard),
+    )
+    assert len(set(tight)) > len(set(loose))
+
+
+def test_an_abort_takes_effect_before_the_next_step(bench, base):
+    one = bench()
+    long = Sampling(temperature=0.0, max_tokens=400)
+    key = one.add(Generate("a", str(base), prompt(4), sampling=long))
+    one.add(Generate("b", str(base), prompt(4), sampling=GREEDY))
+    one.until(lambda: len(one.tokens("a")) >= 3)
+    seen = len(one.tokens("a"))
+    one.engine.abort(key)
+    assert one.end("a") == Finished("a", FinishReason.CANCELLED, seen)
+    one.finish()
+    assert len(one.tokens("a")) == seen
+    assert len(one.tokens("b")) == 20
+    lane = one.engine.status()["bases"][str(base)]
+    assert lane["free_cells"] == lane["cells"]
+
+
+def test_a_client_that_is_gone_takes_its_requests_with_it(bench, base):
+    one = bench(max_sequences=1)
+    for n in range(3):
+        one.add(Generate(str(n), str(base), prompt(4), sampling=Sampling(max_tokens=400)))
+    one.until(lambda: one.tokens("0"))
+    one.engine.forget(1)
+    assert one.engine.idle
+    assert [one.end(str(n)).reason for n in range(3)] == [FinishReason.CANCELLED] * 3
+
+
+def test_a_full_engine_refuses_and_a_place_is_free_when_it_said(bench, base):
+    one = bench(max_sequences=2, max_waiting=1)
+    ask = Sampling(temperature=0.0, max_tokens=450)
+    for name in "abc":
+        one.add(Generate(name, str(base), prompt(4), sampling=ask))
+    one.until(lambda: len(one.tokens("a")) > 20)
+    one.add(Generate("d", str(base), prompt(4), sampling=ask))
+    refused = one.end("d")
+    assert refused.code == "busy"
+    assert 1.0 <= refused.retry_after_s <= 60.0
+
+    deadline = time.monotonic() + refused.retry_after_s
+    while time.monotonic() < deadline and not one.engine.idle:
+        one.engine.step()
+    one.add(Generate("e", str(base), prompt(4), sampling=GREEDY))
+    one.finish()
+    assert len(one.tokens("e")) == 20
+
+
+def test_a_draining_engine_finishes_what_it_has_and_refuses_the_rest(bench, base):
+    one = bench()
+    one.add(Generate("a", str(base), prompt(4), sampling=GREEDY))
+    one.engine.draining = True
+    one.add(Generate("b", str(base), prompt(4), sampling=GREEDY))
+    one.finish()
+    assert len(one.tokens("a")) == 20
+    assert one.end("b").code == "engine_restarting"
+    assert one.end("b").retry_after_s > 0
+
+
+def test_a_broken_base_or_adapter_is_refused_by_name_and_others_go_on(bench, base, tmp_path):
+    one = bench()
+    one.run(
+        Generate("good", str(base), prompt(4), sampling=GREEDY),
+        Generate("no base", str(tmp_path / "gone"), prompt(4), sampling=GREEDY),
+        Generate("no adapter", str(base), prompt(4), adapter=str(tmp_path), sampling=GREEDY),
+    )
+    assert len(one.tokens("good")) == 20
+    assert one.end("no base").code == "base_unusable"
+    assert "gone" in one.end("no base").message
+    assert one.end("no adapter").code == "adapter_unusable"
+    assert "adapter_config.json" in one.end("no adapter").message
+
+
+def test_a_base_that_does_not_fit_says_how_much_it_needs(bench, base):
+    one = bench(memory_bytes=100_000)
+    one.run(Generate("a", str(base), prompt(4), sampling=GREEDY))
+    assert one.end("a").code == "base_unusable"
+    assert "GiB" in one.end("a").message
+
+
+def test_several_bases_are_served_at_once(bench, base, random_base):
+    other = random_base("qwen3", head_dim=16)
+    a = Generate("a", str(base), prompt(70), sampling=GREEDY)
+    b = Generate("b", str(other), prompt(70), sampling=GREEDY)
+    alone = [bench().run(a)[0], bench().run(b)[0]]
+    assert bench().run(a, b) == alone
+
+
+def test_an_adapter_that_was_replaced_is_reread_under_its_new_version(
+    bench, base, adapters, tmp_path
+):
+    import shutil
+
+    folder = tmp_path / "adapter"
+    one = bench()
+
+    def ask(name, version):
+        (tokens,) = one.run(
+            Generate(name, str(base), prompt(9), adapter=str(folder), adapter_version=version,
+                     sampling=GREEDY)
+        )  # fmt: skip
+        return tokens
+
+    shutil.copytree(adapters[0], folder)
+    first = ask("first", "v1")
+    shutil.rmtree(folder)
+    shutil.copytree(adapters[1], folder)
+    assert ask("cached", "v1") == first
+    assert ask("new", "v2") != first
+
+
+def test_a_step_that_breaks_ends_its_requests_and_not_the_engine(bench, base, monkeypatch):
+    from modiste.serve.lane import Lane
+
+    one = bench()
+    one.run(Generate("before", str(base), prompt(4), sampling=GREEDY))
+    real = Lane.step
+
+    def broken(self, plan):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(Lane, "step", broken)
+    one.run(Generate("during", str(base), prompt(4), sampling=GREEDY))
+    failed = one.end("during")
+    assert isinstance(failed, Failed)
+    assert failed.code == "engine_error"
+    assert "no memory" in failed.message
+
+    monkeypatch.setattr(Lane, "step", real)
+    assert len(one.run(Generate("after", str(base), prompt(4), sampling=GREEDY))[0]) == 20
