@@ -1,12 +1,23 @@
-"""Fixtures that more than one package's tests need: small random models, made on the spot."""
+"""Fixtures that more than one package's tests need: random models, databases of both kinds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from modiste import settings as settings_module
+from modiste.settings import Settings
+from modiste.store.database import Database
 
 TINY = {
     "vocab_size": 199,
@@ -72,3 +83,85 @@ def random_adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL prefix of a private PostgreSQL on a Unix socket, without durability: tests only."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [
+        Path(found).parent for found in [shutil.which("initdb")] if found
+    ]
+    if not binaries:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    pytest.importorskip("psycopg", reason="pip install 'modiste[postgres]'")
+    # PostgreSQL refuses to run as root; a socket's path must be short.
+    folder = Path(tempfile.mkdtemp(prefix="modiste-pg-"))
+    user = "nobody" if os.getuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+    data = folder / "data"
+    as_user: dict[str, Any] = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL}
+    subprocess.run(
+        [binaries[-1] / "initdb", "-D", data, "-U", "modiste", "-A", "trust", "-E", "UTF8"],
+        check=True,
+        **as_user,
+    )
+    options = [
+        "-c",
+        "listen_addresses=",
+        "-c",
+        "fsync=off",
+        "-c",
+        f"unix_socket_directories={folder}",
+    ]
+    server = subprocess.Popen(
+        [binaries[-1] / "postgres", "-D", data, *options], stderr=subprocess.DEVNULL, **as_user
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (folder / ".s.PGSQL.5432").exists():
+            assert server.poll() is None, "PostgreSQL did not start"
+            assert time.monotonic() < deadline, "PostgreSQL did not start within 60 s"
+            time.sleep(0.05)
+        yield f"postgresql+psycopg://modiste@/{{name}}?host={folder}"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(timeout=30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """An empty database of each kind; None is SQLite in the home."""
+    if request.param == "sqlite":
+        return None
+    import psycopg
+
+    server: str = request.getfixturevalue("postgresql_server")
+    name = f"t{uuid.uuid4().hex}"
+    maintenance = server.format(name="postgres").replace("+psycopg", "")
+    for _ in range(50):  # The socket is there a moment before the server answers.
+        try:
+            connection = psycopg.connect(maintenance, autocommit=True)
+            break
+        except psycopg.OperationalError:
+            time.sleep(0.1)
+    with connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return server.format(name=name)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str | None) -> Settings:
+    """A home of its own, with short times: leases of 2 s."""
+    flags = {"home": tmp_path / "home", "database_url": database_url, "lease_s": 2.0}
+    return settings_module.load(flags, environment={})
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """Migrated, with no row in it."""
+    database = Database(settings)
+    database.migrate()
+    yield database
+    database.close()
