@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -204,7 +204,12 @@ def _in_process(settings: Settings) -> Iterator[Client]:
         socket = f"{folder}/front"
         config = uvicorn.Config(noting, uds=socket, log_level="critical")
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, name="front", daemon=True)
+
+        def serve() -> None:
+            with suppress(SystemExit):  # uvicorn's word for a start that failed
+                server.run()
+
+        thread = threading.Thread(target=serve, name="front", daemon=True)
         thread.start()
         try:
             while not server.started:

@@ -129,10 +129,16 @@ def exposure_warning(host: str) -> str | None:
 
 
 def first_steps(wanted: Settings, url: str) -> str:
+    """What to do with the first admin key; the key itself is never printed."""
+    if wanted.source_of("home") == "default":
+        found = "The modiste command on this machine finds it by itself."
+    else:
+        found = f"For the modiste command: export MODISTE_HOME={wanted.home}"
     return f"""
 
 An admin key was created in {wanted.admin_key_file} (only you can read it).
-The modiste command on this machine finds it by itself. For other clients:
+{found}
+For other clients:
   export MISTRAL_API_KEY=$(cat {wanted.admin_key_file})
   curl {url}/v1/models -H "Authorization: Bearer $MISTRAL_API_KEY"
 Keys for others: modiste keys create NAME --scope infer

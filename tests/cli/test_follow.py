@@ -1,0 +1,88 @@
+"""Watching a job: nothing is missed, nothing is shown twice."""
+
+from typing import Any
+
+import pytest
+
+from modiste.cli import follow
+from modiste.client import Steps
+
+
+class Scripted:
+    """A server that goes one state further with each look."""
+
+    def __init__(self, *states: dict[str, Any]) -> None:
+        self.states = list(states)
+        self.asked_after: list[int] = []
+
+    def get(self, path: str, **options: Any) -> dict[str, Any]:
+        self.state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return self.state["job"]
+
+    def steps(self, job_id: str, *, after_step: int = 0) -> Steps:
+        self.asked_after.append(after_step)
+        rows = [row for row in self.state.get("steps", []) if row["step"] > after_step]
+        return Steps(rows, self.state.get("progress", {}))
+
+
+def state(status: str, *events: str, steps: int = 0, **more: Any) -> dict[str, Any]:
+    job = {
+        "id": "j", "status": status, "auto_start": True, **more,
+        "events": [{"data": {"status": e, "message": f"{e} said"}} for e in events],
+    }  # fmt: skip
+    rows = [{"step": n, "loss": 5.0 - n, "tokens_per_s": 10.0} for n in range(1, steps + 1)]
+    progress = {"step": steps, "total_steps": 4, "eta_s": 3.0} if steps else {}
+    return {"job": job, "steps": rows, "progress": progress}
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "POLL_S", 0.0)
+    monkeypatch.setattr(follow, "PLAIN_INTERVAL_S", 0.0)
+
+
+def test_every_event_and_step_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    server = Scripted(
+        state("QUEUED", "QUEUED"),
+        state("RUNNING", "QUEUED", "RUNNING", steps=2),
+        state("SUCCESS", "QUEUED", "RUNNING", "SUCCESS", steps=4),
+    )
+    job, steps = follow.follow(server, "j")  # type: ignore[arg-type]
+    assert job["status"] == "SUCCESS"
+    assert [row["step"] for row in steps] == [1, 2, 3, 4]
+    assert server.asked_after == [0, 0, 2]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "QUEUED", "RUNNING", "step", "step", "SUCCESS", "step", "step",
+    ]  # fmt: skip
+    assert lines[3] == "step 2/4  loss 3.000  10 tokens/s  ETA 3 s"
+
+
+def test_a_job_that_waits_for_its_start_is_not_watched_for_ever() -> None:
+    server = Scripted(state("VALIDATED", "VALIDATED", auto_start=False))
+    job = follow.follow(server, "j", quiet=True).job  # type: ignore[arg-type]
+    assert follow.needs_start(job)
+    assert follow.failure(job) is None
+
+
+def test_a_quiet_watch_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    follow.follow(Scripted(state("SUCCESS", "SUCCESS", steps=1)), "j", quiet=True)  # type: ignore[arg-type]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_failed_job_says_its_reason() -> None:
+    failed = state("FAILED", error={"code": "no_trainable_tokens", "message": "nothing to learn"})
+    error = follow.failure(failed["job"])
+    assert error is not None
+    assert (error.error_code, error.message) == ("no_trainable_tokens", "nothing to learn")
+
+
+def test_what_is_not_known_is_left_out_of_the_line() -> None:
+    assert follow.step_line({"step": 3, "loss": None, "tokens_per_s": None}, {}) == "step 3"
+
+
+def test_the_live_line_survives_markup_and_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    display = follow.LiveLine()
+    display.event("RUNNING", "[red]not markup[/red] \x1b[2J")
+    display.step({"step": 1, "loss": 1.0}, {"step": 1, "total_steps": 2, "eta_s": 1.0})
+    display.close()
