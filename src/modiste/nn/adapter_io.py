@@ -31,6 +31,11 @@ KEY = re.compile(
     r"(?:base_model\.model\.)?(?P<layer>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight"
 )
 
+OTHER_KINDS = ("use_qalora", "use_bdlora", "arrow_config", "kasa_config", "monteclora_config")
+"""Settings under which the stored matrices mean something else than B A."""
+CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Initialisations that move a part of the base's weights into the adapter."""
+
 
 class AdapterLayer(NamedTuple):
     """delta W = scaling * B A"""
@@ -147,7 +152,14 @@ def _refuse_more_than_lora(config: Mapping[str, Any], folder: Path) -> None:
         "trained tokens": config.get("trainable_token_indices"),
         "adapted parameters": config.get("target_parameters"),
         "transposed weights": config.get("fan_in_fan_out"),
+        "replicated layers": config.get("layer_replication"),
+        "activation tokens (aLoRA)": config.get("alora_invocation_tokens"),
     }
+    extras |= {kind: config.get(kind) for kind in OTHER_KINDS}
+    start = str(config.get("init_lora_weights", True)).lower()
+    extras[f"init_lora_weights {start!r}, which changed the base (convert it with PEFT)"] = (
+        start.startswith(CHANGES_THE_BASE)
+    )
     found = [name for name, there in extras.items() if there]
     if found:
         raise InvalidInput(
