@@ -21,6 +21,8 @@ from typing import IO
 
 LOG_BYTES = 5_000_000
 IMPORTANT = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b")
+STAMP = re.compile(r"^[\d:,. TZ+-]*(?=WARNING|ERROR|CRITICAL)")
+"""When it was said: the terminal shows it as it happens, the log keeps it."""
 REPORTS_PER_MINUTE = 10
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0
 HEALTHY_AFTER_S = 60.0
@@ -59,8 +61,11 @@ class Part:
         return self._process is not None and self._process.poll() is None
 
     @property
-    def last_lines(self) -> list[str]:
-        return list(self._log.last_lines)
+    def last_words(self) -> list[str]:
+        """What it said before it died: its warnings and errors, or else its last lines."""
+        lines = [STAMP.sub("", line) for line in self._log.last_lines if line.strip()]
+        important = [line for line in lines if IMPORTANT.search(line)]
+        return list(dict.fromkeys(important)) or lines[-5:]
 
     def start(self) -> None:
         self.start_again_at = None
@@ -136,9 +141,11 @@ class PartLog:
         self._name, self._path, self._report = name, path, report
         self._reader: threading.Thread | None = None
         self._reported_at: deque[float] = deque(maxlen=REPORTS_PER_MINUTE)
+        self._reported = ""
         self._unreported = 0
 
     def follow(self, output: IO[bytes]) -> None:
+        self.last_lines.clear()
         self._reader = threading.Thread(
             target=self._copy, args=(output,), name=f"log-{self._name}", daemon=True
         )
@@ -169,13 +176,14 @@ class PartLog:
             pass  # a full disk must not stop the part; its own error says so
 
     def _pass_on(self, line: str) -> None:
-        now = time.monotonic()
-        recent = self._reported_at
-        if len(recent) == recent.maxlen and now - recent[0] < 60.0:
+        line, now, recent = STAMP.sub("", line), time.monotonic(), self._reported_at
+        flood = len(recent) == recent.maxlen and now - recent[0] < 60.0
+        if flood or (line == self._reported and now - recent[-1] < 60.0):
             self._unreported += 1
             return
         self._say_unreported()
         recent.append(now)
+        self._reported = line
         self._report(f"{self._name}: {line}")
 
     def _say_unreported(self) -> None:

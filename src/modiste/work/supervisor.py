@@ -181,7 +181,7 @@ class Supervisor:
         self._parts[0].environment[f"{ENVIRONMENT_PREFIX}PORT"] = port
 
     def _did_not_start(self, part: Part) -> str:
-        said = "\n  ".join(line for line in part.last_lines if line.strip())
+        said = "\n  ".join(part.last_words)
         return f"{part.name} does not start (log: {self.settings.process_dir / part.name}.log)" + (
             f"; it said last:\n  {said}" if said else ""
         )
