@@ -14,8 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -32,8 +34,8 @@ PROBE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-
 class Document(NamedTuple):
     """One sample: token ids, and which of them are to be predicted (the first never can be)."""
 
-    ids: Sequence[int]
-    mask: Sequence[bool]
+    ids: Sequence[int] | NDArray[np.int32]
+    mask: Sequence[bool] | NDArray[np.bool_]
 
 
 class Batch(NamedTuple):

@@ -35,8 +35,11 @@ class Counters:
     step: int = 0
     n_tokens: int = 0
     n_trained_tokens: int = 0
+    loss_since: float = 0.0
+    """Sum of the losses of all trained tokens since the last regular checkpoint."""
+    targets_since: int = 0
     train_loss: float | None = None
-    """As said at this checkpoint."""
+    """As said at the last regular checkpoint."""
     valid_loss: float | None = None
     valid_token_accuracy: float | None = None
 

@@ -1,0 +1,375 @@
+"""Supervised fine-tuning with LoRA: the recipe, top to bottom.
+
+It gets a spec, tokenised samples and a folder, and knows no users, files or database. Each step
+trains on whole samples, its loss averaged over the trained tokens of the whole step. Everything it
+says goes through `on_event`; everything that must survive is in a checkpoint before it is said.
+Killed at any moment and started again with the same arguments, it ends with the same losses and, on
+a CPU, the same bytes of adapter as if nothing had happened.
+
+It refuses, as TuningFailed: nothing to train on, samples longer than a sequence, a loss that is not
+a number, a full disk, too little memory.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from modiste.errors import TuningFailed
+from modiste.nn.adapter_io import save_peft
+from modiste.nn.base import Layout, describe_base, safetensors_header, weight_files
+from modiste.tune import resume
+from modiste.tune.events import Checkpointed, Evaluated, Event, Resumed, Started, Step
+from modiste.tune.loss import Document
+from modiste.tune.machine import Machine, memory_explained
+from modiste.tune.mixture import Mixture, Pack, Samples, Source
+from modiste.tune.plan import plan
+from modiste.tune.resume import Counters
+from modiste.tune.spec import TuneSpec
+from modiste.tune.tuned import Tuned, evaluate, load
+
+BETAS = (0.9, 0.95)
+EPSILON = 1e-8
+SPEED_WINDOW_STEPS = 20
+
+
+class Stop(StrEnum):
+    """Why a run should end before its last step."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+
+
+class Done(NamedTuple):
+    adapter_dir: Path
+    tuned: Tuned
+    counters: Counters
+
+
+class Stopped(NamedTuple):
+    """Cancelled (nothing was saved) or paused (a checkpoint of `step` was)."""
+
+    stop: Stop
+    step: int
+
+
+def finetune(
+    spec: TuneSpec,
+    base_path: Path,
+    *,
+    sources: Sequence[Source],
+    validation: Samples,
+    run_dir: Path,
+    machine: Machine,
+    on_event: Callable[[Event], None],
+    should_stop: Callable[[], Stop | None] = lambda: None,
+) -> Done | Stopped:
+    """Train adapters for `base_path` and leave them in `run_dir/adapter` in PEFT layout.
+
+    Raises:
+        TuningFailed: with a stable code and a message that says what to do.
+        InvalidInput: the base cannot be loaded, or the spec names layers it does not have.
+    """
+    machine.use()
+    with memory_explained(spec):
+        run = _begin(spec, base_path, sources, validation, run_dir, machine)
+        on_event(run.started())
+        if run.counters.step:
+            on_event(Resumed(step=run.counters.step))
+            run.say_checkpoint_again(on_event)
+        for packs in run.mixture.steps(first=run.counters.step + 1):
+            if run.counters.step == run.total_steps:
+                break
+            stop = should_stop()
+            if stop is Stop.PAUSE:
+                run.save_checkpoint()
+                return Stopped(stop, run.counters.step)
+            if stop is Stop.CANCEL or not run.learn(packs, on_event, should_stop):
+                return Stopped(Stop.CANCEL, run.counters.step)
+            if run.due(run.eval_steps) and len(validation):
+                run.evaluate(on_event)
+            if run.due(run.checkpoint_steps):
+                run.checkpoint(on_event)
+        adapter_dir = run.save_adapter()
+    return Done(adapter_dir, run.tuned, run.counters)
+
+
+def learning_rate(spec: TuneSpec, step: int, total_steps: int) -> float:
+    """Linear warm-up, then half a cosine down to just above zero; steps count from 1."""
+    warmup = round(spec.warmup_ratio * total_steps)
+    if step <= warmup:
+        return spec.learning_rate * step / warmup
+    done = (step - 1 - warmup) / max(1, total_steps - warmup)
+    return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+@dataclass
+class _Run:
+    """What the steps of the recipe share."""
+
+    spec: TuneSpec
+    mixture: Mixture
+    validation: Samples
+    tuned: Tuned
+    optimizer: torch.optim.AdamW
+    counters: Counters
+    machine: Machine
+    run_dir: Path
+    belongs_to: str
+    saved_step: int
+    """Of the newest checkpoint on disk."""
+
+    def __post_init__(self) -> None:
+        self.total_steps = cast(int, self.spec.max_steps)
+        self.checkpoint_steps = cast(int, self.spec.checkpoint_steps)
+        self.eval_steps = cast(int, self.spec.eval_steps)
+        self.pace: deque[tuple[float, int, int]] = deque(maxlen=SPEED_WINDOW_STEPS)
+
+    def started(self) -> Started:
+        return Started(
+            total_steps=self.total_steps,
+            batch_size=self.mixture.batch_size,
+            max_length=self.mixture.max_length,
+            n_samples=sum(len(source.samples) for source in self.mixture.sources),
+            n_unused_samples=self.mixture.n_unused,
+            data_tokens=self.mixture.n_tokens,
+            n_validation_samples=len(self.validation),
+            device=self.machine.device,
+            dtype=self.machine.dtype,
+            threads=self.machine.threads,
+            packed=self.tuned.scorer.packs,
+        )
+
+    def due(self, every: int) -> bool:
+        return self.counters.step % every == 0 or self.counters.step == self.total_steps
+
+    def learn(
+        self,
+        packs: Sequence[Pack],
+        on_event: Callable[[Event], None],
+        should_stop: Callable[[], Stop | None],
+    ) -> bool:
+        """One step; False when it was cancelled half way, with nothing changed."""
+        began = time.monotonic()
+        step = self.counters.step + 1
+        documents = [self._document(p.source, i) for p in packs for i in p.samples]
+        n_tokens = sum(len(document.ids) for document in documents)
+        n_targets = sum(int(sum(document.mask[1:])) for document in documents)
+        self.tuned.adapters.zero_grad()
+        total = 0.0
+        for batch in self.tuned.batches(documents):
+            if should_stop() is Stop.CANCEL:
+                return False
+            loss = self.tuned.scorer.loss(batch)
+            (loss / n_targets).backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        rate = learning_rate(self.spec, step, self.total_steps)
+        norm = self._update(total / n_targets, rate, step)
+        self._count(step, total, n_tokens, n_targets)
+        self.pace.append((time.monotonic() - began, n_tokens, n_targets))
+        on_event(self._step_event(total / n_targets, rate, norm))
+        return True
+
+    def evaluate(self, on_event: Callable[[Event], None]) -> None:
+        """Token-weighted mean over the whole validation file."""
+        measured = evaluate(self.tuned, self.validation)
+        loss, accuracy = measured.nll / measured.n, measured.n_correct / measured.n
+        self.counters = replace(self.counters, valid_loss=loss, valid_token_accuracy=accuracy)
+        on_event(Evaluated(self.counters.step, loss, accuracy, measured.n))
+
+    def checkpoint(self, on_event: Callable[[Event], None]) -> None:
+        """Save first, then say so."""
+        counters = self.counters
+        self.counters = replace(
+            counters,
+            train_loss=counters.loss_since / max(1, counters.targets_since),
+            loss_since=0.0,
+            targets_since=0,
+        )
+        self.save_checkpoint()
+        self.say_checkpoint_again(on_event)
+
+    def say_checkpoint_again(self, on_event: Callable[[Event], None]) -> None:
+        """A run killed between saving and saying has the checkpoint, but nobody knows of it."""
+        counters = self.counters
+        if counters.train_loss is not None and self.due(self.checkpoint_steps):
+            on_event(
+                Checkpointed(
+                    counters.step,
+                    counters.train_loss,
+                    counters.valid_loss,
+                    counters.valid_token_accuracy,
+                )
+            )
+
+    def save_checkpoint(self) -> None:
+        if self.counters.step == self.saved_step:
+            return
+        moments = self.optimizer.state[self.tuned.adapters.flat]
+        tensors = {
+            "adapters": self.tuned.adapters.flat.detach(),
+            "exp_avg": moments["exp_avg"],
+            "exp_avg_sq": moments["exp_avg_sq"],
+            "updates": moments["step"],
+        }
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        resume.save_checkpoint(
+            self.run_dir / "checkpoints", self.counters, tensors, belongs_to=self.belongs_to
+        )
+        self.saved_step = self.counters.step
+
+    def restore(self, state: resume.State) -> None:
+        flat = self.tuned.adapters.flat
+        with torch.no_grad():
+            flat.copy_(state.tensors["adapters"])
+        self.optimizer.state[flat] = {
+            "step": state.tensors["updates"],
+            "exp_avg": state.tensors["exp_avg"].to(flat.device),
+            "exp_avg_sq": state.tensors["exp_avg_sq"].to(flat.device),
+        }
+        self.counters = state.counters
+        self.saved_step = state.counters.step
+
+    def save_adapter(self) -> Path:
+        folder = self.run_dir / "adapter"
+        adapters = self.tuned.adapters
+        try:
+            save_peft(
+                folder,
+                adapters.weights(),
+                rank=adapters.rank,
+                scaling=adapters.scaling,
+                targets=adapters.targets,
+                base=self.spec.model,
+            )
+        except OSError as error:
+            raise resume.cannot_write(error, "the adapter", folder) from error
+        return folder
+
+    def _document(self, source: int, index: int) -> Document:
+        return Document(*self.mixture.sources[source].samples[index])
+
+    def _update(self, loss: float, rate: float, step: int) -> float:
+        """Clip, check, move; the gradient's norm before clipping."""
+        adapters = self.tuned.adapters
+        gradient = cast(Tensor, adapters.flat.grad)
+        norm = float(torch.linalg.vector_norm(gradient))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TuningFailed(
+                f"step {step}: the loss is {loss} and the gradient's norm {norm} at learning rate "
+                f"{rate:g}; lower learning_rate (it is {self.spec.learning_rate:g}) and look for "
+                "broken samples in the data",
+                code="loss_not_finite",
+            )
+        if norm > self.spec.max_grad_norm:
+            gradient.mul_(self.spec.max_grad_norm / norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        return norm
+
+    def _count(self, step: int, loss_sum: float, n_tokens: int, n_targets: int) -> None:
+        self.counters = replace(
+            self.counters,
+            step=step,
+            n_tokens=self.counters.n_tokens + n_tokens,
+            n_trained_tokens=self.counters.n_trained_tokens + n_targets,
+            loss_since=self.counters.loss_since + loss_sum,
+            targets_since=self.counters.targets_since + n_targets,
+        )
+
+    def _step_event(self, loss: float, rate: float, norm: float) -> Step:
+        seconds = max(1e-9, sum(s for s, _, _ in self.pace))
+        steps_left = self.total_steps - self.counters.step
+        return Step(
+            step=self.counters.step,
+            total_steps=self.total_steps,
+            loss=loss,
+            learning_rate=rate,
+            grad_norm=norm,
+            n_tokens=self.counters.n_tokens,
+            n_trained_tokens=self.counters.n_trained_tokens,
+            tokens_per_s=sum(n for _, n, _ in self.pace) / seconds,
+            trained_tokens_per_s=sum(n for _, _, n in self.pace) / seconds,
+            eta_s=steps_left * seconds / len(self.pace),
+        )
+
+
+def _begin(
+    spec: TuneSpec,
+    base_path: Path,
+    sources: Sequence[Source],
+    validation: Samples,
+    run_dir: Path,
+    machine: Machine,
+) -> _Run:
+    spec = _completed(spec, base_path, sources)
+    mixture = Mixture(
+        sources,
+        seed=spec.seed,
+        max_length=cast(int, spec.max_length),
+        batch_size=cast(int, spec.batch_size),
+    )
+    belongs_to = _fingerprint(spec, base_path, sources, validation, machine)
+    torch.manual_seed(spec.seed)
+    tuned = load(spec, base_path, machine)
+    optimizer = torch.optim.AdamW(
+        [tuned.adapters.flat],
+        lr=spec.learning_rate,
+        betas=BETAS,
+        eps=EPSILON,
+        weight_decay=spec.weight_decay,
+        fused=True,
+    )
+    run = _Run(
+        spec, mixture, validation, tuned, optimizer, Counters(), machine, run_dir, belongs_to, 0
+    )
+    state = resume.load_checkpoint(run_dir / "checkpoints", belongs_to=belongs_to)
+    if state is not None:
+        run.restore(state)
+    return run
+
+
+def _completed(spec: TuneSpec, base_path: Path, sources: Sequence[Source]) -> TuneSpec:
+    """The plan's spec, for callers that come without one."""
+    if None not in (spec.max_steps, spec.batch_size, spec.max_length, spec.checkpoint_steps):
+        return (
+            spec
+            if spec.eval_steps
+            else spec.model_copy(update={"eval_steps": spec.checkpoint_steps})
+        )
+    lengths = [length for source in sources for length in source.samples.lengths.tolist()]
+    return plan(
+        spec,
+        n_tokens=sum(lengths),
+        n_examples=len(lengths),
+        longest=max(lengths, default=0),
+        base=describe_base(base_path),
+    ).spec
+
+
+def _fingerprint(
+    spec: TuneSpec,
+    base_path: Path,
+    sources: Sequence[Source],
+    validation: Samples,
+    machine: Machine,
+) -> str:
+    """Of all that the numbers depend on; weight files by size and header, as hashing gigabytes
+    would cost more than it protects."""
+    info = describe_base(base_path)
+    files = weight_files(base_path, Layout(info.layout))
+    parts: list[object] = [spec.model_dump(mode="json"), str(machine)]
+    parts += [[file.stat().st_size, safetensors_header(file)] for file in files]
+    for samples in (*(source.samples for source in sources), validation):
+        parts += [samples.ids.tobytes(), samples.mask.tobytes(), samples.lengths.tobytes()]
+    return resume.fingerprint_of([source.weight for source in sources], *parts)

@@ -1,0 +1,85 @@
+"""A base model with adapters on it: what the recipe trains and what measures are taken of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from modiste.errors import TuningFailed
+from modiste.nn.base import load_base
+from modiste.nn.lora import Adapters, attach
+from modiste.tune.loss import Batch, Document, Measured, Scorer, collate
+from modiste.tune.machine import Machine
+from modiste.tune.mixture import Samples
+from modiste.tune.spec import TuneSpec
+
+
+class Tuned(NamedTuple):
+    scorer: Scorer
+    adapters: Adapters
+    machine: Machine
+
+    def batches(self, documents: Sequence[Document]) -> Iterator[Batch]:
+        """Documents in order, as many together as the machine takes, at least one."""
+        group: list[Document] = []
+        size = 0
+        for document in documents:
+            if group and size + len(document.ids) > self.machine.microbatch_tokens:
+                yield collate(group, device=self.machine.device)
+                group, size = [], 0
+            group.append(document)
+            size += len(document.ids)
+        if group:
+            yield collate(group, device=self.machine.device)
+
+    def logprobs(self, ids: Sequence[int], *, adapted: bool = True) -> list[float]:
+        """Log-probability of each of ids[1:] behind those before it, with or without adapters."""
+        document = Document(ids, [True] * len(ids))
+        with nullcontext() if adapted else self.adapters.disabled():
+            return self.scorer.logprobs(collate([document], device=self.machine.device))
+
+
+def load(spec: TuneSpec, base_path: Path, machine: Machine) -> Tuned:
+    """Base on the machine's device and in its dtype, fresh adapters attached.
+
+    Raises:
+        InvalidInput: the base cannot be loaded, or has no layers of the names in the spec.
+    """
+    model = load_base(base_path, dtype=machine.torch_dtype).model
+    if machine.device != "cpu":
+        model.to(torch.device(machine.device))  # type: ignore[arg-type]
+    scorer = Scorer.of(model)
+    adapters = attach(
+        model,
+        rank=spec.lora.rank,
+        scaling=spec.lora.scaling,
+        targets=spec.lora.targets,
+        seed=spec.seed,
+    )
+    return Tuned(scorer, adapters, machine)
+
+
+def evaluate(tuned: Tuned, samples: Samples) -> Measured:
+    """Sums over every target token of `samples`.
+
+    Raises:
+        TuningFailed: there is none.
+    """
+    useful = [int(i) for i in (samples.n_targets() > 0).nonzero()[0]]
+    if not useful:
+        raise TuningFailed(
+            "the validation files hold no token to predict; give at least one assistant message a "
+            "weight other than 0, or leave them out",
+            code="no_trainable_tokens",
+        )
+    documents = [Document(*samples[i]) for i in useful]
+    parts = [tuned.scorer.measure(batch) for batch in tuned.batches(documents)]
+    return Measured(
+        nll=sum(part.nll for part in parts),
+        n_correct=sum(part.n_correct for part in parts),
+        n=sum(part.n for part in parts),
+    )

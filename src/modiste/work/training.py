@@ -1,0 +1,268 @@
+"""The trainer: one process, one job, one folder. `python -m modiste.work.training RUN_DIR`
+
+It reads job.json, trains, and says everything as JSON lines in events.jsonl. It holds a lock on
+the folder, so two trainers never run one job; started again after any kind of death it goes on from
+its last checkpoint. Files beside job.json steer it: `cancel` ends it, `pause` ends it behind a
+checkpoint. SIGTERM cancels too; interrupts from the keyboard are its parent's business. It leaves
+adapter/ in PEFT layout and parity.json, both before it says `finished`.
+
+Exit codes: 0 said how it ended (finished, cancelled, paused), 1 failed and said why, 75 another
+trainer holds the folder. Torch is imported only once the lock is held.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from modiste.errors import ModisteError, TuningFailed
+from modiste.tune.events import Cancelled, Event, Failed, Finished, Paused
+
+if TYPE_CHECKING:
+    from modiste.tune.sft import Done, Stop, Stopped
+
+log = logging.getLogger("modiste.trainer")
+
+LOCK_TIMEOUT_S = 30.0
+EXIT_LOCKED = 75
+"""EX_TEMPFAIL of sysexits.h."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if argv is None else argv
+    if len(arguments) != 1:
+        print("usage: python -m modiste.work.training RUN_DIR", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # Threads that spin while they wait burn the core that the slowest of them needs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    began = time.monotonic()
+    run_dir = Path(arguments[0]).resolve()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signals = _Signals()
+    with _locked(run_dir / "lock") as held:
+        if not held:
+            log.error("another trainer has held %s for %.0f s", run_dir, LOCK_TIMEOUT_S)
+            return EXIT_LOCKED
+        with EventLog(run_dir / "events.jsonl") as events:
+            return _run(run_dir, events, signals, began)
+
+
+class EventLog:
+    """events.jsonl: one line per event, each written whole; what a crash tore is cut off first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream: BinaryIO | None = None
+
+    def __enter__(self) -> EventLog:
+        self._stream = self._path.open("r+b" if self._path.exists() else "w+b", buffering=0)
+        end = _end_of_last_line(self._stream)
+        self._stream.truncate(end)
+        self._stream.seek(end)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+    def __call__(self, event: Event) -> None:
+        """Raises TuningFailed when the disk is full; the line is then not there in part either."""
+        if self._stream is None:
+            raise RuntimeError("EventLog is used outside its with block")
+        line = json.dumps({**event.as_dict(), "at": datetime.now(UTC).isoformat()}) + "\n"
+        content, before = line.encode(), self._stream.tell()
+        try:
+            if self._stream.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._stream.truncate(before)
+            self._stream.seek(before)
+            raise _cannot_write(error, self._path) from error
+
+
+def _run(run_dir: Path, events: EventLog, signals: _Signals, began: float) -> int:
+    """Train and say how it ended. The broad except is this process's edge: it records."""
+    try:
+        ended = _train(run_dir, events, signals)
+        _conclude(ended, events, signals, began)
+    except ModisteError as error:
+        return _failed(events, error.error_code, error.message)
+    except OSError as error:
+        failure = _cannot_write(error, run_dir)
+        return _failed(events, failure.error_code, failure.message)
+    except Exception as error:
+        log.exception("the trainer failed")
+        return _failed(events, "internal", f"the trainer failed: {type(error).__name__}: {error}")
+    return 0
+
+
+def _train(run_dir: Path, events: EventLog, signals: _Signals) -> Done | Stopped:
+    job = _read_job(run_dir / "job.json")
+    base_path = Path(job["base_path"])
+
+    # Imported here: torch takes a second and reads OMP_WAIT_POLICY when it is loaded.
+    from modiste.nn.base import describe_base
+    from modiste.prepare import render
+    from modiste.tune.machine import for_run
+    from modiste.tune.mixture import Samples, Source
+    from modiste.tune.plan import longest_allowed
+    from modiste.tune.sft import Done, finetune
+    from modiste.tune.spec import TuneSpec
+    from modiste.work.training_rows import data_file, parity_rows, read_samples
+
+    spec = TuneSpec.model_validate(job["spec"])
+    info = describe_base(base_path)
+    machine = for_run(run_dir, info, threads=job.get("threads"))
+    renderer = render.load(base_path)
+    max_length = longest_allowed(spec, info)
+    skip = job.get("skip_lines", {})
+    train = [data_file(entry, skip) for entry in job["train"]]
+    validation = [data_file(entry, skip) for entry in job.get("validation", [])]
+
+    def rows(files: list[Any]) -> Iterator[Any]:
+        return chain.from_iterable(
+            read_samples(file, renderer, max_length=max_length) for file in files
+        )
+
+    ended = finetune(
+        spec,
+        base_path,
+        sources=[
+            Source(file.filename, file.weight, Samples(s.rendered for s in rows([file])))
+            for file in train
+        ],
+        validation=Samples(sample.rendered for sample in rows(validation)),
+        run_dir=run_dir,
+        machine=machine,
+        on_event=events,
+        should_stop=_stop_file(run_dir, signals),
+    )
+    if isinstance(ended, Done):
+        found = parity_rows(chain(rows(validation), rows(train)), ended.tuned.logprobs)
+        _write_json(run_dir / "parity.json", {"rows": found})
+    return ended
+
+
+def _conclude(ended: Done | Stopped, events: EventLog, signals: _Signals, began: float) -> None:
+    from modiste.tune.sft import Done, Stop
+
+    if isinstance(ended, Done):
+        events(
+            Finished(
+                adapter_dir=str(ended.adapter_dir),
+                trained_tokens=ended.counters.n_tokens,
+                target_tokens=ended.counters.n_trained_tokens,
+                seconds=time.monotonic() - began,
+            )
+        )
+    elif ended.stop is Stop.PAUSE:
+        events(Paused(ended.step))
+    else:
+        events(Cancelled(ended.step, "signal" if signals.received else "request"))
+
+
+def _failed(events: EventLog, code: str, message: str) -> int:
+    log.error("%s: %s", code, message)
+    try:
+        events(Failed(code, message))
+    except ModisteError as error:  # a full disk: the log and the exit code have to do
+        log.error("and it cannot be recorded: %s", error.message)
+    return 1
+
+
+class _Signals:
+    """Remembers SIGTERM; the recipe asks between batches, so a step is never torn."""
+
+    def __init__(self) -> None:
+        self.received = False
+        signal.signal(signal.SIGTERM, self._receive)
+
+    def _receive(self, *_: object) -> None:
+        self.received = True
+
+
+def _stop_file(run_dir: Path, signals: _Signals) -> Callable[[], Stop | None]:
+    from modiste.tune.sft import Stop
+
+    cancel, pause = run_dir / "cancel", run_dir / "pause"
+
+    def should_stop() -> Stop | None:
+        if signals.received or cancel.exists():
+            return Stop.CANCEL
+        return Stop.PAUSE if pause.exists() else None
+
+    return should_stop
+
+
+@contextmanager
+def _locked(path: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[bool]:
+    """Whether this process holds the lock; the kernel lets go of it however the process ends."""
+    with path.open("ab") as stream:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    yield False
+                    return
+                time.sleep(0.2)
+        yield True
+
+
+def _read_job(path: Path) -> Mapping[str, Any]:
+    try:
+        job: Mapping[str, Any] = json.loads(path.read_bytes())
+        missing = [name for name in ("base_path", "spec", "train") if name not in job]
+    except (OSError, ValueError, TypeError) as error:
+        raise TuningFailed(f"{path} cannot be read: {error}", code="job_unreadable") from error
+    if missing:
+        raise TuningFailed(f"{path} lacks {', '.join(missing)}", code="job_unreadable")
+    return job
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content), encoding="utf-8")
+    partial.replace(path)
+
+
+def _cannot_write(error: OSError, path: Path) -> TuningFailed:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TuningFailed(
+            f"no space left on the disk of {path}; free some space and start the job again, it "
+            "continues from its last checkpoint",
+            code="storage_full",
+        )
+    return TuningFailed(f"{error.filename or path}: {error.strerror or error}", code="io_failed")
+
+
+def _end_of_last_line(stream: BinaryIO) -> int:
+    """Byte behind the last newline."""
+    end = stream.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - 65_536)
+        stream.seek(start)
+        newline = stream.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,153 @@
+"""Files to samples for the trainer, and the rows that prove the served model is the trained one.
+
+The files were validated before; what is found wrong here all the same (a file that changed, a row
+too long for its sequence) ends the run, naming file and line. Lines that validation decided to skip
+are skipped. No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from modiste.errors import ModisteError, TuningFailed
+from modiste.prepare.formats import parse_row
+from modiste.prepare.jsonl import parse_json, read_rows
+from modiste.prepare.render import Rendered, Renderer
+from modiste.types import Example, Message, ToolCall
+
+PARITY_ROWS = 8
+PARITY_TOKENS = 128
+
+
+class DataFile(NamedTuple):
+    """One entry of job.json."""
+
+    path: Path
+    filename: str
+    weight: float
+    skip_lines: frozenset[int]
+
+
+class Sample(NamedTuple):
+    example: Example
+    rendered: Rendered
+
+
+class Logprobs(Protocol):
+    def __call__(self, ids: Sequence[int], *, adapted: bool) -> list[float]: ...
+
+
+def data_file(entry: Mapping[str, Any], skip_lines: Mapping[str, Collection[int]]) -> DataFile:
+    path = entry["path"]
+    return DataFile(
+        Path(path),
+        entry.get("filename") or Path(path).name,
+        float(entry.get("weight", 1.0)),
+        frozenset(skip_lines.get(path, ())),
+    )
+
+
+def read_samples(file: DataFile, renderer: Renderer, *, max_length: int) -> Iterator[Sample]:
+    """The sequences to train on, in file order.
+
+    Raises:
+        TuningFailed: the file cannot be read, or a line that should be good is not.
+    """
+    for example in _examples(file):
+        where = f"{file.filename} line {example.line}"
+        try:
+            samples = renderer.training_samples(example, max_length=max_length)
+        except ModisteError as error:
+            raise TuningFailed(f"{where}: {error.message}", code="invalid_data") from error
+        for rendered in samples:
+            if len(rendered.ids) > max_length:
+                raise TuningFailed(
+                    f"{where}: the row takes {len(rendered.ids)} tokens, a sequence has room for "
+                    f"{max_length}; shorten it, leave it out or raise seq_len",
+                    code="sample_too_long",
+                )
+            yield Sample(example, rendered)
+
+
+def parity_rows(samples: Iterator[Sample], logprobs: Logprobs) -> list[dict[str, Any]]:
+    """Up to PARITY_ROWS rows of at most PARITY_TOKENS tokens, with what training computes there.
+
+    Rows whose answer lies within the first PARITY_TOKENS come before longer ones, which are cut.
+    """
+    within: list[Sample] = []
+    beyond: list[Sample] = []
+    for sample in samples:
+        fits = len(sample.rendered.ids) >= 2 and True in sample.rendered.mask[:PARITY_TOKENS]
+        (within if fits else beyond).append(sample)
+        if len(within) == PARITY_ROWS:
+            break
+        del beyond[PARITY_ROWS:]
+    chosen = [s for s in (within + beyond)[:PARITY_ROWS] if len(s.rendered.ids) >= 2]
+    return [_parity_row(sample, logprobs) for sample in chosen]
+
+
+def chat_row(example: Example) -> dict[str, Any]:
+    """The example as the training row it could have been read from."""
+    if example.text is not None:
+        return {"text": example.text}
+    row: dict[str, Any] = {"messages": [_message(message) for message in example.messages]}
+    if example.tools:
+        row["tools"] = [dict(tool) for tool in example.tools]
+    return row
+
+
+def _examples(file: DataFile) -> Iterator[Example]:
+    try:
+        with file.path.open("rb") as stream:
+            for raw in read_rows(stream, file=file.filename):
+                if raw.line in file.skip_lines:
+                    continue
+                if raw.problem is None and not raw.text.strip():
+                    continue
+                parsed = parse_json(raw, file=file.filename)
+                problems = [parsed.problem] if parsed.problem else []
+                if not problems:
+                    row = parse_row(parsed.value, file=file.filename, line=raw.line)
+                    problems = list(row.problems)
+                if problems or row.example is None:
+                    raise TuningFailed(
+                        f"{problems[0]}; the file was valid when the job was, upload it again",
+                        code="invalid_data",
+                    )
+                yield row.example
+    except OSError as error:
+        raise TuningFailed(
+            f"{file.filename}: {file.path} cannot be read: {error.strerror}; upload the file again",
+            code="file_unreadable",
+        ) from error
+
+
+def _parity_row(sample: Sample, logprobs: Logprobs) -> dict[str, Any]:
+    ids = list(sample.rendered.ids)[:PARITY_TOKENS]
+    return {
+        **chat_row(sample.example),
+        "ids": ids,
+        "mask": list(sample.rendered.mask)[:PARITY_TOKENS],
+        "logprobs": logprobs(ids, adapted=True),
+        "base_logprobs": logprobs(ids, adapted=False),
+    }
+
+
+def _message(message: Message) -> dict[str, Any]:
+    written: dict[str, Any] = {"role": str(message.role)}
+    optional: dict[str, Any] = {
+        "content": message.content,
+        "tool_calls": [_call(call) for call in message.tool_calls] or None,
+        "tool_call_id": message.tool_call_id,
+        "name": message.name,
+        "weight": message.weight,
+    }
+    return written | {key: value for key, value in optional.items() if value is not None}
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    identity = {} if call.id is None else {"id": call.id}
+    return {**identity, "type": "function", "function": function}
