@@ -208,7 +208,8 @@ class _Shown:
         self.listed: object = mistral.JobList
         self.body: tuple[type[BaseModel], ...] = (mistral.JobIn,)
         if mount is Dialect.OPENAI:
-            self.job = self.detailed = openai.FineTuningJob
+            self.job = openai.FineTuningJob | mistral.DryRun
+            self.detailed = openai.FineTuningJob
             self.listed = openai.FineTuningJobList
             self.body = (openai.OpenAIJobIn,)
         elif mount is None:
