@@ -20,7 +20,9 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_line_helps_without_torch() -> None:
-    result = run("import sys; sys.argv=['modiste','--help']\nfrom modiste.__main__ import main\nmain()")
+    result = run(
+        "import sys; sys.argv=['modiste','--help']\nfrom modiste.__main__ import main\nmain()"
+    )
     assert result.returncode == 0, result.stderr
     assert "quickstart" in result.stdout
 

@@ -108,7 +108,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to this version, in one transaction and one process at a time."""
-        from modiste.store.migrations import upgrade
+        from modiste.store.schema import upgrade
 
         try:
             with self._writing() as session:
