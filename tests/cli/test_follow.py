@@ -27,7 +27,7 @@ class Scripted:
 
 def state(status: str, *events: str, steps: int = 0, **more: Any) -> dict[str, Any]:
     job = {
-        "id": "j", "status": status, "auto_start": True, **more,
+        "id": "j", "status": status, "auto_start": True, "checkpoints": [], **more,
         "events": [{"data": {"status": e, "message": f"{e} said"}} for e in events],
     }  # fmt: skip
     rows = [{"step": n, "loss": 5.0 - n, "tokens_per_s": 10.0} for n in range(1, steps + 1)]
@@ -50,12 +50,24 @@ def test_every_event_and_step_is_shown_once(capsys: pytest.CaptureFixture[str]) 
     job, steps = follow.follow(server, "j")  # type: ignore[arg-type]
     assert job["status"] == "SUCCESS"
     assert [row["step"] for row in steps] == [1, 2, 3, 4]
-    assert server.asked_after == [0, 0, 2]
+    assert server.asked_after == [0, 0, 2, 0]
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in lines] == [
         "QUEUED", "RUNNING", "step", "step", "SUCCESS", "step", "step",
     ]  # fmt: skip
     assert lines[3] == "step 2/4  loss 3.000  10 tokens/s  ETA 3 s"
+
+
+def test_a_checkpoint_is_shown_once_with_its_validation(capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = {"valid_loss": 0.5, "valid_mean_token_accuracy": 0.875}
+    checkpoints = [{"step_number": 2, "metrics": metrics}]
+    server = Scripted(
+        state("RUNNING", steps=2, checkpoints=checkpoints),
+        state("SUCCESS", steps=2, checkpoints=checkpoints),
+    )
+    follow.follow(server, "j")  # type: ignore[arg-type]
+    line = "checkpoint at step 2  validation loss 0.500, token accuracy 87.5%"
+    assert capsys.readouterr().err.splitlines().count(line) == 1
 
 
 def test_a_job_that_waits_for_its_start_is_not_watched_for_ever() -> None:

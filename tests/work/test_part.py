@@ -41,11 +41,11 @@ def heard(tmp_path: Path, output: bytes) -> list[str]:
 def test_a_flood_of_warnings_is_counted_not_scrolled(tmp_path: Path) -> None:
     said = heard(tmp_path, b"".join(b"WARNING number %d\n" % n for n in range(250)))
     assert said[:2] == ["engine: WARNING number 0", "engine: WARNING number 1"]
-    assert said[-1] == f"engine: 240 more warnings in {tmp_path / 'engine.log'}"
+    assert said[-1] == f"engine: 240 more like this in {tmp_path / 'engine.log'}"
     assert len(said) == 11
 
 
 def test_the_same_warning_again_is_said_once_and_counted(tmp_path: Path) -> None:
     said = heard(tmp_path, b"2026-11-20 21:48:02,470 ERROR disk full\n" * 3 + b"ERROR other\n")
-    more = f"engine: 2 more warnings in {tmp_path / 'engine.log'}"
+    more = f"engine: 2 more like this in {tmp_path / 'engine.log'}"
     assert said == ["engine: ERROR disk full", more, "engine: ERROR other"]

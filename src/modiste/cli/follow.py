@@ -34,27 +34,32 @@ class Followed(NamedTuple):
 
 class Display(Protocol):
     def event(self, status: str, message: str) -> None: ...
-    def step(self, row: Mapping[str, Any], progress: Mapping[str, Any]) -> None: ...
+    def step(self, row: Json, progress: Json) -> None: ...
+    def checkpoint(self, checkpoint: Json) -> None: ...
     def close(self) -> None: ...
 
 
 def follow(client: Client, job_id: str, *, quiet: bool = False) -> Followed:
     """Show events and steps from the beginning until the job has ended or needs a `start`."""
     with _display(quiet=quiet) as display:
-        steps: list[Json] = []
-        n_events = 0
+        last_step = last_checkpoint = n_events = 0
         while True:
             # The job is read before its steps: once it has ended, no step is missing after it.
             job = client.get(f"/v1/fine_tuning/jobs/{job_id}", patience_s=PATIENCE_S)
+            new = client.steps(job_id, after_step=last_step)
             for event in job["events"][n_events:]:
                 display.event(event["data"]["status"], event["data"].get("message") or "")
-            n_events = len(job["events"])
-            new = client.steps(job_id, after_step=steps[-1]["step"] if steps else 0)
             for row in new.rows:
                 display.step(row, new.progress)
-            steps += new.rows
+                last_step = row["step"]
+            for checkpoint in reversed(job["checkpoints"]):
+                if checkpoint["step_number"] > last_checkpoint:
+                    display.checkpoint(checkpoint)
+                    last_checkpoint = checkpoint["step_number"]
+            n_events = len(job["events"])
             if job["status"] in FINAL or needs_start(job):
-                return Followed(job, steps)
+                # Read again: evaluations are added to steps that were shown already.
+                return Followed(job, client.steps(job_id).rows)
             time.sleep(POLL_S)
 
 
@@ -72,21 +77,30 @@ def failure(job: Mapping[str, Any]) -> ModisteError | None:
     return ModisteError(reason, code=error.get("code") or "job_failed")
 
 
-def step_line(row: Mapping[str, Any], progress: Mapping[str, Any]) -> str:
+def step_line(row: Json, progress: Json) -> str:
     """`step 40/300  loss 1.204  lr 9.8e-05  3120 tokens/s  ETA 1 min 12 s`; unknowns stay out."""
     total = progress.get("total_steps")
     parts = [f"step {row['step']}/{total}" if total else f"step {row['step']}"]
     if row.get("loss") is not None:
         parts.append(f"loss {row['loss']:.3f}")
-    if row.get("valid_loss") is not None:
-        parts.append(f"validation {row['valid_loss']:.3f}")
     if row.get("learning_rate") is not None:
         parts.append(f"lr {row['learning_rate']:.1e}")
     if row.get("tokens_per_s"):
         parts.append(f"{row['tokens_per_s']:.0f} tokens/s")
-    if progress.get("eta_s") is not None and progress.get("step") == row["step"]:
+    if progress.get("eta_s") is not None:
         parts.append(f"ETA {duration(progress['eta_s'])}")
     return "  ".join(parts)
+
+
+def checkpoint_line(checkpoint: Json) -> str:
+    """`checkpoint 40  validation loss 0.546, token accuracy 81.2%`."""
+    metrics = checkpoint["metrics"]
+    parts = []
+    if metrics.get("valid_loss") is not None:
+        parts.append(f"validation loss {metrics['valid_loss']:.3f}")
+    if metrics.get("valid_mean_token_accuracy") is not None:
+        parts.append(f"token accuracy {metrics['valid_mean_token_accuracy']:.1%}")
+    return f"checkpoint at step {checkpoint['step_number']}  {', '.join(parts)}".rstrip()
 
 
 @contextmanager
@@ -108,7 +122,10 @@ class Silent:
     def event(self, status: str, message: str) -> None:
         """Nothing: a program reads the end."""
 
-    def step(self, row: Mapping[str, Any], progress: Mapping[str, Any]) -> None:
+    def step(self, row: Json, progress: Json) -> None:
+        """Nothing."""
+
+    def checkpoint(self, checkpoint: Json) -> None:
         """Nothing."""
 
     def close(self) -> None:
@@ -116,7 +133,7 @@ class Silent:
 
 
 class PlainLines:
-    """For logs: every event, and a step every few seconds; validations and the last step always."""
+    """For logs: every event and checkpoint, a step every few seconds, and the last one."""
 
     def __init__(self) -> None:
         self._said_at = 0.0
@@ -124,12 +141,14 @@ class PlainLines:
     def event(self, status: str, message: str) -> None:
         say(f"{status:<10} {printable(message)}".rstrip())
 
-    def step(self, row: Mapping[str, Any], progress: Mapping[str, Any]) -> None:
-        last = row["step"] == progress.get("total_steps")
+    def step(self, row: Json, progress: Json) -> None:
         due = time.monotonic() - self._said_at >= PLAIN_INTERVAL_S
-        if due or last or row.get("valid_loss") is not None:
+        if due or row["step"] == progress.get("total_steps"):
             self._said_at = time.monotonic()
             say(step_line(row, progress))
+
+    def checkpoint(self, checkpoint: Json) -> None:
+        say(checkpoint_line(checkpoint))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -150,7 +169,6 @@ class LiveLine:
             console=Console(stderr=True, highlight=False),
         )
         self._task = self._bar.add_task("Waiting", total=None, facts="")
-        self._valid_loss: float | None = None
         self._bar.start()
 
     def event(self, status: str, message: str) -> None:
@@ -161,16 +179,16 @@ class LiveLine:
         self._bar.console.print(line)
         self._bar.update(self._task, description=_DOING.get(status, status.capitalize()))
 
-    def step(self, row: Mapping[str, Any], progress: Mapping[str, Any]) -> None:
-        if row.get("valid_loss") is not None:
-            self._valid_loss = row["valid_loss"]
-        shown = {**row, "valid_loss": self._valid_loss}
+    def step(self, row: Json, progress: Json) -> None:
         self._bar.update(
             self._task,
             total=progress.get("total_steps"),
             completed=row["step"],
-            facts=step_line(shown, progress),
+            facts=step_line(row, progress),
         )
+
+    def checkpoint(self, checkpoint: Json) -> None:
+        self._bar.console.print(f"           {checkpoint_line(checkpoint)}", style="dim")
 
     def close(self) -> None:
         self._bar.stop()

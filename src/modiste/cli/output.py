@@ -7,11 +7,13 @@ elsewhere (file names, model answers) loses its control characters before it rea
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,6 +67,18 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     width = max((len(name) for name, _ in given), default=0)
     for name, value in given:
         typer.echo(f"{name:<{width}}  {printable(str(value))}")
+
+
+def command_name() -> str:
+    """What to type to run this program again, from where the user stands."""
+    program = Path(sys.argv[0])
+    found = shutil.which("modiste")
+    if program.name != "modiste" or (found and Path(found).resolve() == program.resolve()):
+        return "modiste"
+    try:
+        return str(program.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(program.resolve())
 
 
 def printable(text: str) -> str:

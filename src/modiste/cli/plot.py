@@ -1,9 +1,10 @@
-"""A curve in the terminal: braille dots, four rows and two columns a cell, and a labelled axis."""
+"""A curve in the terminal: braille dots, four rows and two columns a cell, and labelled axes."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from math import log10
 
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bits of a braille cell by (row, column); U+2800 is the empty cell."""
@@ -11,9 +12,12 @@ DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 Point = tuple[float, float]
 
 
-def curve(points: Sequence[Point], *, width: int = 60, height: int = 8) -> list[str]:
-    """Lines of text that draw `points`, connected, left to right; empty for fewer than two."""
-    points = sorted(points)
+def log_curve(points: Sequence[Point], *, width: int = 60, height: int = 8) -> list[str]:
+    """Lines of text that draw `points`, connected, left to right, on a logarithmic y axis.
+
+    Points at or below 0 have no place on it and are left out; empty for fewer than two others.
+    """
+    points = sorted((x, log10(y)) for x, y in points if y > 0)
     if len(points) < 2:
         return []
     (x0, _), (x1, _) = points[0], points[-1]
@@ -29,7 +33,10 @@ def curve(points: Sequence[Point], *, width: int = 60, height: int = 8) -> list[
     for before, after in itertools.pairwise(points):
         for column, row in _line(at(*before), at(*after)):
             cells[row // 4][column // 2] |= DOTS[row % 4][column % 2]
-    labels = [f"{high:.3g}", *[""] * (height - 2), f"{low:.3g}"] if height > 1 else [f"{high:.3g}"]
+    labels = [f"{10 ** (high - (high - low) * row / (height - 1)):.2g}" for row in range(height)]
+    labels = [
+        label if row % 2 == 0 or row == height - 1 else "" for row, label in enumerate(labels)
+    ]
     margin = max(map(len, labels))
     lines = [
         f"{label:>{margin}} ┤" + "".join(chr(0x2800 + bits) for bits in line)

@@ -22,11 +22,19 @@ import yaml
 from modiste import settings
 from modiste.cli import compare, follow, plot, tune
 from modiste.cli.compare import Comparison
-from modiste.cli.output import AsJson, console, duration, print_json, printable, say
+from modiste.cli.output import (
+    AsJson,
+    command_name,
+    console,
+    duration,
+    print_json,
+    printable,
+    say,
+)
 from modiste.client import Client, connect, started
 from modiste.errors import Conflict
 from modiste.evaluate.stats import wilson
-from modiste.prepare.synthesize import Routing, support_routing
+from modiste.prepare.synthesize import support_routing, to_jsonl
 from modiste.settings import Settings
 from modiste.tune import spec as specs
 from modiste.work import home as homes
@@ -35,9 +43,10 @@ app = typer.Typer(add_completion=False)
 
 BASE = "modiste-tiny"
 SEED = 7
-N_TRAIN, N_VALIDATION, N_HELDOUT = 600, 60, 100
+N_TRAIN, N_VALIDATION, N_HELDOUT = 600, 30, 100
 RECIPE = {"max_steps": 120, "batch_size": 8, "max_length": 256, "learning_rate": 2e-3}
 SHOWN = 6
+SMOOTHING = 5
 
 
 class Files(NamedTuple):
@@ -66,9 +75,10 @@ def quickstart(
             print_json(_as_json(job, result, steps))
         else:
             _print_result(result, steps)
-            say(f"\nAll of it took {duration(time.monotonic() - began)}.")
-        ways = three_ways(wanted, client.url if keep else _usual_url(wanted), model, files.heldout)
-        _print_ways(ways, client, keep=keep, as_json=as_json)
+            typer.echo(f"\nAll of it took {duration(time.monotonic() - began)}.")
+            stays = keep or client.standing
+            url = client.url if stays else f"http://{wanted.host}:{wanted.port}"
+            _print_ways(three_ways(wanted, url, model, files.heldout), wanted, stays=stays)
         if keep and not client.standing:
             _until_interrupted()
 
@@ -94,14 +104,13 @@ def _server(wanted: Settings) -> Iterator[Client]:
 def _write_files(folder: Path) -> Files:
     """The generated data and the configuration, where the user can look at them."""
     folder.mkdir(parents=True, exist_ok=True)
-    data: Routing = support_routing(N_TRAIN, N_VALIDATION, N_HELDOUT, SEED)
+    data = support_routing(N_TRAIN, N_VALIDATION, N_HELDOUT, seed=SEED)
     for name, rows in (
         ("train", data.train),
         ("validation", data.validation),
         ("heldout", data.heldout),
     ):
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        (folder / f"{name}.jsonl").write_bytes(to_jsonl(rows))
     config = {
         "model": BASE,
         "data": {"train": "train.jsonl", "validation": "validation.jsonl"},
@@ -136,10 +145,8 @@ def _tuned(
 def _print_result(result: Comparison, steps: Sequence[dict[str, Any]]) -> None:
     _print_curve(steps)
     _print_answers(result)
-    say_base = [item.base_right for item in result.items]
-    say_tuned = [item.tuned_right for item in result.items]
-    typer.echo(compare.accuracy_line("base", say_base))
-    typer.echo(compare.accuracy_line("tuned", say_tuned))
+    typer.echo(compare.accuracy_line("base", [item.base_right for item in result.items]))
+    typer.echo(compare.accuracy_line("tuned", [item.tuned_right for item in result.items]))
     for line in compare.verdict_lines(result):
         typer.echo(line)
     if result.first_failure is not None:
@@ -148,13 +155,21 @@ def _print_result(result: Comparison, steps: Sequence[dict[str, Any]]) -> None:
 
 def _print_curve(steps: Sequence[dict[str, Any]]) -> None:
     told = [row for row in steps if row.get("loss") is not None]
-    losses = plot.smoothed([row["loss"] for row in told], window=5)
+    losses = plot.smoothed([row["loss"] for row in told], window=SMOOTHING)
     points = [(float(row["step"]), loss) for row, loss in zip(told, losses, strict=True)]
-    lines = plot.curve(points)
-    if lines:
-        typer.echo("\nTraining loss by step (mean of 5)")
-        for line in lines:
-            typer.echo(line)
+    lines = plot.log_curve(points)
+    if not lines:
+        return
+    typer.echo(f"\nTraining loss by step (mean of {SMOOTHING}, logarithmic)")
+    for line in lines:
+        typer.echo(line)
+    checked = [row for row in steps if row.get("valid_loss") is not None]
+    if checked:
+        first, last = checked[0], checked[-1]
+        typer.echo(
+            f"Validation loss {first['valid_loss']:.3f} at step {first['step']}, "
+            f"{last['valid_loss']:.3f} at step {last['step']}"
+        )
 
 
 def _print_answers(result: Comparison) -> None:
@@ -162,19 +177,17 @@ def _print_answers(result: Comparison) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        box=box.SIMPLE_HEAD, title="Held-out messages, temperature 0", title_justify="left"
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column, ratio in (("message", 5), ("expected", 2), ("base model", 3), ("tuned model", 2)):
         table.add_column(column, ratio=ratio, overflow="fold")
     for item in _telling(result):
         table.add_row(
-            Text(printable(item.question)),
+            Text(_one_line(item.question.partition("\n")[0], width=120)),
             Text(printable(item.expected)),
             Text(_one_line(item.base), style="green" if item.base_right else "red"),
             Text(_one_line(item.tuned), style="green" if item.tuned_right else "red"),
         )
-    console().print()
+    typer.echo("\nHeld-out messages, temperature 0, one for each expected answer")
     console().print(table)
 
 
@@ -186,56 +199,66 @@ def _telling(result: Comparison) -> list[compare.Item]:
     return list(first.values())[:SHOWN]
 
 
-def _one_line(answer: str) -> str:
-    text = " ".join(printable(answer).split())
-    return text if len(text) <= 60 else text[:59] + "…"
+def _one_line(text: str, *, width: int = 60) -> str:
+    text = " ".join(printable(text).split())
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def three_ways(
     wanted: Settings, url: str, model: str, rows: Sequence[dict[str, Any]]
 ) -> dict[str, str]:
     """Lines for a shell that ask the new model. They read the key from its file; none shows it."""
-    messages = rows[0]["messages"][:-1]
-    key_file = wanted.admin_key_file
+    question = min(map(compare.question_of, rows), key=lambda q: (q.count("'"), len(q)))
+    text, name = json.dumps(question), json.dumps(model)
+    key_file = str(wanted.admin_key_file)
     python = (
         "from mistralai.client import Mistral; "
-        f"client = Mistral(api_key=open({str(key_file)!r}).read().strip(), server_url={url!r}); "
-        f"print(client.chat.complete(model={model!r}, messages={messages!r}, temperature=0)"
-        ".choices[0].message.content)"
+        f"client = Mistral(server_url={json.dumps(url)}, "
+        f"api_key=open({json.dumps(key_file)}).read().strip()); "
+        f'messages = [{{"role": "user", "content": {text}}}]; '
+        f"answer = client.chat.complete(model={name}, temperature=0, messages=messages); "
+        "print(answer.choices[0].message.content)"
     )
-    body = json.dumps({"model": model, "messages": messages, "temperature": 0}, ensure_ascii=False)
-    question = compare.question_of(rows[0])
-    system = next((m["content"] for m in messages if m["role"] == "system"), None)
-    chat = ["modiste", "chat", model, "--temperature", "0", "--message", question]
-    chat += ["--system", system] if system else []
-    home = [] if wanted.source_of("home") == "default" else [f"MODISTE_HOME={wanted.home}"]
+    body = (
+        f'{{"model": {name}, "temperature": 0, '
+        f'"messages": [{{"role": "user", "content": {text}}}]}}'
+    )
     return {
-        "mistralai": f"python -c {shlex.quote(python)}",
+        "the mistralai client (pip install mistralai==2.5.1)": f"python -c {shlex.quote(python)}",
         "curl": (
-            f'curl -s {url}/v1/chat/completions -H "Authorization: Bearer $(cat {key_file})" '
-            f"-H 'Content-Type: application/json' -d {shlex.quote(body)}"
+            f"curl -s {url}/v1/chat/completions -H 'Content-Type: application/json' "
+            f'-H "Authorization: Bearer $(cat {shlex.quote(key_file)})" -d {shlex.quote(body)}'
         ),
-        "modiste": " ".join([*map(shlex.quote, home), shlex.join(chat)]),
+        "modiste chat": (
+            f"{_modiste(wanted)} chat {shlex.quote(model)} --temperature 0 "
+            f"--message {_quoted(question)}"
+        ),
     }
 
 
-def _usual_url(wanted: Settings) -> str:
-    return f"http://{wanted.host}:{wanted.port}"
+def _modiste(wanted: Settings) -> str:
+    """How to run `modiste` on this home."""
+    if wanted.source_of("home") == "default":
+        return command_name()
+    return f"MODISTE_HOME={shlex.quote(str(wanted.home))} {command_name()}"
 
 
-def _print_ways(ways: dict[str, str], client: Client, *, keep: bool, as_json: bool) -> None:
-    if as_json:
-        return
-    if client.standing:
-        typer.echo("\nThree ways to call the new model:")
-    elif keep:
-        typer.echo("\nThree ways to call the new model while this runs (Ctrl-C stops it):")
+def _quoted(text: str) -> str:
+    """One shell word on one line; bash and zsh read $'…' with its line breaks."""
+    if "\n" not in text:
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"$'{escaped}'"
+
+
+def _print_ways(ways: dict[str, str], wanted: Settings, *, stays: bool) -> None:
+    if stays:
+        typer.echo("\nThree ways to call the new model, while the server runs:")
     else:
-        typer.echo("\nThe server of this command stops now. Start it with `modiste up`, then there")
-        typer.echo("are three ways to call the new model:")
-    typer.echo("\n1. The mistralai client (pip install mistralai==2.5.1)\n" + ways["mistralai"])
-    typer.echo("\n2. curl\n" + ways["curl"])
-    typer.echo("\n3. modiste chat\n" + ways["modiste"])
+        typer.echo(f"\nThe server of this command stops now; `{_modiste(wanted)} up` starts it.")
+        typer.echo("Then there are three ways to call the new model:")
+    for number, (name, line) in enumerate(ways.items(), start=1):
+        typer.echo(f"\n{number}. {name}\n{line}")
 
 
 def _until_interrupted() -> None:

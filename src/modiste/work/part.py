@@ -189,4 +189,4 @@ class PartLog:
     def _say_unreported(self) -> None:
         if self._unreported:
             count, self._unreported = self._unreported, 0
-            self._report(f"{self._name}: {count} more warnings in {self._path}")
+            self._report(f"{self._name}: {count} more like this in {self._path}")
