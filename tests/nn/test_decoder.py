@@ -183,3 +183,16 @@ def test_the_consolidated_layout_gives_the_same_logits(random_base, tmp_path):
 
     ids = prompt(30)
     assert torch.equal(all_logits(load_decoder(tmp_path), ids), all_logits(load_decoder(path), ids))
+
+
+def test_the_base_that_ships_is_served_as_transformers_computes_it():
+    from pathlib import Path
+
+    import modiste.bases.tiny
+
+    path = Path(modiste.bases.tiny.__file__).parent
+    decoder, model = load_decoder(path), reference(path)
+    ids = torch.randint(100, 4000, (90,), generator=torch.Generator().manual_seed(5))
+    expected = model(ids[None]).logits[0]
+    torch.testing.assert_close(all_logits(decoder, ids), expected, atol=1e-4, rtol=0)
+    assert greedy(decoder, ids, 40) == reference_greedy(model, ids, 40)

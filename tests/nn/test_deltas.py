@@ -2,7 +2,7 @@
 
 import torch
 
-from modiste.nn.deltas import Delta, Group, RowDeltas, Site
+from modiste.nn.deltas import AdapterDeltas, Delta, Group, RowDeltas, Site, Stacks
 
 D, OUT = 24, 40
 
@@ -12,11 +12,11 @@ def adapter(rank, seed, sites=(Site.QKV,)):
     delta = Delta(
         torch.randn(rank, D, generator=generator), torch.randn(OUT, rank, generator=generator)
     )
-    return [dict.fromkeys(sites, delta)]
+    return AdapterDeltas([dict.fromkeys(sites, delta)])
 
 
 def expected(deltas, x):
-    delta = deltas[0][Site.QKV]
+    delta = deltas.layers[0][Site.QKV]
     return (x.double() @ delta.down_RD.double().T @ delta.up_OR.double().T).float()
 
 
@@ -26,7 +26,7 @@ def test_each_row_gets_its_own_adapter_and_bare_rows_stay_as_they_are():
     x, y = torch.randn(30, D), torch.randn(30, OUT)
     before = y.clone()
     # Rows 0-1 bare, 2-12 a, 13 b are generated; rows 14-26 belong to a prompt through c.
-    rows = RowDeltas([Group(a, 2, 13), Group(b, 13, 14)], [Group(c, 14, 27)])
+    rows = RowDeltas([Group(a, 2, 13), Group(b, 13, 14)], [Group(c, 14, 27)], Stacks())
     rows.add(0, Site.QKV, x, y)
 
     assert torch.equal(y[:2], before[:2])
@@ -49,7 +49,7 @@ def test_a_generated_row_has_the_same_bits_alone_and_in_any_company():
         y = torch.zeros(len(x), OUT)
         groups = [Group(other, 0, before)] if before else []
         groups.append(Group(mine, before, before + 1 + beside))
-        RowDeltas(groups, []).add(0, Site.QKV, x, y)
+        RowDeltas(groups, [], Stacks()).add(0, Site.QKV, x, y)
         return y[before]
 
     alone = through(0, 0, 0)
@@ -62,5 +62,30 @@ def test_a_generated_row_has_the_same_bits_alone_and_in_any_company():
 def test_a_site_the_adapter_leaves_alone_is_left_alone():
     y = torch.randn(3, OUT)
     before = y.clone()
-    RowDeltas([Group(adapter(4, 1), 0, 3)], []).add(0, Site.O, torch.randn(3, D), y)
+    RowDeltas([Group(adapter(4, 1), 0, 3)], [], Stacks()).add(0, Site.O, torch.randn(3, D), y)
     assert torch.equal(y, before)
+
+
+def test_adapters_of_one_form_share_a_stack_that_is_kept_while_they_stay():
+    a, b, other = adapter(4, 1), adapter(4, 2), adapter(8, 3)
+    stacks = Stacks()
+    groups = [Group(a, 0, 1), Group(b, 1, 12), Group(other, 12, 13)]
+    (both, order), (alone, _) = stacks.arrange(groups)
+    assert [group.deltas for group in order] == [b, a]
+    assert alone.adapters == [other]
+    assert stacks.arrange([Group(a, 0, 2), Group(b, 2, 12)])[0][0] is both
+    assert stacks.arrange([Group(a, 0, 2)])[0][0].adapters == [a]
+
+
+def test_large_adapters_are_not_copied_and_their_bits_stay_the_same():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    groups = [Group(adapter(16, seed), seed * 3, seed * 3 + 3) for seed in range(5)]
+    x = torch.randn(15, D)
+    stacked, single = torch.zeros(15, OUT), torch.zeros(15, OUT)
+    RowDeltas(groups, [], Stacks()).add(0, Site.QKV, x, stacked)
+    RowDeltas(groups, [], Stacks(limit_bytes=1)).add(0, Site.QKV, x, single)
+    assert torch.equal(stacked, single)
+    (stack, _), *_ = Stacks(limit_bytes=1).arrange(groups)
+    down_CDR, _ = stack.layers[0][Site.QKV]
+    assert down_CDR.data_ptr() == stack.adapters[0].layers[0][Site.QKV].down_RD.data_ptr()

@@ -45,7 +45,7 @@ def refusal(folder, base):
 
 
 def test_modules_of_one_site_are_fused_without_seeing_each_other(base, editable):
-    deltas = load_adapter(editable.path, read_shape(base))
+    deltas = load_adapter(editable.path, read_shape(base)).layers
     assert [set(layer) for layer in deltas] == [set(Site)] * 3
     qkv = deltas[0][Site.QKV]
     assert qkv.down_RD.shape == (12, 48)
@@ -58,7 +58,7 @@ def test_modules_of_one_site_are_fused_without_seeing_each_other(base, editable)
 
 def test_halves_in_bfloat16_are_read_as_float32(base, editable):
     editable.rewrite(lambda t: t.update({name: tensor.bfloat16() for name, tensor in t.items()}))
-    delta = load_adapter(editable.path, read_shape(base))[0][Site.DOWN]
+    delta = load_adapter(editable.path, read_shape(base)).layers[0][Site.DOWN]
     assert delta.down_RD.dtype == delta.up_OR.dtype == torch.float32
 
 

@@ -398,3 +398,26 @@ def test_a_step_that_breaks_ends_its_requests_and_not_the_engine(bench, base, mo
 
     monkeypatch.setattr(Lane, "step", real)
     assert len(one.run(Generate("after", str(base), prompt(4), sampling=GREEDY))[0]) == 20
+
+
+def test_an_adapter_that_computes_no_numbers_fails_alone(bench, base, adapters, tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    broken = shutil.copytree(adapters[0], tmp_path / "broken")
+    tensors = load_file(broken / "adapter_model.safetensors")
+    for tensor in tensors.values():
+        tensor.fill_(float("inf"))
+    save_file(tensors, broken / "adapter_model.safetensors")
+
+    good = Generate("good", str(base), prompt(70), adapter=str(adapters[0]), sampling=GREEDY)
+    alone = bench().run(good)
+    one = bench()
+    one.add(Generate("bad", str(base), prompt(70), adapter=str(broken), sampling=GREEDY))
+    one.add(Score("bad score", str(base), prompt(70), adapter=str(broken)))
+    assert one.run(good) == alone
+    for name in ("bad", "bad score"):
+        assert one.end(name).code == "engine_error"
+        assert "not numbers" in one.end(name).message
+    assert one.run(Generate("good", str(base), prompt(70), sampling=GREEDY))

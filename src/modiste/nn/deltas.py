@@ -1,11 +1,13 @@
 """Low-rank deltas of many adapters on the rows of one batch, each row with the bits it has alone.
 
-A row's delta is computed in a matrix product of fixed shape: rows that are generated go through
-windows of eight neighbouring rows of which only the adapter's own are kept, and rows of a prompt
-go through with their own granule, whose size depends on nothing but the prompt. Ranks may differ
-between adapters; a row without an adapter costs nothing.
+A row's delta is computed in a matrix product of fixed shape. Rows that are generated go through
+windows of eight rows of one adapter, repeated where there are fewer; one batched product computes
+the windows of all adapters of the same form, from copies laid behind each other (`Stacks`). Rows of
+a prompt go through with their own piece, whose size depends on nothing but the prompt. Ranks may
+differ between adapters; a row without an adapter costs nothing.
 
-Legend: N rows of a step, D inputs and O outputs of a site, R rank (of all modules fused there).
+Legend: N rows of a step, D inputs and O outputs of a site, R rank (of all modules fused there),
+C adapters in a stack, W rows of a window.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 WINDOW = 8
+STACK_BYTES = 64 * 1024 * 1024
+"""Larger adapters are worth no copies: their own products take longer than calling them."""
 
 
 class Site(StrEnum):
@@ -38,8 +41,17 @@ class Delta(NamedTuple):
     up_OR: Tensor
 
 
-AdapterDeltas = Sequence[Mapping[Site, Delta]]
-"""One mapping per layer; sites that the adapter leaves alone are absent."""
+class AdapterDeltas:
+    """One adapter; sites that it leaves alone are absent from their layer."""
+
+    def __init__(self, layers: Sequence[Mapping[Site, Delta]]) -> None:
+        self.layers = layers
+        deltas = [
+            (i, site, delta) for i, layer in enumerate(layers) for site, delta in layer.items()
+        ]
+        self.form = tuple((i, site, len(delta.down_RD)) for i, site, delta in deltas)
+        """Where it acts and with which rank: adapters of one form can be stacked."""
+        self.size_bytes = sum(part.nbytes for *_, delta in deltas for part in delta)
 
 
 @dataclass(frozen=True)
@@ -51,32 +63,102 @@ class Group:
     end: int
 
 
+class Stack:
+    """Adapters of one form, site by site: (C, D, R) down and (C, R, O) up."""
+
+    def __init__(self, adapters: Sequence[AdapterDeltas]) -> None:
+        self.adapters = adapters
+        self.layers: list[dict[Site, tuple[Tensor, Tensor]]] = []
+        for layers in zip(*(adapter.layers for adapter in adapters), strict=True):
+            sites = {}
+            for site in layers[0]:
+                downs = [layer[site].down_RD for layer in layers]
+                ups = [layer[site].up_OR for layer in layers]
+                sites[site] = (_together(downs).transpose(1, 2), _together(ups).transpose(1, 2))
+            self.layers.append(sites)
+
+
+class Stacks:
+    """The stacks of the latest step, kept for the next, which mostly has the same adapters."""
+
+    def __init__(self, *, limit_bytes: int = STACK_BYTES) -> None:
+        self._limit = limit_bytes
+        self._kept: dict[tuple[int, ...], Stack] = {}
+
+    def arrange(self, groups: Sequence[Group]) -> list[tuple[Stack, list[Group]]]:
+        """Groups with the stack that holds their adapters, in the stack's order."""
+        by_form: dict[object, list[Group]] = {}
+        for group in groups:
+            large = len(groups) * group.deltas.size_bytes > self._limit
+            by_form.setdefault(id(group) if large else group.deltas.form, []).append(group)
+        arranged, kept = [], {}
+        for together in by_form.values():
+            together.sort(key=lambda group: group.first - group.end)  # Most rows first.
+            adapters = [group.deltas for group in together]
+            key = tuple(map(id, adapters))  # A stack holds its adapters, so these ids stay theirs.
+            kept[key] = self._kept.get(key) or Stack(adapters)
+            arranged.append((kept[key], together))
+        self._kept = kept
+        return arranged
+
+
 class RowDeltas:
     """Adds to each row of a step the delta of its adapter."""
 
-    def __init__(self, generated: Sequence[Group], prompts: Sequence[Group]) -> None:
-        self._windows = [(g, start) for g in generated for start in range(g.first, g.end, WINDOW)]
+    def __init__(
+        self, generated: Sequence[Group], prompts: Sequence[Group], stacks: Stacks
+    ) -> None:
+        self._stacked = [_Windows(stack, groups) for stack, groups in stacks.arrange(generated)]
         self._prompts = prompts
 
     def add(self, layer: int, site: Site, x_ND: Tensor, y_NO: Tensor) -> None:
         """y_NO += the deltas of x_ND, in place."""
-        if self._windows:
-            self._add_windows(layer, site, x_ND, y_NO)
+        for windows in self._stacked:
+            windows.add(layer, site, x_ND, y_NO)
         for group in self._prompts:
-            if (delta := group.deltas[layer].get(site)) is not None:
-                y_NO[group.first : group.end] += _apply(delta, x_ND[group.first : group.end])
-
-    def _add_windows(self, layer: int, site: Site, x_ND: Tensor, y_NO: Tensor) -> None:
-        rows = len(x_ND)
-        if rows < WINDOW:
-            x_ND = F.pad(x_ND, (0, 0, 0, WINDOW - rows))
-        for group, start in self._windows:
-            if (delta := group.deltas[layer].get(site)) is not None:
-                end = min(start + WINDOW, group.end)
-                window = min(start, len(x_ND) - WINDOW)
-                delta_WO = _apply(delta, x_ND[window : window + WINDOW])
-                y_NO[start:end] += delta_WO[start - window : end - window]
+            if (delta := group.deltas.layers[layer].get(site)) is not None:
+                down_ND = torch.mm(x_ND[group.first : group.end], delta.down_RD.t())
+                y_NO[group.first : group.end] += torch.mm(down_ND, delta.up_OR.t())
 
 
-def _apply(delta: Delta, x_ND: Tensor) -> Tensor:
-    return torch.mm(torch.mm(x_ND, delta.down_RD.t()), delta.up_OR.t())
+class _Windows:
+    """Generated rows of one stack, cut into windows.
+
+    Round k computes the k-th window of every adapter that has one: the first adapters of the
+    stack, since it begins with those that have most rows.
+    """
+
+    def __init__(self, stack: Stack, groups: Sequence[Group]) -> None:
+        self._stack = stack
+        self._rounds: list[tuple[int, Tensor]] = []
+        rows: list[int] = []
+        places: list[int] = []
+        n_places = 0
+        for start in range(0, groups[0].end - groups[0].first, WINDOW):
+            read: list[int] = []
+            for group in groups:
+                mine = range(group.first, group.end)[start : start + WINDOW]
+                if mine:
+                    rows += mine
+                    places += range(n_places + len(read), n_places + len(read) + len(mine))
+                    read += [*mine, *[mine[-1]] * (WINDOW - len(mine))]
+            n_places += len(read)
+            self._rounds.append((len(read) // WINDOW, torch.tensor(read)))
+        self._rows, self._places = torch.tensor(rows), torch.tensor(places)
+
+    def add(self, layer: int, site: Site, x_ND: Tensor, y_NO: Tensor) -> None:
+        if site not in self._stack.layers[layer]:
+            return
+        down_CDR, up_CRO = self._stack.layers[layer][site]
+        parts = []
+        for count, read in self._rounds:
+            x_CWD = x_ND.index_select(0, read).view(count, WINDOW, -1)
+            parts.append(
+                torch.bmm(torch.bmm(x_CWD, down_CDR[:count]), up_CRO[:count]).flatten(0, 1)
+            )
+        deltas = parts[0] if len(parts) == 1 else torch.cat(parts)
+        y_NO[self._rows] += deltas.index_select(0, self._places)
+
+
+def _together(tensors: list[Tensor]) -> Tensor:
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)

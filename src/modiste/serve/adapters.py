@@ -76,10 +76,12 @@ def load_adapter(folder: Path, shape: DecoderShape) -> AdapterDeltas:
         told = "; ".join(problems[:5]) or "it holds no layers"
         raise InvalidInput(f"{folder}: this adapter does not fit the base: {told}{more}")
     widths = {site: sum(m.outputs for m in modules.values() if m.site == site) for site in Site}
-    return [
-        {site: _fuse(found[index, site], widths[site]) for site in Site if (index, site) in found}
-        for index in range(shape.n_layers)
-    ]
+    return AdapterDeltas(
+        [
+            {s: _fuse(found[index, s], widths[s]) for s in Site if (index, s) in found}
+            for index in range(shape.n_layers)
+        ]
+    )
 
 
 def modules_of(shape: DecoderShape) -> dict[str, Module]:

@@ -8,6 +8,7 @@ it as a process of its own (`serve.process`), settings from the environment.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import sys
 import time
@@ -37,6 +38,10 @@ from modiste.serve.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
+NOT_NUMBERS = (
+    "the model computed values that are not numbers: its weights or its adapter's are broken; "
+    "train or download them again"
+)
 DRAIN_RETRY_S = 3.0
 """What the engine that takes over needs to listen."""
 
@@ -199,11 +204,14 @@ class Engine:
         lane = self._lane(plan.base)
         assert lane is not None  # noqa: S101  # Its sequences pin it.
         began = time.monotonic()
-        for sequence, token in lane.step(plan):
+        outcome = lane.step(plan)
+        for sequence, token in outcome.drawn:
             self._drawn(sequence, token)
+        for sequence in outcome.broken:
+            self._fail(sequence, FailureCode.INTERNAL, NOT_NUMBERS)
         for sequence in dict.fromkeys(piece.sequence for piece in plan.pieces):
             if isinstance(sequence.request, Score) and not sequence.reading:
-                self._end(sequence, Scored(sequence.request.id, tuple(sequence.logprobs)))
+                self._scored(sequence)
         self.scheduler.measured(plan, time.monotonic() - began)
 
     def _drawn(self, sequence: Sequence, token: int) -> None:
@@ -219,6 +227,12 @@ class Engine:
         self._emit(sequence.key, Tokens(request.id, (token,)))
         if sequence.length >= sequence.end:
             self._end(sequence, Finished(request.id, FinishReason.LENGTH, n))
+
+    def _scored(self, sequence: Sequence) -> None:
+        if all(map(math.isfinite, sequence.logprobs)):
+            self._end(sequence, Scored(sequence.request.id, tuple(sequence.logprobs)))
+        else:
+            self._fail(sequence, FailureCode.INTERNAL, NOT_NUMBERS)
 
     def _fail(
         self, sequence: Sequence, code: str, message: str, *, retry_after_s: float | None = None

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from modiste.errors import InvalidInput
 from modiste.nn.decoder import Decoder, Span, load_decoder
-from modiste.nn.deltas import AdapterDeltas, Group, RowDeltas
+from modiste.nn.deltas import AdapterDeltas, Group, RowDeltas, Stacks
 from modiste.nn.linear import independent
 from modiste.nn.shape import DecoderShape, read_shape
 from modiste.nn.weights import expected_sizes
@@ -41,6 +41,12 @@ class AdapterKey(NamedTuple):
 class Drawn(NamedTuple):
     sequence: Sequence
     token: int
+
+
+class Outcome(NamedTuple):
+    drawn: list[Drawn]
+    broken: list[Sequence]
+    """Their logits are not numbers: the base or the adapter holds such weights."""
 
 
 class Room(NamedTuple):
@@ -71,6 +77,7 @@ class Lane:
         )
         self._cells = decoder.key_values(self.slots.n_cells)
         self._deltas: dict[Sequence, AdapterDeltas | None] = {}
+        self._stacks = Stacks()
 
     def start(self, sequence: Sequence) -> Admission:
         """
@@ -103,7 +110,7 @@ class Lane:
                 self.adapters.unpin(key)
 
     @torch.inference_mode()
-    def step(self, plan: Plan) -> list[Drawn]:
+    def step(self, plan: Plan) -> Outcome:
         """Compute the plan's rows; tokens drawn come back, log-probabilities of scored pieces are
         put into their sequences."""
         hidden_ND = self._forward(plan)
@@ -121,10 +128,7 @@ class Lane:
             sequence.n_cached += 1
         for piece in plan.pieces:
             piece.sequence.n_cached = piece.end
-        if not rows:
-            return []
-        tokens = sampling.choose(self._decoder.logits(hidden_ND[rows]), [_draw(s) for s in takers])
-        return [Drawn(*pair) for pair in zip(takers, tokens, strict=True)]
+        return self._choose(hidden_ND[rows], takers) if rows else Outcome([], [])
 
     def _forward(self, plan: Plan) -> Tensor:
         ids: list[int] = []
@@ -153,7 +157,17 @@ class Lane:
         for piece, span in zip(plan.pieces, spans[n_generating:], strict=True):
             if (deltas := self._deltas[piece.sequence]) is not None:
                 prompts.append(Group(deltas, span.first_row, span.first_row + span.n_rows))
-        return RowDeltas(generated, prompts) if generated or prompts else None
+        return RowDeltas(generated, prompts, self._stacks) if generated or prompts else None
+
+    def _choose(self, hidden_MD: Tensor, takers: list[Sequence]) -> Outcome:
+        logits_MV = self._decoder.logits(hidden_MD)
+        sound = logits_MV.isfinite().all(-1).tolist()
+        broken = [taker for taker, good in zip(takers, sound, strict=True) if not good]
+        if broken:
+            takers = [taker for taker in takers if taker not in broken]
+            logits_MV = logits_MV[torch.tensor(sound)]
+        tokens = sampling.choose(logits_MV, [_draw(taker) for taker in takers])
+        return Outcome([Drawn(*pair) for pair in zip(takers, tokens, strict=True)], broken)
 
     def _score(self, piece: Piece, hidden_ND: Tensor) -> None:
         targets = piece.sequence.request.ids[piece.start + 1 : piece.end + 1]

@@ -22,8 +22,9 @@ from modiste.serve.sequence import Sampling
 MASK = 2**64 - 1
 GOLDEN = 0x9E3779B97F4A7C15
 
-HEAD_NATS = 14.0
-"""Tokens less likely than the best by exp(-14) are looked at only where a draw needs them."""
+HEADS_NATS = (5.0, 12.0, np.inf)
+"""Tokens less likely than the best by exp(-5) are sorted only where a draw needs them, and so on.
+The order of the likelier ones is the same either way, and so is what is drawn."""
 
 
 class Draw(NamedTuple):
@@ -55,10 +56,7 @@ def choose(logits_MV: Tensor, draws: Sequence[Draw]) -> list[int]:
 
 def pick(logprobs_V: npt.NDArray[np.float32], top_p: float, u: float) -> int:
     """The token at `u` (0 to 1) of the cumulated probability of the nucleus."""
-    head = np.flatnonzero(logprobs_V > logprobs_V.max() - HEAD_NATS)
-    ids, mass = _most_likely_first(logprobs_V, head)
-    if mass[-1] <= (u if top_p >= 1 else top_p) and len(head) < len(logprobs_V):
-        ids, mass = _most_likely_first(logprobs_V, np.arange(len(logprobs_V)))
+    ids, mass = _most_likely_first(logprobs_V, reach=u if top_p >= 1 else top_p)
     # Rounding may leave the whole mass a hair under top_p; the last token ends the nucleus then.
     end = min(int(np.searchsorted(mass, top_p)), len(mass) - 1) if top_p < 1 else len(mass) - 1
     total = mass[end] if top_p < 1 else 1.0
@@ -87,9 +85,15 @@ def _penalise(logits_V: Tensor, draw: Draw) -> None:
 
 
 def _most_likely_first(
-    logprobs_V: npt.NDArray[np.float32], among: npt.NDArray[np.int64]
+    logprobs_V: npt.NDArray[np.float32], *, reach: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Token ids in falling probability, and their cumulated probability."""
-    order = np.argsort(-logprobs_V[among], kind="stable")
-    ids = among[order]
-    return ids, np.cumsum(np.exp(logprobs_V[ids].astype(np.float64)))
+    """Token ids in falling probability, at least until their cumulated probability passes `reach`
+    or there are no more; and that cumulated probability."""
+    best = logprobs_V.max()
+    for nats in HEADS_NATS:
+        among = np.flatnonzero(logprobs_V >= best - nats)
+        ids = among[np.argsort(-logprobs_V[among], kind="stable")]
+        mass = np.cumsum(np.exp(logprobs_V[ids].astype(np.float64)))
+        if mass[-1] > reach:
+            break
+    return ids, mass
