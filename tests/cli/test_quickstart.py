@@ -1,0 +1,101 @@
+"""`modiste quickstart`: what it prints can be used, and the whole of it works."""
+
+import json
+import shlex
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from modiste import settings
+from modiste.cli import quickstart
+from modiste.cli.compare import Comparison, Item
+from modiste.work import supervisor
+
+ROWS = [
+    {"messages": [{"role": "user", "content": "It's “late”:\n\nwhy?"}]},
+    {"messages": [{"role": "user", "content": "Where \\ is\n\nmy $HOME?"}]},
+]
+
+
+@pytest.fixture
+def ways(home: Path) -> dict[str, str]:
+    wanted = settings.load()
+    return quickstart.three_ways(wanted, "http://127.0.0.1:8321", "ft:m:x", ROWS)
+
+
+def test_the_three_lines_hold_no_secret_and_stand_on_one_line(home: Path, ways) -> None:
+    assert len(ways) == 3
+    for line in ways.values():
+        assert "\n" not in line
+        assert str(home) in line
+
+
+def test_the_curl_line_says_to_the_shell_what_it_means(home: Path, ways) -> None:
+    home.mkdir()
+    (home / "admin.key").write_text("mod_secret\n")
+    said = subprocess.run(
+        ["bash", "-c", f"curl() {{ printf '%s\\n' \"$@\"; }}; {ways['curl']}"],
+        capture_output=True, text=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert "Authorization: Bearer mod_secret" in said
+    body = json.loads(said[said.index("-d") + 1])
+    assert body["messages"] == ROWS[1]["messages"]
+    assert (body["model"], body["temperature"]) == ("ft:m:x", 0)
+
+
+def test_the_chat_line_says_to_the_shell_what_it_means(home: Path, ways) -> None:
+    line = ways["modiste chat"].replace(shlex.split(ways["modiste chat"])[1], "echo_back", 1)
+    said = subprocess.run(
+        ["bash", "-c", f"echo_back() {{ printf '%s' \"${{@: -1}}\"; }}; {line}"],
+        capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert said == ROWS[1]["messages"][0]["content"]
+
+
+def test_the_python_line_compiles_and_asks_the_question(ways) -> None:
+    line = next(line for name, line in ways.items() if "mistralai" in name)
+    program = shlex.split(line)[2]
+    compile(program, "line", "exec")
+    assert json.dumps(ROWS[1]["messages"][0]["content"]) in program
+
+
+def test_answers_of_each_kind_are_shown_the_wrong_ones_too() -> None:
+    items = [Item("q", e, "x", t) for e, t in [("a", "a"), ("a", "a"), ("b", "wrong")]]
+    shown = quickstart._telling(Comparison(tuple(items), 0, None))
+    assert [(i.expected, i.tuned) for i in shown] == [("a", "a"), ("b", "wrong")]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_quickstart_makes_a_better_model_and_its_three_lines_call_it(
+    modiste, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MODISTE_PORT", str(free.getsockname()[1]))
+    result = modiste("quickstart")
+    assert result.code == 0, result.err
+    assert "Verdict: better" in result.out
+    lines = result.out.splitlines()
+    ways = [lines[i + 1] for i, line in enumerate(lines) if line[:3] in ("1. ", "2. ", "3. ")]
+    assert len(ways) == 3
+
+    wanted = settings.load()
+    with supervisor.running(wanted, report=print):
+        for line in ways[1:]:
+            answer = subprocess.run(
+                ["bash", "-c", line], capture_output=True, text=True, timeout=60
+            )
+            assert answer.returncode == 0, answer.stderr
+            assert "error" not in answer.stdout
+            assert answer.stdout.strip()
+
+    again = modiste("quickstart", "--json")
+    assert again.code == 0, again.err
+    report = again.json
+    assert report["model"] not in result.out
+    assert report["difference"]["verdict"] == "better"
+    assert report["tuned"]["share"] > 0.5
+    assert len(modiste("files", "list", "--json").json["data"]) == 2, "the same files, once"

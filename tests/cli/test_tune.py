@@ -1,0 +1,131 @@
+"""`modiste tune`: one configuration is one job, however often it is run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from modiste.cli import tune
+from modiste.client import connect
+from modiste.errors import InvalidInput
+from modiste.settings import Settings
+from modiste.tune import spec as specs
+
+CONFIG = """
+model: modiste-tiny
+data:
+  train: [train.jsonl]
+max_steps: {steps}
+batch_size: 1
+max_length: 128
+suffix: tune
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, training_file: Path) -> Path:
+    path = tmp_path / "tune.yaml"
+    path.write_text(CONFIG.format(steps=2))
+    return path
+
+
+def job_of(home: Path, config: Path, *, again: bool = False) -> str:
+    wanted = Settings(home=home)
+    spec = specs.read_yaml(config).spec
+    with connect(wanted) as client:
+        return tune.job_of(client, wanted, spec, again=again, quiet=True)
+
+
+def test_the_same_configuration_is_the_same_job(modiste, home: Path, config: Path) -> None:
+    first = job_of(home, config)
+    config.write_text(config.read_text() + "\n# a comment changes nothing\n")
+    assert job_of(home, config) == first
+    assert job_of(home, config, again=True) == first, "an unfinished job is never doubled"
+
+
+def test_other_fields_or_other_data_are_another_job(
+    modiste, home: Path, config: Path, training_file: Path
+) -> None:
+    first = job_of(home, config)
+    config.write_text(CONFIG.format(steps=3))
+    second = job_of(home, config)
+    training_file.write_text(training_file.read_text() * 2)
+    third = job_of(home, config)
+    assert len({first, second, third}) == 3
+
+
+def test_a_job_that_was_cancelled_is_made_anew(modiste, home: Path, config: Path) -> None:
+    first = job_of(home, config)
+    assert modiste("jobs", "cancel", first).code == 0
+    assert job_of(home, config) != first
+
+
+def test_a_file_that_is_not_there_is_named(modiste, config: Path, training_file: Path) -> None:
+    training_file.unlink()
+    result = modiste("tune", config)
+    assert result.code == 2
+    assert "train.jsonl: cannot be read" in result.err
+
+
+def test_what_a_job_cannot_carry_is_refused_not_dropped() -> None:
+    spec = specs.parse(
+        {"model": "m", "data": {"train": "a"}, "max_grad_norm": 2.0, "lora": {"alpha": 3.0}}
+    ).spec
+    with pytest.raises(InvalidInput, match=r"max_grad_norm, lora\.alpha"):
+        tune._refuse_what_is_not_sent(spec)
+
+
+def test_every_problem_of_a_configuration_is_said(modiste, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("model: m\nlearing_rate: 1\nepochs: -1\n")
+    result = modiste("tune", path)
+    assert result.code == 2
+    assert all(word in result.err for word in ("learning_rate", "epochs", "data"))
+
+
+def test_a_file_becomes_a_model_and_a_second_run_finds_it(modiste, config: Path) -> None:
+    """The whole walk on a real server of two steps; about ten seconds on one core."""
+    made = modiste("tune", config)
+    assert made.code == 0, made.err
+    model = made.out.strip()
+    assert model.startswith("ft:modiste-tiny:")
+    assert ":tune:" in model
+    assert "step 2/2" in made.err
+
+    again = modiste("tune", config, "--json")
+    assert again.code == 0, again.err
+    assert "attaching to it" in again.err
+    assert again.json["fine_tuned_model"] == model
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on_and_the_next_run_continues(
+    home: Path, config: Path, modiste
+) -> None:
+    config.write_text(CONFIG.format(steps=150))
+    command = [sys.executable, "-m", "modiste", "tune", str(config)]
+    first = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ, start_new_session=True
+    )
+    said = ""
+    assert first.stderr is not None
+    for line in first.stderr:
+        said += line
+        if line.startswith("checkpoint"):
+            break
+    os.killpg(first.pid, signal.SIGINT)
+    rest = first.stderr.read()
+    assert first.wait(timeout=60) == 1
+    assert f"modiste tune {config}" in rest
+    assert "Traceback" not in rest
+
+    began = time.monotonic()
+    second = subprocess.run(command, capture_output=True, text=True, timeout=250)
+    assert second.returncode == 0, second.stderr
+    assert "attaching to it" in second.stderr
+    assert "step 150/150" in second.stderr
+    assert time.monotonic() - began < 250
