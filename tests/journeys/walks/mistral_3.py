@@ -1,0 +1,131 @@
+"""Files, models and chat with `mistralai` 3.7.0, which cannot create jobs but uses what they make.
+
+The tuned model comes from a job that is created over plain HTTP, as a neighbour would have.
+"""
+
+import json
+import urllib.request
+
+from material import BASE, KEY, TUNED_NAME, URL, expect, raises, rows, same, say, until
+from mistralai.client import Mistral
+from mistralai.client.errors import HTTPValidationError, SDKError
+
+client = Mistral(api_key=KEY, server_url=URL)
+
+
+def call(method, path, body=None):
+    request = urllib.request.Request(
+        f"{URL}{path}",
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {KEY}"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def files():
+    content = rows("3.7.0")
+    train = client.files.upload(
+        file={"file_name": "train-3.jsonl", "content": content}, expiry=24, purpose="fine-tune"
+    )
+    same((train.filename, train.size_bytes), ("train-3.jsonl", len(content)))
+    same(train.expires_at - train.created_at, 24 * 3600)
+    same(train.visibility, "workspace")
+    again = client.files.retrieve(file_id=train.id)
+    same((again.id, again.deleted), (train.id, False))
+    listed = client.files.list(search="train-3", purpose="fine-tune", include_total=True)
+    same(([file.id for file in listed.data], listed.total), ([train.id], 1))
+    same(client.files.download(file_id=train.id).read(), content)
+    link = client.files.get_signed_url(file_id=train.id, expiry=2).url
+    with urllib.request.urlopen(link) as answer:
+        same(answer.read(), content)
+    extra = client.files.upload(file={"file_name": "extra-3.jsonl", "content": rows("extra 3")})
+    same(client.files.delete(file_id=extra.id).deleted, True)
+    same(raises(SDKError, client.files.retrieve, file_id=extra.id).status_code, 404)
+    return train.id
+
+
+def neighbours_job(file_id):
+    job = call(
+        "POST",
+        "/v1/fine_tuning/jobs",
+        {
+            "model": BASE,
+            "training_files": [file_id],
+            "hyperparameters": {"training_steps": 2},
+            "auto_start": True,
+        },
+    )
+    path = f"/v1/fine_tuning/jobs/{job['id']}"
+    seen = until(lambda: call("GET", path)["status"], lambda s: s not in ("QUEUED", "RUNNING"))
+    same(seen[-1], "SUCCESS")
+    tuned = call("GET", path)["fine_tuned_model"]
+    same(TUNED_NAME.fullmatch(tuned).groups(), (None, job["id"][:8]))
+    return tuned
+
+
+def chat(model):
+    asked = {
+        "model": model,
+        "messages": [{"role": "user", "content": "[3.7.0] What is 1 plus 2?"}],
+        "temperature": 0.7,
+        "max_tokens": 8,
+        "random_seed": 3,
+        "metadata": {"a": "b"},
+        "prompt_cache_key": "k",
+    }
+    answer = client.chat.complete(**asked)
+    choice = answer.choices[0]
+    same((answer.object, answer.model), ("chat.completion", model))
+    expect(choice.finish_reason in ("stop", "length"), choice)
+    same(answer.usage.prompt_tokens + answer.usage.completion_tokens, answer.usage.total_tokens)
+    events = list(client.chat.stream(**asked))
+    text = "".join(event.data.choices[0].delta.content or "" for event in events)
+    same(text, choice.message.content)
+    same(events[-1].data.usage.total_tokens, answer.usage.total_tokens)
+    same(events[-1].data.choices[0].finish_reason, choice.finish_reason)
+
+
+def models(tuned):
+    cards = {card.id: card for card in client.models.list().data}
+    same((cards[tuned].root, cards[tuned].archived), (BASE, False))
+    same([card.id for card in client.models.list(model=tuned).data], [tuned])
+    same(client.models.retrieve(model_id=tuned).id, tuned)
+    same(client.models.update(model_id=tuned, name="Three").name, "Three")
+    same(client.models.archive(model_id=tuned).archived, True)
+    same(client.models.unarchive(model_id=tuned).archived, False)
+    same(raises(SDKError, client.models.delete, model_id="modiste-tiny").status_code, 403)
+    same(client.models.delete(model_id=tuned).deleted, True)
+    same(raises(SDKError, client.models.retrieve, model_id=tuned).status_code, 404)
+
+
+def errors():
+    messages = [{"role": "user", "content": "x"}]
+    stranger = Mistral(api_key="wrong", server_url=URL)
+    same(raises(SDKError, stranger.files.list).status_code, 401)
+    unknown = raises(SDKError, client.chat.complete, model="nope", messages=messages)
+    same(unknown.status_code, 400)
+    for extra in (
+        {"logprobs": True, "top_logprobs": 2},
+        {"top_k": 5},
+        {"min_tokens": 1},
+        {"repetition_penalty": 1.1},
+        {"response_format": {"type": "json_object"}},
+    ):
+        later = raises(
+            HTTPValidationError, client.chat.complete, model=BASE, messages=messages, **extra
+        )
+        expect("full serving engine" in later.data.detail[0].msg, later.data)
+    raises(HTTPValidationError, client.chat.complete, model=BASE, messages=messages, top_p=3.0)
+
+
+file_id = files()
+say("files done")
+tuned = neighbours_job(file_id)
+say("job done")
+chat(BASE)
+chat(tuned)
+say("chat done")
+models(tuned)
+errors()
