@@ -136,7 +136,7 @@ class Server:
     def outcome(self, job_id: str) -> tuple[list[tuple[int, float]], bytes]:
         """The loss curve and the bytes of the adapter that a job ended with."""
         metrics = self.http.get(f"/v1/fine_tuning/jobs/{job_id}/metrics").json()["data"]
-        curve = [(m["step"], m["train_loss"]) for m in metrics]
+        curve = [(m["step"], m["loss"]) for m in metrics]
         adapter = self.home / "runs" / job_id / "adapter" / "adapter_model.safetensors"
         return curve, adapter.read_bytes()
 
