@@ -36,7 +36,7 @@ def download(repository: str, *, into: Path) -> Path:
         Unavailable: huggingface_hub is not installed, or the hub does not answer.
         StorageFull: no room in `into`.
     """
-    if not re.fullmatch(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+", repository):
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repository, re.ASCII):
         raise InvalidInput(f"hub:{repository} is not of the form hub:org/name.", param="path")
     try:
         import huggingface_hub as hub

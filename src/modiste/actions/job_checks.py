@@ -88,7 +88,7 @@ def read(
         train=trained,
         validation=validated,
         n_tokens=round(sum(r.n_tokens / f.share_read for r, f in pairs)),
-        n_examples=round(sum(r.n_samples / f.share_read for r, f in pairs)),
+        n_examples=round(sum((r.n_samples or r.n_examples) / f.share_read for r, f in pairs)),
         n_trained_tokens=round(sum(r.n_trained_tokens / f.share_read for r, f in pairs)),
         n_validation_tokens=sum(r.n_tokens for r in validated),
         longest=max((r.longest_sample for r in trained), default=0),

@@ -309,7 +309,7 @@ def _locked(tx: Tx, actor: Actor, job_id: str) -> JobRow:
     """The row, held until the transaction ends."""
     require(actor, Scope.TRAIN)
     row = _row(tx, actor, job_id)
-    tx.session.refresh(row, with_for_update=True)
+    tx.lock(row)
     return row
 
 

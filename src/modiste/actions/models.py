@@ -239,7 +239,7 @@ def _own(tx: Tx, actor: Actor, model_id: str) -> ModelRow:
             f"{row.id} is a base model: it cannot be renamed, archived or deleted through the API.",
             code="base_model",
         )
-    tx.session.refresh(row, with_for_update=True)
+    tx.lock(row)
     return row
 
 

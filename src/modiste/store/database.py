@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from modiste.errors import Corrupt, ModisteError, StorageFull, Unavailable
 from modiste.settings import Settings
 from modiste.store.blobs import Blobs
+from modiste.store.tables import Base
 
 Clock = Callable[[], datetime]
 MIGRATION_LOCK = 0x6D6F6469
@@ -62,6 +63,11 @@ class Tx:
             else:
                 self._now = utc_now()
         return self._now.astimezone(UTC)
+
+    def lock(self, row: Base) -> None:
+        """Read the row again and hold it until the end: decide about it after this."""
+        self.session.flush()  # A refresh would throw away what this transaction changed in it.
+        self.session.refresh(row, with_for_update=True)
 
 
 class Database:

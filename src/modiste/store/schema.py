@@ -18,8 +18,8 @@ from modiste.errors import Unavailable
 
 
 def config(connection: sa.Connection | None = None) -> Config:
-    settings = Config()
-    settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    settings, folder = Config(), Path(__file__).parent / "migrations"
+    settings.set_main_option("script_location", str(folder).replace("%", "%%"))
     settings.set_main_option("path_separator", "os")
     settings.attributes["connection"] = connection
     return settings
