@@ -53,7 +53,7 @@ def random_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
                 elif "embed" in name or "lm_head" in name:
                     parameter.normal_(std=1.0)
                 else:
-                    parameter.normal_(std=1.5 / parameter.shape[1] ** 0.5)
+                    parameter.normal_(std=1.5 / parameter[0].numel() ** 0.5)
         path = tmp_path_factory.mktemp(family)
         model.save_pretrained(path)
         return path

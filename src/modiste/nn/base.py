@@ -95,10 +95,8 @@ def describe_base(path: Path) -> BaseInfo:
     )
 
 
-def load_base(path: Path, *, dtype: torch.dtype, attention: str = "sdpa") -> BaseModel:
+def load_base(path: Path, *, dtype: torch.dtype) -> BaseModel:
     """The model in evaluation mode, weights frozen, on the CPU, in `dtype`.
-
-    `attention` is a name in transformers' attention registry.
 
     Raises:
         InvalidInput: not loadable; the message names the file and what is wrong with it.
@@ -106,7 +104,7 @@ def load_base(path: Path, *, dtype: torch.dtype, attention: str = "sdpa") -> Bas
     from modiste.nn import loading
 
     info = describe_base(path)
-    return BaseModel(loading.load(Path(path), info.layout, dtype=dtype, attention=attention), info)
+    return BaseModel(loading.load(Path(path), info.layout, dtype=dtype), info)
 
 
 def read_config(path: Path, layout: Layout) -> dict[str, Any]:

@@ -23,24 +23,23 @@ AutoModel = cast(Any, AutoModelForCausalLM)
 """transformers annotates these class methods only in part."""
 
 
-def load(path: Path, layout: Layout, *, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+def load(path: Path, layout: Layout, *, dtype: torch.dtype) -> PreTrainedModel:
     """Raises InvalidInput naming the file and what does not fit."""
     cast(Any, transformers_logging).disable_progress_bar()
     if layout is Layout.HUGGING_FACE:
-        model = _from_hugging_face(path, dtype=dtype, attention=attention)
+        model = _from_hugging_face(path, dtype=dtype)
     else:
-        model = _from_consolidated(path, dtype=dtype, attention=attention)
+        model = _from_consolidated(path, dtype=dtype)
     model.requires_grad_(False)
     model.train(False)
     return model
 
 
-def _from_hugging_face(path: Path, *, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+def _from_hugging_face(path: Path, *, dtype: torch.dtype) -> PreTrainedModel:
     try:
         model, report = AutoModel.from_pretrained(
             path,
             dtype=dtype,
-            attn_implementation=attention,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
@@ -55,7 +54,7 @@ def _from_hugging_face(path: Path, *, dtype: torch.dtype, attention: str) -> Pre
     return loaded
 
 
-def _from_consolidated(path: Path, *, dtype: torch.dtype, attention: str) -> PreTrainedModel:
+def _from_consolidated(path: Path, *, dtype: torch.dtype) -> PreTrainedModel:
     values = read_config(path, Layout.MISTRAL)
     config = AutoConfig.for_model(values.pop("model_type"), **values)
     head_dim = values["head_dim"]
@@ -71,9 +70,7 @@ def _from_consolidated(path: Path, *, dtype: torch.dtype, attention: str) -> Pre
     if "lm_head.weight" not in state:
         config.tie_word_embeddings = True
     with torch.device("meta"):
-        model: PreTrainedModel = AutoModel.from_config(
-            config, dtype=dtype, attn_implementation=attention
-        )
+        model: PreTrainedModel = AutoModel.from_config(config, dtype=dtype)
     return _fill(model, state, path)
 
 

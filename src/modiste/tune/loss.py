@@ -87,7 +87,7 @@ class Scorer:
     def loss(self, batch: Batch) -> Tensor:
         """Sum of the negative log-likelihoods of the targets, in nats, with gradient."""
         if self.head is None:
-            return F.cross_entropy(self._own_logits(batch), batch.targets, reduction="sum")
+            return F.cross_entropy(self.own_logits(batch), batch.targets, reduction="sum")
         hidden_ND = self._hidden(batch)[batch.rows]
         loss: Tensor = cast(Any, _HeadLoss).apply(hidden_ND, batch.targets, self.head)
         return loss
@@ -111,7 +111,7 @@ class Scorer:
     def _logits(self, batch: Batch) -> Any:
         """Chunks of (logits in fp32 (C, V), targets (C,))."""
         if self.head is None:
-            yield self._own_logits(batch), batch.targets
+            yield self.own_logits(batch), batch.targets
             return
         hidden_ND = self._hidden(batch)[batch.rows]
         for chunk_CD, targets_C in _chunks(hidden_ND, batch.targets):
@@ -122,7 +122,7 @@ class Scorer:
         trunk = cast(Any, self.model).get_decoder()
         return torch.cat([trunk(**part).last_hidden_state[0] for part in self._parts(batch)])
 
-    def _own_logits(self, batch: Batch) -> Tensor:
+    def own_logits(self, batch: Batch) -> Tensor:
         """(N, V) in fp32 through the model's own head, whatever it does."""
         outputs = [cast(Any, self.model)(**part).logits[0] for part in self._parts(batch)]
         return torch.cat(outputs)[batch.rows].float()
@@ -177,38 +177,40 @@ def _head(model: PreTrainedModel) -> FrozenMatrix:
     return FrozenMatrix(layer.weight, getattr(layer, "bias", None))
 
 
-def _probe_batch(model: PreTrainedModel) -> Batch:
+def probe(model: PreTrainedModel) -> Batch:
+    """A few short documents, to try things out on a model."""
     vocabulary = model.config.get_text_config().vocab_size
     documents = [[(7 * i + 3) % vocabulary for i in range(n)] for n in (10, 4, 6)]
     return collate([Document(d, [True] * len(d)) for d in documents], device=model.device)
 
 
 def _packing_is_exact(model: PreTrainedModel) -> bool:
-    batch, native = _probe_batch(model), model.config._attn_implementation
-    alone = Scorer(model, packs=False, plain_head=False)._own_logits(batch)
+    batch, native = probe(model), model.config._attn_implementation
+    alone = Scorer(model, packs=False, plain_head=False).own_logits(batch)
     try:
-        together = Scorer(model, packs=True, plain_head=False)._own_logits(batch)
+        together = Scorer(model, packs=True, plain_head=False).own_logits(batch)
     except (attention.NotImplementedByPacking, TypeError, ValueError, RuntimeError):
         return False
     finally:
         model.config._attn_implementation = native
-    return _same(alone, together, dtype=model.dtype)
+    return same(alone, together, dtype=model.dtype)
 
 
 def _head_is_plain(model: PreTrainedModel) -> bool:
     layer = cast(Any, model).get_output_embeddings()
     if not isinstance(layer, torch.nn.Linear) or not hasattr(model, "get_decoder"):
         return False
-    batch = _probe_batch(model)
+    batch = probe(model)
     scorer = Scorer(model, packs=False, plain_head=False)
     try:
         plain = layer(scorer._hidden(batch)[batch.rows]).float()
     except (AttributeError, TypeError, ValueError, RuntimeError):
         return False
-    return _same(scorer._own_logits(batch), plain, dtype=model.dtype)
+    return same(scorer.own_logits(batch), plain, dtype=model.dtype)
 
 
-def _same(expected: Tensor, actual: Tensor, *, dtype: torch.dtype) -> bool:
+def same(expected: Tensor, actual: Tensor, *, dtype: torch.dtype) -> bool:
+    """Whether two ways to compute logits differ by rounding only."""
     tolerance = PROBE_TOLERANCE.get(dtype, 1e-4)
     distance = (expected - actual).norm() / expected.norm().clamp_min(1e-12)
     return bool(distance < tolerance)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from modiste.errors import TuningFailed
+from modiste.errors import InvalidInput, TuningFailed
 from modiste.nn.base import load_base
 from modiste.nn.lora import Adapters, attach
-from modiste.tune.loss import Batch, Document, Measured, Scorer, collate
+from modiste.tune.loss import Batch, Document, Measured, Scorer, collate, probe, same
 from modiste.tune.machine import Machine
 from modiste.tune.mixture import Samples
 from modiste.tune.spec import TuneSpec
@@ -53,6 +54,8 @@ def load(spec: TuneSpec, base_path: Path, machine: Machine) -> Tuned:
     if machine.device != "cpu":
         model.to(torch.device(machine.device))  # type: ignore[arg-type]
     scorer = Scorer.of(model)
+    with torch.no_grad():
+        before = scorer.own_logits(probe(model))
     adapters = attach(
         model,
         rank=spec.lora.rank,
@@ -60,7 +63,23 @@ def load(spec: TuneSpec, base_path: Path, machine: Machine) -> Tuned:
         targets=spec.lora.targets,
         seed=spec.seed,
     )
+    _check_untouched(scorer, before)
     return Tuned(scorer, adapters, machine)
+
+
+@torch.no_grad()
+def _check_untouched(scorer: Scorer, before: Tensor) -> None:
+    """Fresh adapters change nothing; a model that reads its weights past its layers shows here."""
+    kind = type(scorer.model).__name__
+    try:
+        after = scorer.own_logits(probe(scorer.model))
+    except AttributeError as error:
+        raise InvalidInput(
+            f"{kind} uses the weights of some linear layers directly ({error}); name the layers to "
+            "adapt in lora.targets, without those"
+        ) from error
+    if not same(before, after, dtype=scorer.model.dtype):
+        raise InvalidInput(f"{kind} computes something else with adapters on: it cannot be tuned")
 
 
 def evaluate(tuned: Tuned, samples: Samples) -> Measured:

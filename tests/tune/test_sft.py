@@ -1,0 +1,340 @@
+"""The recipe: it learns, says what it does, ends as asked, and resumes to the bit."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from modiste.errors import TuningFailed
+from modiste.nn.adapter_io import load_peft
+from modiste.tune import machine, resume
+from modiste.tune.events import Event
+from modiste.tune.mixture import Samples, Source
+from modiste.tune.sft import Done, Stop, Stopped, learning_rate
+from modiste.tune.tuned import evaluate
+
+from .conftest import Killed, Run, samples_of, spec_of
+
+MakeRun = Callable[..., Run]
+
+
+def test_the_loss_falls_on_what_is_trained(make_run: MakeRun) -> None:
+    run = make_run(n=4, max_steps=30)
+    run.start()
+    losses = [loss for loss, _ in run.losses().values()]
+    # Four random samples are learnt by heart: from a wrong-everywhere start of 5 nats and more.
+    assert sum(losses[-3:]) / 3 < 0.7 * losses[0]
+
+
+def test_a_run_says_every_step_with_rate_tokens_and_speed(make_run: MakeRun) -> None:
+    run = make_run()
+    done = run.start()
+    assert isinstance(done, Done)
+    started, steps = run.events[0], run.named("step")
+    assert (started.total_steps, started.n_samples, started.packed) == (12, 30, True)
+    assert [s.step for s in steps] == list(range(1, 13))
+    assert all(s.tokens_per_s > s.trained_tokens_per_s > 0 for s in steps)
+    assert steps[-1].eta_s == 0
+    tokens = [s.n_tokens for s in steps]
+    assert tokens == sorted(tokens)
+    assert done.counters.n_tokens == tokens[-1] > done.counters.n_trained_tokens > 0
+
+
+def test_evaluation_and_checkpoints_come_when_asked_and_at_the_end(make_run: MakeRun) -> None:
+    run = make_run(checkpoint_steps=5, eval_steps=4)
+    run.start()
+    assert [e.step for e in run.named("evaluated")] == [4, 8, 12]
+    assert [c.step for c in run.named("checkpoint")] == [5, 10, 12]
+    first, second, last = run.named("checkpoint")
+    assert first.valid_loss == run.named("evaluated")[0].valid_loss
+    assert last.valid_loss == run.named("evaluated")[-1].valid_loss
+    steps = run.named("step")
+    trained = [steps[0].n_trained_tokens] + [
+        b.n_trained_tokens - a.n_trained_tokens for a, b in pairwise(steps)
+    ]
+    mean = sum(s.loss * n for s, n in zip(steps[5:10], trained[5:10], strict=True))
+    # Sums of ten doubles in another order.
+    assert second.train_loss == pytest.approx(mean / sum(trained[5:10]), rel=1e-12)
+
+
+def test_without_validation_samples_metrics_stay_empty(make_run: MakeRun) -> None:
+    run = make_run(n_validation=0)
+    run.start()
+    assert not run.named("evaluated")
+    assert all(c.valid_loss is None for c in run.named("checkpoint"))
+
+
+def test_evaluation_is_the_mean_over_tokens_not_over_batches(make_run: MakeRun) -> None:
+    run = make_run(max_steps=1)
+    done = run.start()
+    assert isinstance(done, Done)
+    nll, n = 0.0, 0
+    for i in range(len(run.validation)):
+        ids, mask = run.validation[i]
+        logprobs = done.tuned.logprobs(ids.tolist())
+        nll -= sum(lp for lp, trained in zip(logprobs, mask[1:], strict=True) if trained)
+        n += int(mask[1:].sum())
+    measured = evaluate(done.tuned, run.validation)
+    event = run.named("evaluated")[-1]
+    assert measured.n == n == event.n_trained_tokens
+    # fp32 log-likelihoods of up to 10 nats, summed in another order.
+    assert measured.nll == pytest.approx(nll, rel=1e-5)
+    assert event.valid_loss == pytest.approx(nll / n, rel=1e-5)
+    assert 0 <= event.valid_token_accuracy <= 1
+    assert event.valid_token_accuracy == measured.n_correct / n
+
+
+@pytest.mark.parametrize("batches", [64, 2048])
+def test_the_loss_does_not_depend_on_how_a_step_is_cut_into_batches(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
+    """A mean over batches would weigh a short batch as much as a long one."""
+    whole = make_run("whole", max_steps=2, batch_size=6)
+    whole.start()
+    monkeypatch.setattr(machine, "MICROBATCH_TOKENS", batches)
+    cut = make_run("cut", max_steps=2, batch_size=6)
+    cut.start()
+    for step, (loss, norm) in whole.losses().items():
+        # fp32 gradients summed in another order, and one update made from them.
+        assert cut.losses()[step] == pytest.approx((loss, norm), rel=1e-4)
+
+
+@pytest.mark.parametrize("kill_step", [1, 4, 5, 6, 11, 12])
+def test_a_run_killed_at_any_step_ends_with_the_same_bits(
+    make_run: MakeRun, kill_step: int
+) -> None:
+    undisturbed = make_run("undisturbed")
+    undisturbed.start()
+
+    killed = make_run("killed")
+    with pytest.raises(Killed):
+        killed.start(kill_at=lambda e: e.name == "step" and e.step == kill_step)
+    killed.start()
+    assert killed.losses() == undisturbed.losses()
+    assert killed.adapter() == undisturbed.adapter()
+    assert [e for e in killed.named("evaluated")][-1] == undisturbed.named("evaluated")[-1]
+    assert {c.step: c for c in killed.named("checkpoint")} == {
+        c.step: c for c in undisturbed.named("checkpoint")
+    }
+
+
+def test_a_run_killed_between_saving_and_saying_a_checkpoint_still_says_it(
+    make_run: MakeRun,
+) -> None:
+    run = make_run()
+    with pytest.raises(Killed):
+        run.start(kill_at=lambda e: e.name == "checkpoint" and e.step == 5)
+    run.events.clear()
+    run.start()
+    assert [type(e).__name__ for e in run.events[:3]] == ["Started", "Resumed", "Checkpointed"]
+    assert run.named("resumed")[0].step == run.named("checkpoint")[0].step == 5
+    assert run.named("step")[0].step == 6
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(make_run: MakeRun) -> None:
+    undisturbed = make_run("undisturbed", max_steps=20, checkpoint_steps=3)
+    undisturbed.start()
+    killed = make_run("killed", max_steps=20, checkpoint_steps=3)
+    for step in (2, 5, 7, 11, 19):
+        with pytest.raises(Killed):
+            killed.start(kill_at=lambda e, step=step: e.name == "step" and e.step == step)
+    killed.start()
+    assert killed.losses() == undisturbed.losses()
+    assert killed.adapter() == undisturbed.adapter()
+
+
+def test_pausing_saves_where_it_is_and_changes_nothing(make_run: MakeRun) -> None:
+    undisturbed = make_run("undisturbed")
+    undisturbed.start()
+
+    paused = make_run("paused")
+
+    def after_seven() -> Stop | None:
+        return Stop.PAUSE if 7 in paused.losses() else None
+
+    assert paused.start(should_stop=after_seven) == Stopped(Stop.PAUSE, 7)
+    paused.start()
+    assert paused.named("resumed")[0].step == 7
+    assert paused.losses() == undisturbed.losses()
+    assert paused.adapter() == undisturbed.adapter()
+    assert paused.named("checkpoint") == undisturbed.named("checkpoint")
+
+
+def test_cancelling_ends_at_once_without_a_checkpoint(make_run: MakeRun) -> None:
+    run = make_run(checkpoint_steps=100)
+    ended = run.start(should_stop=lambda: Stop.CANCEL if 3 in run.losses() else None)
+    assert ended == Stopped(Stop.CANCEL, 3)
+    assert not (run.run_dir / "checkpoints").exists()
+    assert not (run.run_dir / "adapter").exists()
+
+
+def test_a_run_cancelled_inside_a_step_does_not_count_that_step(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "MICROBATCH_TOKENS", 64)
+    run = make_run(batch_size=8)
+    asked = iter([None, None, None, Stop.CANCEL])
+    assert run.start(should_stop=lambda: next(asked)) == Stopped(Stop.CANCEL, 0)
+    assert not run.losses()
+
+
+def test_a_loss_that_is_not_a_number_fails_the_run_and_names_the_step(make_run: MakeRun) -> None:
+    run = make_run(max_steps=50)
+    run.spec = run.spec.model_copy(update={"learning_rate": 1e20})
+    with pytest.raises(TuningFailed) as raised:
+        run.start()
+    assert raised.value.error_code == "loss_not_finite"
+    assert "step" in raised.value.message
+    assert "lower learning_rate" in raised.value.message
+
+
+def test_data_without_a_trainable_token_fails_the_run(make_run: MakeRun) -> None:
+    run = make_run(sources=[Source("quiet.jsonl", 1.0, samples_of(5, trained=0.0))])
+    with pytest.raises(TuningFailed) as raised:
+        run.start()
+    assert raised.value.error_code == "no_trainable_tokens"
+    assert "quiet.jsonl" in raised.value.message
+
+
+def test_a_sample_longer_than_a_sequence_fails_the_run(make_run: MakeRun) -> None:
+    run = make_run(sources=[Source("long.jsonl", 1.0, samples_of(20, longest=200))])
+    with pytest.raises(TuningFailed) as raised:
+        run.start()
+    assert raised.value.error_code == "sample_too_long"
+    assert "64 tokens" in raised.value.message
+
+
+def test_a_full_disk_fails_the_run_with_what_to_do_and_keeps_the_last_checkpoint(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    write = resume._write
+
+    def full(path: Path, content: bytes) -> None:
+        if "00000010" in str(path):
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(resume, "_write", full)
+    with pytest.raises(TuningFailed) as raised:
+        run.start()
+    assert raised.value.error_code == "storage_full"
+    assert "free some space" in raised.value.message
+    monkeypatch.undo()
+
+    run.start()
+    assert run.named("resumed")[0].step == 5
+    undisturbed = make_run("undisturbed")
+    undisturbed.start()
+    assert run.adapter() == undisturbed.adapter()
+
+
+def test_running_out_of_memory_fails_the_run_with_what_to_lower(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(*_: object) -> None:
+        torch.empty(1 << 62, dtype=torch.uint8)
+
+    monkeypatch.setattr("modiste.tune.loss.Scorer.loss", too_much)
+    with pytest.raises(TuningFailed) as raised:
+        make_run().start()
+    assert raised.value.error_code == "out_of_memory"
+    assert "lower max_length" in raised.value.message
+
+
+def test_a_checkpoint_of_another_run_is_refused(make_run: MakeRun) -> None:
+    run = make_run()
+    run.start()
+    run.spec = spec_of(learning_rate=0.5)
+    with pytest.raises(TuningFailed) as raised:
+        run.start()
+    assert raised.value.error_code == "checkpoint_mismatch"
+
+    run.spec = spec_of()
+    run.sources = [Source("train.jsonl", 1.0, samples_of(30, seed=9))]
+    with pytest.raises(TuningFailed):
+        run.start()
+
+
+def test_a_finished_run_started_again_only_writes_its_adapter(make_run: MakeRun) -> None:
+    run = make_run()
+    run.start()
+    before = run.adapter()
+    shutil.rmtree(run.run_dir / "adapter")
+    run.events.clear()
+    run.start()
+    assert not run.named("step")
+    assert run.adapter() == before
+
+
+def test_the_adapter_is_plain_peft(make_run: MakeRun) -> None:
+    run = make_run()
+    done = run.start()
+    assert isinstance(done, Done)
+    loaded = load_peft(done.adapter_dir)
+    assert len(loaded.layers) == 2 * 7
+    assert loaded.base == "random"
+    for name, (a, b) in done.tuned.adapters.weights().items():
+        assert torch.equal(loaded.layers[name].A_RI, a)
+        assert torch.equal(loaded.layers[name].B_OR, b)
+        assert loaded.layers[name].scaling == 2.0
+
+
+def test_a_spec_with_gaps_is_planned_from_the_data(make_run: MakeRun) -> None:
+    run = make_run(max_steps=None, batch_size=None, max_length=None, checkpoint_steps=None)
+    run.spec = spec_of().model_copy(
+        update=dict.fromkeys(("max_steps", "batch_size", "max_length", "checkpoint_steps"))
+    )
+    run.spec = run.spec.model_copy(update={"epochs": 0.5})
+    done = run.start()
+    assert isinstance(done, Done)
+    data = int(run.sources[0].samples.lengths.sum())
+    assert done.counters.n_tokens >= 0.5 * data
+
+
+def test_the_learning_rate_warms_up_then_falls_like_half_a_cosine() -> None:
+    spec = spec_of(learning_rate=1.0, warmup_ratio=0.1)
+    rates = [learning_rate(spec, step, 100) for step in range(1, 101)]
+    assert rates[:10] == pytest.approx([i / 10 for i in range(1, 11)])
+    assert rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5, abs=0.02)
+    assert 0 < rates[-1] < 0.001
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert learning_rate(spec, 1, 1) == 1.0
+    assert all(math.isfinite(learning_rate(spec_of(warmup_ratio=1.0), s, 5)) for s in range(1, 6))
+
+
+def test_validation_without_targets_is_refused(make_run: MakeRun) -> None:
+    run = make_run(validation=samples_of(3, trained=0.0))
+    with pytest.raises(TuningFailed) as raised:
+        run.start()
+    assert raised.value.error_code == "no_trainable_tokens"
+    assert "validation" in raised.value.message
+
+
+def test_two_files_are_mixed_by_weight(make_run: MakeRun) -> None:
+    sources = [
+        Source("often.jsonl", 3.0, samples_of(30, seed=1)),
+        Source("seldom.jsonl", 1.0, samples_of(30, seed=2)),
+    ]
+    run = make_run(sources=sources, max_steps=20)
+    run.start()
+    assert len(run.losses()) == 20
+
+
+def test_events_are_plain_json_values(make_run: MakeRun) -> None:
+    run = make_run()
+    run.start()
+
+    def plain(event: Event) -> bool:
+        return json.loads(json.dumps(event.as_dict())) == event.as_dict()
+
+    assert all(plain(event) for event in run.events)
+    assert Samples().lengths.sum() == 0
