@@ -213,28 +213,8 @@ def test_other_formats_are_recognised_in_the_hint():
     assert "ShareGPT" in row.problems[0].hint
 
 
-KEYS = [
-    "messages",
-    "role",
-    "content",
-    "text",
-    "tools",
-    "tool_calls",
-    "function",
-    "name",
-    "arguments",
-    "weight",
-    "type",
-    "id",
-    "tool_call_id",
-    "system_prompt",
-    "labels",
-]
-ROLES = ["user", "assistant", "tool", "system", "function"]
-KEYS = (
-    "messages role content text tools tool_calls function name arguments weight type id "
-    "tool_call_id system_prompt labels"
-).split()
+KEYS = ["messages", "text", "tools", "system_prompt", "labels", "role", "content"]
+KEYS += ["tool_calls", "tool_call_id", "function", "name", "arguments", "weight", "type", "id"]
 ROLES = ["user", "assistant", "tool", "system", "function"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),

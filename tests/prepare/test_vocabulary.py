@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from modiste.errors import InvalidInput
+from modiste.prepare.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tiny_dir) -> Vocabulary:
+    return Vocabulary(tiny_dir / "tokenizer.json")
+
+
+def test_control_tokens_come_in_through_control_only(vocabulary):
+    inst = vocabulary.id_of("[INST]")
+
+    assert inst not in vocabulary.encode("[INST]")
+    assert vocabulary.encode(vocabulary.control("[INST]")) == [inst]
+    assert vocabulary.encode(vocabulary.control(vocabulary.hide("[INST]"))) == vocabulary.encode(
+        "[INST]"
+    )
+
+
+@given(parts=st.lists(st.sampled_from(["[INST]", "[", "INST]", "[/", "<s", ">", "x", " "])))
+def test_hidden_text_comes_back_letter_by_letter(vocabulary, parts):
+    text = "".join(parts)
+    around = vocabulary.control("[INST]" + vocabulary.hide(text) + "[/INST]")
+    inst, end = vocabulary.id_of("[INST]"), vocabulary.id_of("[/INST]")
+
+    ids = vocabulary.encode(around)
+
+    assert ids == [inst, *vocabulary.encode(text), end]
+
+
+def test_pieces_of_a_control_token_do_not_add_up_to_one(vocabulary):
+    halves = [vocabulary.hide(half) for half in ("[IN", "ST]")]
+
+    assert vocabulary.encode(vocabulary.control("".join(halves))) == vocabulary.encode("[INST]")
+    completed = vocabulary.control("[INS" + vocabulary.hide("T]"))
+    assert vocabulary.encode(completed) == vocabulary.encode("[INST]")
+
+
+def test_texts_are_hidden_however_deep_they_lie(vocabulary):
+    value = {"[INST]": [{"a": ("</s>", 1, None, True)}]}
+
+    hidden = vocabulary.hide(value)
+
+    assert "[INST]" not in json.dumps(hidden)
+    assert "</s>" not in json.dumps(hidden)
+    assert json.loads(vocabulary.control(json.dumps(hidden))) == json.loads(json.dumps(value))
+
+
+def test_ordinary_text_is_not_touched(vocabulary):
+    assert vocabulary.hide("an ordinary question?") == "an ordinary question?"
+
+
+def test_every_token_is_spelt_as_the_tokenizer_decodes_it(vocabulary, tiny_dir):
+    original = Tokenizer.from_file(str(tiny_dir / "tokenizer.json"))
+
+    for token_id in range(original.get_vocab_size()):
+        spelt = vocabulary.spelling[token_id]
+        assert spelt.decode(errors="replace") == original.decode([token_id])
+
+
+def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path):
+    path = tmp_path / "tokenizer.json"
+    path.write_text('{"added_tokens": []}')
+
+    with pytest.raises(InvalidInput, match=r"tokenizer\.json cannot be read as a tokenizer"):
+        Vocabulary(path)
+
+
+def test_a_tokenizer_that_loses_bytes_is_refused(tmp_path: Path):
+    path = tmp_path / "tokenizer.json"
+    tokenizer = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(path))
+
+    with pytest.raises(InvalidInput, match="this kind of tokenizer is not supported"):
+        Vocabulary(path)
