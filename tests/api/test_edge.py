@@ -113,7 +113,7 @@ def test_the_0_x_client_is_told_no_where_later_would_make_it_repeat_wrongly(
     def locked(*_: object, **__: object) -> None:
         raise Unavailable("the database is locked", retry_after_s=1.0)
 
-    monkeypatch.setattr(files, "add", locked)
+    monkeypatch.setattr(files, "add_received", locked)
     part = {"file": ("a.jsonl", b'{"text": "a"}\n')}
     later = mistral.post("/v1/files", files=part)
     assert later.status_code == 503

@@ -203,6 +203,14 @@ def test_wrong_fields_are_told_all_at_once(mistral: httpx.Client) -> None:
     assert ("body", "training_files", 0) in named
 
 
+def test_a_secret_is_never_said_back(mistral: httpx.Client, file_id: str) -> None:
+    for key in ("short-secret", "k" * 40):
+        wandb = {"type": "wandb", "api_key": key, "projekt": "p"}
+        answer = mistral.post(JOBS, json=asked(file_id, integrations=[wandb]))
+        assert answer.status_code == 422
+        assert key not in answer.text
+
+
 def test_what_only_the_store_knows_is_told_all_at_once_too(mistral: httpx.Client) -> None:
     body = {
         "model": "nope",

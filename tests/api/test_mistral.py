@@ -244,6 +244,7 @@ def test_every_field_of_the_contract_arrives() -> None:
     assert wanted["validation_files"] == ["v"]
     assert wanted["suffix"] == "my-suffix"
     assert wanted["integrations"][0]["project"] == "p"
+    assert "k" * 40 not in repr(asked)
     assert wanted["invalid_sample_skip_fraction"] == 0.1
     assert wanted["auto_start"] is True
 

@@ -100,6 +100,25 @@ def test_a_large_file_is_never_in_memory(large: Front) -> None:
     assert after - before < 60 * 1024
 
 
+def test_the_bytes_of_an_upload_are_written_once(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modiste.store import blobs
+
+    written: list[Path] = []
+    really = blobs._write_hashed
+
+    def counting(path: Path, *rest: object) -> object:
+        written.append(path)
+        return really(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(blobs, "_write_hashed", counting)
+    with front.client() as client:
+        part = {"file": ("once.jsonl", jsonl({"text": "once"}))}
+        client.post("/v1/files", files=part).raise_for_status()
+    assert len(written) == 1
+
+
 def test_several_uploads_at_once_do_not_mix(front: Front) -> None:
     answers: dict[int, httpx.Response] = {}
 

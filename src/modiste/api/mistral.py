@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from modiste.actions.job_requests import Wanted
 from modiste.api.door import Body
@@ -64,7 +64,7 @@ class WandbIn(Body):
     project: str
     name: str | None = None
     run_name: str | None = None
-    api_key: Annotated[str, Field(min_length=40, max_length=40)]
+    api_key: Annotated[SecretStr, Field(min_length=40, max_length=40)]
 
 
 class RepositoryIn(Body):
@@ -73,7 +73,7 @@ class RepositoryIn(Body):
     owner: str
     ref: str | None = None
     weight: Annotated[float, Field(gt=0)] = 1.0
-    token: str
+    token: SecretStr
 
 
 class ClassifierTargetIn(Body):

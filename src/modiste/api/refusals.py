@@ -36,6 +36,8 @@ VENDOR_CODES = {
     "invalid_function_call": "3280",
 }
 """Mistral's error types that carry a number; the number goes into `code`."""
+SECRET = (("api_key",), ("token",))
+"""Ends of paths whose values are never said back."""
 RETRIED_BY_MISTRAL_0 = frozenset({429, 500, 502, 503, 504})
 
 
@@ -81,7 +83,7 @@ def fault_of_fields(errors: Sequence[Mapping[str, Any]]) -> Fault:
             "type": error["type"],
             "loc": [part if isinstance(part, int) else str(part) for part in error["loc"]],
             "msg": error["msg"],
-            "input": _showable(error.get("input")),
+            "input": None if error["loc"][-1:] in SECRET else _showable(error.get("input")),
         }
         for error in errors
     )
@@ -208,13 +210,14 @@ def _path(loc: Sequence[str | int]) -> str:
 
 
 def _showable(value: Any) -> Any:
-    """The offending value as JSON, short: a whole training file has no place in an error."""
+    """The offending value if it is short and plain; what holds others may hold secrets."""
     if isinstance(value, bool | int | None):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 200 else text[:199] + "…"
+    if not isinstance(value, str):
+        return None
+    return value if len(value) <= 200 else value[:199] + "…"
 
 
 def _without_mount(path: str) -> str:

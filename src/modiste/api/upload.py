@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import anyio
 from anyio import from_thread
@@ -26,7 +25,6 @@ from modiste.types import Actor, File, Scope
 MAX_FORM_OVERHEAD_BYTES = 1024 * 1024
 CHUNKS_IN_FLIGHT = 4
 DRAIN_S = 30.0
-READ_BYTES = 1 << 20
 MAX_UPLOADS = 32
 """Uploads that are written at once; each holds a thread, the others wait unread."""
 
@@ -108,11 +106,11 @@ class _Upload:
                 if not self._complete:
                     raise ClientDisconnect
                 about = self._form.about()
-                return files.add(
+                return files.add_received(
                     self._database,
                     self._actor,
+                    upload,
                     filename=about.filename,
-                    chunks=_chunks_of(upload.path),
                     purpose=about.purpose,
                     expires_in_s=about.expires_in_s,
                     visibility=about.visibility,
@@ -127,12 +125,6 @@ def _until_closed(incoming: MemoryObjectReceiveStream[bytes]) -> Iterator[bytes]
             yield from_thread.run(incoming.receive)
         except anyio.EndOfStream:
             return
-
-
-def _chunks_of(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while chunk := stream.read(READ_BYTES):
-            yield chunk
 
 
 def _refuse_by_length(request: Request, limit: int) -> None:
