@@ -205,6 +205,21 @@ def test_seeded_requests_give_the_same_tokens_alone_and_together(bench, base, ad
     assert [staggered.tokens(request.id) for request in requests] == alone
 
 
+def test_scores_have_the_same_bits_alone_and_together(bench, base, adapters):
+    folders = [None, *map(str, adapters)]
+    requests = [
+        Score(str(n), str(base), prompt(60 + 31 * n, seed=n), adapter=folders[n % 5])
+        for n in range(8)
+    ]
+
+    def scores(*some):
+        one = bench()
+        one.run(*some, Generate("beside", str(base), prompt(9), sampling=GREEDY))
+        return [one.end(request.id).logprobs for request in some]
+
+    assert scores(*requests) == [scores(request)[0] for request in requests]
+
+
 def test_without_a_seed_two_requests_differ(bench, base):
     ask = Sampling(temperature=1.5, max_tokens=40)
     a, b = bench().run(

@@ -1,0 +1,73 @@
+"""What a base takes and gives back."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from modiste.nn.shape import read_shape
+from modiste.serve.lane import Room, lane_bytes, load_lane, n_cells
+from modiste.serve.scheduler import Admission, Key, Sequence
+from modiste.serve.sequence import Generate, Sampling
+
+ROOM = Room(max_sequences=2, cells_bytes=2**24, adapters_bytes=2**24)
+
+
+@pytest.fixture(scope="module")
+def base(random_base):
+    return random_base("mistral", max_position_embeddings=96)
+
+
+@pytest.fixture
+def lane(base):
+    with ThreadPoolExecutor(1) as pool:
+        yield load_lane(base, room=ROOM, pool=pool, wake=lambda: None)
+
+
+def sequence(base, n_prompt, max_tokens):
+    ids = tuple(range(n_prompt))
+    return Sequence(
+        Key(1, 1), Generate("a", str(base), ids, sampling=Sampling(max_tokens=max_tokens)), seed=0
+    )
+
+
+def test_cells_are_reserved_for_the_whole_length_and_come_back(lane, base):
+    one = sequence(base, 10, 60)
+    free = lane.slots.n_free
+    assert lane.start(one) is Admission.STARTED
+    assert one.end == 70
+    assert one.slot.size >= 70
+    assert lane.slots.n_free == free - one.slot.size
+    lane.stop(one)
+    assert lane.slots.n_free == free
+    assert one.slot is None
+
+
+def test_who_finds_no_cells_waits(lane, base):
+    running = []
+    while lane.start(one := sequence(base, 90, None)) is Admission.STARTED:
+        running.append(one)
+    assert len(running) == 2  # Both places that `ROOM` has, at full length.
+    assert one.slot is None
+    lane.stop(running[0])
+    assert lane.start(one) is Admission.STARTED
+
+
+def test_a_memory_smaller_than_the_context_shortens_the_context(base):
+    shape = read_shape(base)
+    room = ROOM._replace(cells_bytes=50 * shape.kv_bytes_per_token)
+    assert n_cells(shape, room) == 50
+    with ThreadPoolExecutor(1) as pool:
+        lane = load_lane(base, room=room, pool=pool, wake=lambda: None)
+    assert lane.context == 48
+    assert lane.start(sequence(base, 40, None)) is Admission.STARTED
+
+
+def test_what_a_base_takes_is_known_before_it_is_loaded(base):
+    shape = read_shape(base)
+    weights = sum(
+        file.stat().st_size for file in base.glob("*.safetensors")
+    )  # float32 as saved; the embedding is kept a second time at most.
+    embedding = 4 * shape.vocab_size * shape.hidden_size
+    cells = n_cells(shape, ROOM) * shape.kv_bytes_per_token
+    assert weights + cells <= lane_bytes(base, ROOM) + 10_000
+    assert lane_bytes(base, ROOM) <= weights + cells + embedding
