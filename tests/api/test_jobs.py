@@ -7,7 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from scripted import chat_row, jsonl
+import sqlalchemy as sa
+from scripted import Front, chat_row, jsonl
+
+from modiste.store.database import Database
+from modiste.store.tables import JobRow
+from modiste.types import JobStatus
 
 JOBS = "/v1/fine_tuning/jobs"
 _seed = itertools.count(1)
@@ -311,6 +316,28 @@ def test_a_list_is_filtered_by_everything_the_clients_send(
         "suffix": "lost",
     }.items():
         assert mistral.get(JOBS, params=everything | {name: other}).json()["data"] == [], name
+
+
+def test_a_status_filter_finds_what_was_shown_with_that_status(
+    front: Front, mistral: httpx.Client, file_id: str
+) -> None:
+    by_itself = mistral.post(JOBS, json=asked(file_id, suffix="seen", auto_start=True)).json()
+    by_hand = mistral.post(JOBS, json=asked(file_id, suffix="seen")).json()
+    database = Database(front.settings)
+    with database.transaction() as tx:
+        rows = tx.session.scalars(sa.select(JobRow).where(JobRow.suffix == "seen"))
+        for row in rows:
+            row.status = JobStatus.VALIDATING
+    database.close()
+
+    def found(status: str) -> list[str]:
+        page = mistral.get(JOBS, params={"status": status, "suffix": "seen"}).json()
+        assert {job["status"] for job in page["data"]} <= {status}
+        return [job["id"] for job in page["data"]]
+
+    assert found("QUEUED") == [by_itself["id"]]
+    assert found("VALIDATING") == [by_hand["id"]]
+    assert found("STARTED") == []
 
 
 def test_an_unknown_status_or_time_in_a_filter_is_refused(mistral: httpx.Client) -> None:

@@ -83,11 +83,13 @@ def test_events_keep_the_true_history() -> None:
 
 @pytest.mark.parametrize("mistral_0", [True, False])
 def test_a_filter_finds_every_job_that_is_shown_with_the_status(mistral_0: bool) -> None:
-    for status in JobStatus:
-        shown = seen(status, auto_start=False, mistral_0=mistral_0)
-        assert status in mistral.statuses_behind(shown, mistral_0=mistral_0)
-    with pytest.raises(InvalidInput, match="'succeeded', expected one of QUEUED"):
-        mistral.statuses_behind("succeeded", mistral_0=mistral_0)
+    for auto_start in (True, False):
+        for status in JobStatus:
+            shown = seen(status, auto_start=auto_start, mistral_0=mistral_0)
+            behind = mistral.statuses_behind(shown, auto_start=auto_start, mistral_0=mistral_0)
+            assert status in behind
+        with pytest.raises(InvalidInput, match="'succeeded', expected one of QUEUED"):
+            mistral.statuses_behind("succeeded", auto_start=auto_start, mistral_0=mistral_0)
 
 
 @pytest.mark.parametrize(("planned", "shown"), [(None, 1), (70, 70), (12_000, 10_000)])

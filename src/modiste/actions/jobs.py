@@ -127,12 +127,17 @@ def list_(
     created_before: datetime | None = None,
     created_by_me: bool = False,
     status: JobStatus | Sequence[JobStatus] | None = None,
+    auto_start_status: Sequence[JobStatus] | None = None,
     wandb_project: str | None = None,
     wandb_name: str | None = None,
     suffix: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Page:
-    """Newest first, without events and checkpoints. Pages as `files.list_` does."""
+    """Newest first, without events and checkpoints. Pages as `files.list_` does.
+
+    `auto_start_status` stands in for `status` where a job starts by itself: doors may show the
+    status of such a job in another way.
+    """
     require(actor, Scope.TRAIN)
     query = sa.select(JobRow).where(JobRow.org == actor.org)
     if model is not None:
@@ -145,7 +150,13 @@ def list_(
         query = query.where(JobRow.created_by == actor.key_id)
     if status is not None:
         statuses = [status] if isinstance(status, str) else list(status)
-        query = query.where(JobRow.status.in_(statuses))
+        by_itself = statuses if auto_start_status is None else auto_start_status
+        query = query.where(
+            sa.case(
+                (JobRow.auto_start, JobRow.status.in_(by_itself)),
+                else_=JobRow.status.in_(statuses),
+            )
+        )
     if suffix is not None:
         query = query.where(JobRow.suffix == suffix)
     labels = {f"metadata.{key}": value for key, value in (metadata or {}).items()}

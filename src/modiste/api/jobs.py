@@ -22,7 +22,7 @@ from modiste.api import dialect, mistral, openai
 from modiste.api.dialect import Dialect
 from modiste.api.door import Asker, act, checked, documents, house, json_body, look
 from modiste.errors import BadRequest
-from modiste.types import Job
+from modiste.types import Job, JobStatus
 
 OPENAI_PAGE = 20
 METADATA_FILTER = re.compile(r"metadata\[(.+)\]")
@@ -96,6 +96,12 @@ async def list_jobs(
     mistral_0 = dialect.is_mistral_0(request)
     if limit is None and (after is not None or speaks_openai):
         limit = OPENAI_PAGE
+
+    def behind(auto_start: bool) -> list[JobStatus] | None:
+        if status is None:
+            return None
+        return mistral.statuses_behind(status, auto_start=auto_start, mistral_0=mistral_0)
+
     found = await look(
         request,
         jobs.list_,
@@ -108,7 +114,8 @@ async def list_jobs(
         created_after=created_after,
         created_before=created_before,
         created_by_me=created_by_me,
-        status=None if status is None else mistral.statuses_behind(status, mistral_0=mistral_0),
+        status=behind(False),
+        auto_start_status=behind(True),
         wandb_project=wandb_project,
         wandb_name=wandb_name,
         suffix=suffix,

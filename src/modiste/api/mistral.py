@@ -233,15 +233,11 @@ def wanted(body: JobIn, *, mistral_0: bool) -> Wanted:
 
 def status_of(job: Job, *, mistral_0: bool) -> JobStatus:
     """The status that this client is shown."""
-    if job.status is JobStatus.STARTED:
-        return JobStatus.RUNNING
-    if job.auto_start and job.status in (JobStatus.VALIDATING, JobStatus.VALIDATED):
-        return JobStatus.QUEUED
-    return SHOWN_TO_MISTRAL_0.get(job.status, job.status) if mistral_0 else job.status
+    return _shown(job.status, auto_start=job.auto_start, mistral_0=mistral_0)
 
 
-def statuses_behind(shown: str, *, mistral_0: bool) -> list[JobStatus]:
-    """The statuses to look for when a list is filtered by one that was shown.
+def statuses_behind(shown: str, *, auto_start: bool, mistral_0: bool) -> list[JobStatus]:
+    """The statuses that this client is shown as `shown`, to filter a list by what it saw.
 
     Raises:
         InvalidInput: no such status.
@@ -250,11 +246,11 @@ def statuses_behind(shown: str, *, mistral_0: bool) -> list[JobStatus]:
         raise InvalidInput(
             f"status is {shown!r}, expected one of {', '.join(JobStatus)}", param="status"
         )
-    asked = JobStatus(shown)
-    hidden = {JobStatus.STARTED: JobStatus.RUNNING}
-    if mistral_0:
-        hidden |= SHOWN_TO_MISTRAL_0
-    return [asked, *(status for status, seen_as in hidden.items() if seen_as is asked)]
+    return [
+        status
+        for status in JobStatus
+        if _shown(status, auto_start=auto_start, mistral_0=mistral_0) == shown
+    ]
 
 
 def job_out(job: Job, *, mistral_0: bool) -> CompletionJob:
@@ -281,6 +277,14 @@ def dry_run(estimate: JobEstimate) -> DryRun:
         epochs=estimate.epochs,
         details=estimate.details,
     )
+
+
+def _shown(status: JobStatus, *, auto_start: bool, mistral_0: bool) -> JobStatus:
+    if status is JobStatus.STARTED:
+        return JobStatus.RUNNING
+    if auto_start and status in (JobStatus.VALIDATING, JobStatus.VALIDATED):
+        return JobStatus.QUEUED
+    return SHOWN_TO_MISTRAL_0.get(status, status) if mistral_0 else status
 
 
 def _fields(job: Job, *, mistral_0: bool) -> dict[str, Any]:
