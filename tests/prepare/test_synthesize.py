@@ -10,7 +10,7 @@ import pytest
 from modiste.errors import InvalidInput
 from modiste.prepare.checks import check_file
 from modiste.prepare.support_phrases import TOPICS
-from modiste.prepare.synthesize import DEPARTMENTS, QUESTION, support_routing, to_jsonl
+from modiste.prepare.synthesize import DEPARTMENTS, QUESTION, SENTENCES, support_routing, to_jsonl
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,19 @@ def test_each_part_has_sentences_of_its_own(routing, part, own):
     for text in asked(getattr(routing, part)):
         assert ours.search(text), text
         assert not others.search(text), text
+
+
+@pytest.mark.parametrize(("part", "place"), [("validation", 4), ("heldout", 5)])
+def test_as_many_unseen_rows_as_sentences_are_independent_questions(part, place):
+    rows = getattr(support_routing(0, SENTENCES, SENTENCES, seed=7), part)
+    texts = asked(rows)
+    patterns = [
+        re.compile(re.sub(r"\\\{\w+\\\}", r"[\\w. ]{1,20}", re.escape(topic[place])), re.IGNORECASE)
+        for topics in TOPICS.values()
+        for topic in topics
+    ]
+
+    assert [sum(bool(p.search(text)) for text in texts) for p in patterns] == [1] * SENTENCES
 
 
 def test_a_department_has_six_topics_with_six_different_sentences():

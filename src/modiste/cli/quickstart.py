@@ -34,7 +34,7 @@ from modiste.cli.output import (
 from modiste.client import Client, connect, started
 from modiste.errors import Conflict
 from modiste.evaluate.stats import wilson
-from modiste.prepare.synthesize import support_routing, to_jsonl
+from modiste.prepare.synthesize import SENTENCES, support_routing, to_jsonl
 from modiste.settings import Settings
 from modiste.tune import spec as specs
 from modiste.work import home as homes
@@ -43,8 +43,15 @@ app = typer.Typer(add_completion=False)
 
 BASE = "modiste-tiny"
 SEED = 7
-N_TRAIN, N_VALIDATION, N_HELDOUT = 600, 30, 100
-RECIPE = {"max_steps": 120, "batch_size": 8, "max_length": 256, "learning_rate": 2e-3}
+N_TRAIN, N_VALIDATION, N_HELDOUT = 1500, SENTENCES, SENTENCES
+"""One held-out message per sentence: an interval is true for independent questions only."""
+RECIPE = {
+    "lora": {"rank": 32},
+    "max_steps": 120,
+    "batch_size": 8,
+    "max_length": 256,
+    "learning_rate": 2e-3,
+}
 SHOWN = 6
 SMOOTHING = 5
 
