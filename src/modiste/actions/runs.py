@@ -222,6 +222,14 @@ def record_stopped(tx: Tx, claim: Claim, *, step: int | None, offset: int) -> No
         queue.release(tx, claim)
 
 
+def ended(tx: Tx, job_ids: Iterable[str]) -> set[str]:
+    """Which of these jobs nobody will work on again."""
+    query = sa.select(JobRow.id).where(
+        JobRow.id.in_(list(job_ids)), JobRow.finished_at.is_not(None)
+    )
+    return set(tx.session.scalars(query))
+
+
 def measured_speed(tx: Tx, base: str) -> float | None:
     """Tokens per second of the last job on this base that recorded steps."""
     last = (

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterable
 from typing import Any
 
 from modiste.actions import runs
 from modiste.actions.runs import Wish
-from modiste.errors import Corrupt, ParityFailed
+from modiste.errors import Corrupt, ModisteError, ParityFailed
 from modiste.store.blobs import adapter_of
+from modiste.store.database import Database
 from modiste.types import Adapter, JobError, Parity
 from modiste.work import parity
 from modiste.work.bench import Bench
@@ -37,10 +39,40 @@ from modiste.work.local import (
 log = logging.getLogger(__name__)
 TRAINER = "modiste.work.training"
 EVENTS = "events.jsonl"
+CHECKPOINTS = "checkpoints"
 LOW_DISK_BYTES = 64 << 20
 
 
+STORAGE_FULL = (
+    "No space was left on the disk of {run_dir} for a checkpoint. Free some space (`modiste files "
+    "delete`, `modiste models delete`, or another disk through MODISTE_HOME) and create the job "
+    "again."
+)
+
+
 def run(bench: Bench) -> None:
+    try:
+        _run(bench)
+    finally:
+        tidy(bench.database, [bench.job.job.id])
+
+
+def tidy(database: Database, job_ids: Iterable[str] | None = None) -> None:
+    """Remove the checkpoints of jobs that ended; events, logs and the adapter stay."""
+    runs_dir = database.settings.runs_dir
+    if job_ids is None:
+        job_ids = [path.parent.name for path in runs_dir.glob(f"*/{CHECKPOINTS}")]
+    try:
+        with database.transaction(write=False) as tx:
+            ended = runs.ended(tx, job_ids)
+    except ModisteError as error:
+        log.warning("could not look for checkpoints to remove: %s", error.message)
+        return
+    for job_id in ended:
+        shutil.rmtree(runs_dir / job_id / CHECKPOINTS, ignore_errors=True)
+
+
+def _run(bench: Bench) -> None:
     claim = bench.job.claim
     adapter = bench.job.adapter or _trained(bench)
     if adapter is None:
@@ -66,6 +98,8 @@ def _trained(bench: Bench) -> Adapter | None:
                 )
             )
             return adapter
+        case Failed("storage_full", _):
+            bench.fail(JobError("storage_full", STORAGE_FULL.format(run_dir=bench.run_dir)))
         case Failed(code, message):
             bench.fail(JobError(code, message))
         case Cancelled():

@@ -114,6 +114,7 @@ class Worker:
         if time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + SWEEP_EVERY_S
+        finetune.tidy(self.database)
         try:
             gone = files.sweep(self.database)
         except (ModisteError, OSError) as error:
@@ -139,6 +140,7 @@ def main(argv: list[str] | None = None) -> int:
         print("usage: python -m modiste.work.worker (settings: MODISTE_HOME, ...)", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         worker = Worker(settings_module.load())
         worker.database.migrate()
