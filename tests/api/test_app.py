@@ -1,0 +1,132 @@
+"""The front as a process: where it listens, what it makes on start, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from scripted import ScriptedEngine, jsonl, settings_for
+
+from modiste.api.app import build_app
+
+
+class Process:
+    def __init__(self, home: Path, **changes: str) -> None:
+        self.home = home
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("MODISTE_")
+        }
+        environment |= {"MODISTE_HOME": str(home), "MODISTE_PORT": "0", "MODISTE_WORKERS": "0"}
+        self.log = home / "front.log"
+        with self.log.open("wb") as log:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "modiste.api.app"],
+                env=environment | changes,
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def server_file(self) -> Path:
+        return self.home / "run" / "server.json"
+
+    def wait_until_listening(self) -> dict[str, Any]:
+        deadline = time.monotonic() + 60
+        while not self.server_file.exists():
+            assert self.popen.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
+        return dict(json.loads(self.server_file.read_text()))
+
+    def stop(self) -> int:
+        self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(30)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    running = Process(tmp_path)
+    yield running
+    if running.popen.poll() is None:
+        running.popen.kill()
+        running.popen.wait()
+
+
+def test_a_front_says_where_it_listens_makes_a_key_and_cleans_up(process: Process) -> None:
+    server = process.wait_until_listening()
+    assert server["pid"] == process.popen.pid
+    assert server["url"] == f"http://127.0.0.1:{server['port']}"
+    key_file = process.home / "admin.key"
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    health = httpx.get(f"{server['url']}/healthz")
+    assert health.status_code == 503
+    assert health.json()["missing"] == ["engine"]
+    headers = {"authorization": f"Bearer {key_file.read_text().strip()}"}
+    listed = httpx.get(f"{server['url']}/v1/models", headers=headers).json()
+    assert [model["id"] for model in listed["data"]] == ["modiste-tiny"]
+    assert process.stop() == 0
+    assert not process.server_file.exists()
+
+
+def test_what_was_acknowledged_is_there_after_a_kill(process: Process) -> None:
+    server = process.wait_until_listening()
+    key = (process.home / "admin.key").read_text().strip()
+    headers = {"authorization": f"Bearer {key}"}
+    part = {"file": ("kept.jsonl", jsonl({"text": "kept"}))}
+    file = httpx.post(f"{server['url']}/v1/files", files=part, headers=headers).json()
+    process.popen.kill()
+    process.popen.wait()
+    process.server_file.unlink()
+    again = Process(process.home)
+    try:
+        url = again.wait_until_listening()["url"]
+        assert httpx.get(f"{url}/v1/files/{file['id']}", headers=headers).json() == file
+        assert (process.home / "admin.key").read_text().strip() == key
+    finally:
+        assert again.stop() == 0
+
+
+def test_a_request_that_runs_is_finished_before_the_front_ends(process: Process) -> None:
+    server = process.wait_until_listening()
+    key = (process.home / "admin.key").read_text().strip()
+    slow = _slow_upload(process)
+    headers = {
+        "authorization": f"Bearer {key}",
+        "content-type": "multipart/form-data; boundary=b",
+    }
+    answer = httpx.post(f"{server['url']}/v1/files", content=slow, headers=headers, timeout=30)
+    assert answer.status_code == 200
+    assert process.popen.wait(30) == 0
+
+
+def _slow_upload(process: Process) -> Iterator[bytes]:
+    """A form in whose middle the front is told to stop."""
+    yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="slow.jsonl"\r\n\r\n'
+    yield jsonl({"text": "one"})
+    time.sleep(0.3)
+    process.popen.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    yield jsonl({"text": "two"}) + b"\r\n--b--\r\n"
+
+
+def test_wrong_settings_are_told_and_end_with_a_usage_error(tmp_path: Path) -> None:
+    wrong = Process(tmp_path, MODISTE_PRT="1")
+    assert wrong.popen.wait(30) == 2
+    assert "did you mean port" in wrong.log.read_text()
+
+
+def test_nothing_is_opened_before_the_app_starts(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    app = build_app(settings_for(home), engine=ScriptedEngine())  # type: ignore[arg-type]
+    assert app.title == "Modiste"
+    assert not home.exists()
