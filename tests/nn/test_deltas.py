@@ -66,15 +66,33 @@ def test_a_site_the_adapter_leaves_alone_is_left_alone():
     assert torch.equal(y, before)
 
 
-def test_adapters_of_one_form_share_a_stack_that_is_kept_while_they_stay():
+def test_adapters_of_one_form_that_meet_again_share_a_stack_while_they_stay():
     a, b, other = adapter(4, 1), adapter(4, 2), adapter(8, 3)
     stacks = Stacks()
     groups = [Group(a, 0, 1), Group(b, 1, 12), Group(other, 12, 13)]
+    assert [stack.size for stack, _ in stacks.arrange(groups)] == [1, 1, 1]
     (both, order), (alone, _) = stacks.arrange(groups)
     assert [group.deltas for group in order] == [b, a]
-    assert alone.adapters == [other]
+    assert (both.size, alone) == (2, other.alone)
     assert stacks.arrange([Group(a, 0, 2), Group(b, 2, 12)])[0][0] is both
-    assert stacks.arrange([Group(a, 0, 2)])[0][0].adapters == [a]
+    assert stacks.arrange([Group(a, 0, 2)])[0][0] is a.alone
+
+
+def test_rows_that_do_not_lie_together_are_reached_too():
+    torch.manual_seed(0)
+    a, b, other = adapter(4, 1), adapter(4, 2), adapter(8, 3)
+    groups = [Group(a, 0, 3), Group(other, 3, 5), Group(b, 5, 17)]
+    stacks, x = Stacks(), torch.randn(17, D)
+    first, second = torch.zeros(17, OUT), torch.zeros(17, OUT)
+    RowDeltas(groups, [], stacks).add(0, Site.QKV, x, first)
+    RowDeltas(groups, [], stacks).add(0, Site.QKV, x, second)
+    assert torch.equal(first, second)
+    for group in groups:
+        mine = slice(group.first, group.end)
+        # float32 sums of 24 and at most 8 products of size about 1 to 5.
+        torch.testing.assert_close(
+            first[mine], expected(group.deltas, x[mine]), atol=1e-4, rtol=1e-5
+        )
 
 
 def test_large_adapters_are_not_copied_and_their_bits_stay_the_same():
@@ -83,9 +101,11 @@ def test_large_adapters_are_not_copied_and_their_bits_stay_the_same():
     groups = [Group(adapter(16, seed), seed * 3, seed * 3 + 3) for seed in range(5)]
     x = torch.randn(15, D)
     stacked, single = torch.zeros(15, OUT), torch.zeros(15, OUT)
-    RowDeltas(groups, [], Stacks()).add(0, Site.QKV, x, stacked)
+    stacks = Stacks()
+    stacks.arrange(groups)
+    RowDeltas(groups, [], stacks).add(0, Site.QKV, x, stacked)
     RowDeltas(groups, [], Stacks(limit_bytes=1)).add(0, Site.QKV, x, single)
     assert torch.equal(stacked, single)
-    (stack, _), *_ = Stacks(limit_bytes=1).arrange(groups)
+    (stack, (group,)), *_ = Stacks(limit_bytes=1).arrange(groups)
     down_CDR, _ = stack.layers[0][Site.QKV]
-    assert down_CDR.data_ptr() == stack.adapters[0].layers[0][Site.QKV].down_RD.data_ptr()
+    assert down_CDR.data_ptr() == group.deltas.layers[0][Site.QKV].down_RD.data_ptr()

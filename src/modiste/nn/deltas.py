@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -53,6 +54,11 @@ class AdapterDeltas:
         """Where it acts and with which rank: adapters of one form can be stacked."""
         self.size_bytes = sum(part.nbytes for *_, delta in deltas for part in delta)
 
+    @cached_property
+    def alone(self) -> Stack:
+        """A stack of this adapter only: views, no copies."""
+        return Stack([self.layers])
+
 
 @dataclass(frozen=True)
 class Group:
@@ -66,10 +72,10 @@ class Group:
 class Stack:
     """Adapters of one form, site by site: (C, D, R) down and (C, R, O) up."""
 
-    def __init__(self, adapters: Sequence[AdapterDeltas]) -> None:
-        self.adapters = adapters
+    def __init__(self, adapters: Sequence[Sequence[Mapping[Site, Delta]]]) -> None:
+        self.size = len(adapters)
         self.layers: list[dict[Site, tuple[Tensor, Tensor]]] = []
-        for layers in zip(*(adapter.layers for adapter in adapters), strict=True):
+        for layers in zip(*adapters, strict=True):
             sites = {}
             for site in layers[0]:
                 downs = [layer[site].down_RD for layer in layers]
@@ -78,27 +84,46 @@ class Stack:
             self.layers.append(sites)
 
 
+class _Kept(NamedTuple):
+    stack: Stack
+    adapters: list[AdapterDeltas]
+    """Held, so that their ids, which the stack is kept under, stay theirs."""
+
+    @classmethod
+    def of(cls, adapters: list[AdapterDeltas]) -> _Kept:
+        return cls(Stack([adapter.layers for adapter in adapters]), adapters)
+
+
 class Stacks:
-    """The stacks of the latest step, kept for the next, which mostly has the same adapters."""
+    """The stacks of the latest step, kept for the next, which mostly has the same adapters.
+
+    Copies are made for a company that is met a second time; until then, and for large adapters,
+    each is a stack of its own, which gives the same bits.
+    """
 
     def __init__(self, *, limit_bytes: int = STACK_BYTES) -> None:
         self._limit = limit_bytes
-        self._kept: dict[tuple[int, ...], Stack] = {}
+        self._met: set[tuple[int, ...]] = set()
+        self._kept: dict[tuple[int, ...], _Kept] = {}
 
     def arrange(self, groups: Sequence[Group]) -> list[tuple[Stack, list[Group]]]:
         """Groups with the stack that holds their adapters, in the stack's order."""
-        by_form: dict[object, list[Group]] = {}
+        by_form: dict[tuple[object, ...], list[Group]] = {}
         for group in groups:
-            large = len(groups) * group.deltas.size_bytes > self._limit
-            by_form.setdefault(id(group) if large else group.deltas.form, []).append(group)
-        arranged, kept = [], {}
+            by_form.setdefault(group.deltas.form, []).append(group)
+        arranged: list[tuple[Stack, list[Group]]] = []
+        kept, met = {}, set()
         for together in by_form.values():
             together.sort(key=lambda group: group.first - group.end)  # Most rows first.
-            adapters = [group.deltas for group in together]
-            key = tuple(map(id, adapters))  # A stack holds its adapters, so these ids stay theirs.
-            kept[key] = self._kept.get(key) or Stack(adapters)
-            arranged.append((kept[key], together))
-        self._kept = kept
+            key = tuple(id(group.deltas) for group in together)
+            met.add(key)
+            small = len(together) * together[0].deltas.size_bytes <= self._limit
+            if len(together) > 1 and small and key in self._met:
+                kept[key] = self._kept.get(key) or _Kept.of([group.deltas for group in together])
+                arranged.append((kept[key].stack, together))
+            else:
+                arranged += [(group.deltas.alone, [group]) for group in together]
+        self._kept, self._met = kept, met
         return arranged
 
 
@@ -118,7 +143,7 @@ class RowDeltas:
         for group in self._prompts:
             if (delta := group.deltas.layers[layer].get(site)) is not None:
                 down_ND = torch.mm(x_ND[group.first : group.end], delta.down_RD.t())
-                y_NO[group.first : group.end] += torch.mm(down_ND, delta.up_OR.t())
+                y_NO[group.first : group.end].add_(torch.mm(down_ND, delta.up_OR.t()))
 
 
 class _Windows:
@@ -131,20 +156,23 @@ class _Windows:
     def __init__(self, stack: Stack, groups: Sequence[Group]) -> None:
         self._stack = stack
         self._rounds: list[tuple[int, Tensor]] = []
-        rows: list[int] = []
-        places: list[int] = []
+        placed: list[tuple[int, int]] = []  # (row, where its delta comes out)
         n_places = 0
         for start in range(0, groups[0].end - groups[0].first, WINDOW):
             read: list[int] = []
             for group in groups:
                 mine = range(group.first, group.end)[start : start + WINDOW]
                 if mine:
-                    rows += mine
-                    places += range(n_places + len(read), n_places + len(read) + len(mine))
+                    first = n_places + len(read)
+                    placed += [(row, first + i) for i, row in enumerate(mine)]
                     read += [*mine, *[mine[-1]] * (WINDOW - len(mine))]
             n_places += len(read)
             self._rounds.append((len(read) // WINDOW, torch.tensor(read)))
-        self._rows, self._places = torch.tensor(rows), torch.tensor(places)
+        rows, places = zip(*sorted(placed), strict=True)
+        self._places = torch.tensor(places)
+        self._rows: slice | Tensor = torch.tensor(rows)
+        if rows[-1] - rows[0] == len(rows) - 1:
+            self._rows = slice(rows[0], rows[-1] + 1)
 
     def add(self, layer: int, site: Site, x_ND: Tensor, y_NO: Tensor) -> None:
         if site not in self._stack.layers[layer]:
@@ -157,7 +185,11 @@ class _Windows:
                 torch.bmm(torch.bmm(x_CWD, down_CDR[:count]), up_CRO[:count]).flatten(0, 1)
             )
         deltas = parts[0] if len(parts) == 1 else torch.cat(parts)
-        y_NO[self._rows] += deltas.index_select(0, self._places)
+        mine_NO = deltas.index_select(0, self._places)
+        if isinstance(self._rows, slice):
+            y_NO[self._rows].add_(mine_NO)
+        else:
+            y_NO.index_copy_(0, self._rows, y_NO.index_select(0, self._rows) + mine_NO)
 
 
 def _together(tensors: list[Tensor]) -> Tensor:
