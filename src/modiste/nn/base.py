@@ -177,11 +177,23 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
+OTHER_NAMES = {
+    "hidden_size": ("n_embd", "d_model"),
+    "num_hidden_layers": ("n_layer", "n_layers", "num_layers"),
+    "num_attention_heads": ("n_head", "n_heads"),
+    "max_position_embeddings": ("n_positions", "max_seq_len", "seq_length", "n_ctx"),
+}
+"""What older architectures call the same sizes in config.json."""
+
+
 def _integer(config: Mapping[str, Any], path: Path, name: str) -> int:
-    value = config.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidInput(f"{path}: {name} is {value!r} in the configuration, expected a number")
-    return value
+    for candidate in (name, *OTHER_NAMES.get(name, ())):
+        value = config.get(candidate)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    raise InvalidInput(
+        f"{path}: {name} is not a number above 0 in the configuration; add it to config.json"
+    )
 
 
 def _count(files: tuple[Path, ...]) -> tuple[int, int]:
