@@ -140,6 +140,7 @@ def test_an_adapter_that_does_not_fit_is_refused_by_name(random_base: Callable[.
 
 def test_a_model_without_linear_layers_is_refused(random_base: Callable[..., Path]) -> None:
     """GPT-2 keeps its weights in transposed convolutions."""
-    model = load_base(random_base("gpt2", bos_token_id=0, eos_token_id=0), dtype=torch.float32).model
+    path = random_base("gpt2", bos_token_id=0, eos_token_id=0)
+    model = load_base(path, dtype=torch.float32).model
     with pytest.raises(InvalidInput, match="no linear layers"):
         attach(model, rank=2, scaling=1.0)
