@@ -6,7 +6,7 @@ import logging
 
 import httpx
 import pytest
-from scripted import Front, ScriptedEngine
+from scripted import Front, ScriptedEngine, jsonl
 
 ASK = {"model": "modiste-tiny", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -69,6 +69,38 @@ def test_success_is_200_json_and_carries_no_deprecation_header(
     ):
         assert answer.status_code == 200
         assert "x-model-deprecation-timestamp" not in answer.headers
+
+
+def test_every_success_of_the_vendor_surface_names_its_object(
+    mistral: httpx.Client, openai: httpx.Client, engine: ScriptedEngine
+) -> None:
+    """The 0.x client takes a body without it for a failure."""
+    for client in (mistral, openai):
+        part = {"file": ("o.jsonl", jsonl({"text": "object"}))}
+        file_id = client.post("/v1/files", files=part).json()["id"]
+        jobs = "/v1/fine_tuning/jobs"
+        body = {"model": "modiste-tiny", "training_files": [file_id], "hyperparameters": {}}
+        job = mistral.post(jobs, json=body).json()["id"]
+        for method, path, sent in (
+            ("GET", jobs, None),
+            ("GET", f"{jobs}/{job}", None),
+            ("GET", f"{jobs}/{job}/events", None),
+            ("GET", f"{jobs}/{job}/checkpoints", None),
+            ("POST", f"{jobs}/{job}/pause", None),
+            ("POST", f"{jobs}/{job}/resume", None),
+            ("POST", f"{jobs}/{job}/start", None),
+            ("POST", f"{jobs}/{job}/cancel", None),
+            ("GET", "/v1/files", None),
+            ("GET", f"/v1/files/{file_id}", None),
+            ("DELETE", f"/v1/files/{file_id}", None),
+            ("GET", "/v1/models", None),
+            ("GET", "/v1/models/modiste-tiny", None),
+            ("POST", "/v1/chat/completions", ASK),
+        ):
+            answer = client.request(method, path, json=sent)
+            assert answer.status_code == 200, f"{method} {path}: {answer.text}"
+            assert answer.headers["content-type"].startswith("application/json")
+            assert isinstance(answer.json()["object"], str), path
 
 
 class Broken(ScriptedEngine):

@@ -76,7 +76,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
-        said = f"{request.method} {request.scope['path']}: {error.detail}; /docs lists what is"
+        said = f"{request.method} {request.scope['path']}: {error.detail}; see /openapi.json"
         refusal = refusals.no_route(error.status_code, dialect=dialect.of(request), message=said)
         return _sent(refusal._replace(headers=dict(error.headers or {})))
 
