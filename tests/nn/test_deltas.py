@@ -2,7 +2,7 @@
 
 import torch
 
-from modiste.nn.deltas import AdapterDeltas, Delta, Group, RowDeltas, Site, Stacks
+from modiste.nn.deltas import AdapterDeltas, Delta, Group, RowDeltas, Site, Stacks, independent
 
 D, OUT = 24, 40
 
@@ -109,3 +109,9 @@ def test_large_adapters_are_not_copied_and_their_bits_stay_the_same():
     (stack, (group,)), *_ = Stacks(limit_bytes=1).arrange(groups)
     down_CDR, _ = stack.layers[0][Site.QKV]
     assert down_CDR.data_ptr() == group.deltas.layers[0][Site.QKV].down_RD.data_ptr()
+
+
+def test_this_machine_computes_deltas_independently():
+    torch.set_num_threads(1)
+    assert independent(256, 1152)
+    assert independent(48, 96, rank=3)

@@ -85,7 +85,18 @@ def test_a_frame_that_is_not_a_json_object_is_refused(body):
 
 @pytest.mark.parametrize(
     "change",
-    [{"ids": ["1"]}, {"ids": [True]}, {"ids": 5}, {"sampling": {"warmth": 1}}, {"stop_ids": None}],
+    [
+        {"ids": ["1"]},
+        {"ids": [True]},
+        {"ids": 5},
+        {"stop_ids": None},
+        {"stop_ids": ["</s>"]},
+        {"adapter_version": 5},
+        {"sampling": {"warmth": 1}},
+        {"sampling": {"seed": 1.5}},
+        {"sampling": {"temperature": "hot"}},
+        {"sampling": {"max_tokens": True}},
+    ],
 )
 def test_a_malformed_request_is_refused_with_its_field(change):
     message = protocol.request_to_wire(REQUESTS[0], 1) | change

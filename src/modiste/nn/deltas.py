@@ -194,3 +194,23 @@ class _Windows:
 
 def _together(tensors: list[Tensor]) -> Tensor:
     return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
+
+
+def independent(inputs: int, outputs: int, *, rank: int = 16) -> bool:
+    """Whether a row's delta has the same bits alone and in a crowd, on this machine."""
+    generator = torch.Generator().manual_seed(0)
+
+    def adapter() -> AdapterDeltas:
+        down_RD = torch.randn(rank, inputs, generator=generator)
+        up_OR = torch.randn(outputs, rank, generator=generator)
+        return AdapterDeltas([{Site.QKV: Delta(down_RD, up_OR)}])
+
+    mine, others = adapter(), [adapter() for _ in range(3)]
+    x_ND = torch.randn(30, inputs, generator=generator)
+    together, alone, stacks = torch.zeros(30, outputs), torch.zeros(1, outputs), Stacks()
+    groups = [Group(other, 5 * i, 5 * i + 5) for i, other in enumerate(others)]
+    groups.append(Group(mine, 15, 30))
+    stacks.arrange(groups)
+    RowDeltas(groups, [], stacks).add(0, Site.QKV, x_ND, together)
+    RowDeltas([Group(mine, 0, 1)], [], Stacks()).add(0, Site.QKV, x_ND[20:21], alone)
+    return torch.equal(together[20], alone[0])

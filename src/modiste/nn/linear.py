@@ -26,7 +26,7 @@ class Linear:
     def __init__(self, weight_OD: Tensor, bias_O: Tensor | None = None) -> None:
         self.outputs, self.inputs = weight_OD.shape
         self._bias = None if bias_O is None else bias_O.float()
-        self._packed = torch._C._has_mkldnn
+        self._packed = torch._C._has_mkldnn and hasattr(_mkldnn(), "_linear_pointwise")
         self._least_rows = 2 if self._packed else 4
         weight = weight_OD.float().contiguous()
         self._weight = (

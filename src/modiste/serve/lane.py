@@ -19,6 +19,7 @@ from torch import Tensor
 
 from modiste.errors import InvalidInput
 from modiste.nn.decoder import Decoder, Span, load_decoder
+from modiste.nn import deltas as deltas_
 from modiste.nn.deltas import AdapterDeltas, Group, RowDeltas, Stacks
 from modiste.nn.linear import independent
 from modiste.nn.shape import DecoderShape, read_shape
@@ -66,7 +67,9 @@ class Lane:
         self.shape = decoder.shape
         self.slots = Slots(n_cells(self.shape, room))
         self.context = min(self.shape.context, self.slots.n_cells)
-        self.reproducible = all(independent(linear) for linear in decoder.linears())
+        self.reproducible = all(independent(linear) for linear in decoder.linears()) and (
+            deltas_.independent(self.shape.hidden_size, self.shape.query_size)
+        )
         """Whether this machine's kernels keep a row's bits whatever shares its step."""
         self.adapters: Shelf[AdapterKey, AdapterDeltas] = Shelf(
             lambda key: adapters.load_adapter(Path(key.folder), self.shape),

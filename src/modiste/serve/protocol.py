@@ -116,8 +116,11 @@ def request_from_wire(message: Mapping[str, Any]) -> Request:
     try:
         name, base, ids = str(message["name"]), str(message["base"]), tuple(message["ids"])
         adapter, version = message.get("adapter"), message.get("adapter_version")
-        if not all(type(token) is int for token in ids):
-            raise InvalidInput("ids holds something that is not a whole number", param="ids")
+        stop_ids = frozenset(message.get("stop_ids", ()))
+        if not all(type(token) is int for token in (*ids, *stop_ids)):
+            raise InvalidInput("ids and stop_ids hold whole numbers only", param="ids")
+        if not all(isinstance(text, str | None) for text in (adapter, version)):
+            raise InvalidInput("adapter and adapter_version are texts or absent", param="adapter")
         if message["op"] == "score":
             return Score(name, base, ids, adapter=adapter, adapter_version=version)
         return Generate(
@@ -126,7 +129,7 @@ def request_from_wire(message: Mapping[str, Any]) -> Request:
             ids,
             adapter=adapter,
             adapter_version=version,
-            stop_ids=frozenset(message["stop_ids"]),
+            stop_ids=stop_ids,
             sampling=Sampling(**message["sampling"]),
         )
     except (KeyError, TypeError) as error:

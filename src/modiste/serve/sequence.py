@@ -66,10 +66,10 @@ class Sampling:
             problems.append(f"temperature is {self.temperature}, expected 0 to 10")
         if not 0 <= self.top_p <= 1:
             problems.append(f"top_p is {self.top_p}, expected 0 to 1")
-        if self.max_tokens is not None and self.max_tokens < 0:
-            problems.append(f"max_tokens is {self.max_tokens}, expected 0 or more")
-        if self.seed is not None and not 0 <= self.seed < SEED_LIMIT:
-            problems.append(f"seed is {self.seed}, expected 0 to 2^64 - 1")
+        if self.max_tokens is not None and not (_whole(self.max_tokens) and self.max_tokens >= 0):
+            problems.append(f"max_tokens is {self.max_tokens}, expected a whole number, 0 or more")
+        if self.seed is not None and not (_whole(self.seed) and 0 <= self.seed < SEED_LIMIT):
+            problems.append(f"seed is {self.seed}, expected a whole number, 0 to 2^64 - 1")
         for name in ("presence_penalty", "frequency_penalty"):
             if not -2 <= getattr(self, name) <= 2:
                 problems.append(f"{name} is {getattr(self, name)}, expected -2 to 2")
@@ -153,6 +153,11 @@ class Failed:
 
 
 Event = Tokens | Finished | Scored | Failed
+
+
+def _whole(value: object) -> bool:
+    """Frames may bring any number; a fraction would surface only in the middle of a step."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check_ids(ids: tuple[int, ...]) -> None:
