@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from modiste.errors import InvalidInput
-from modiste.nn.decoder import Decoder, Span, load_decoder
 from modiste.nn import deltas as deltas_
+from modiste.nn.decoder import Decoder, Span, load_decoder
 from modiste.nn.deltas import AdapterDeltas, Group, RowDeltas, Stacks
 from modiste.nn.linear import independent
 from modiste.nn.shape import DecoderShape, read_shape
