@@ -1,9 +1,11 @@
 """`modiste quickstart`: what it prints can be used, and the whole of it works."""
 
 import json
+import os
 import shlex
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,10 @@ import pytest
 from modiste import settings
 from modiste.cli import quickstart
 from modiste.cli.compare import Comparison, Item
+from modiste.prepare.synthesize import DEPARTMENTS
 from modiste.work import supervisor
+
+ROOT = Path(__file__).parents[2]
 
 ROWS = [
     {"messages": [{"role": "user", "content": "It's “late”:\n\nwhy?"}]},
@@ -82,15 +87,17 @@ def test_the_quickstart_makes_a_better_model_and_its_three_lines_call_it(
     ways = [lines[i + 1] for i, line in enumerate(lines) if line[:3] in ("1. ", "2. ", "3. ")]
     assert len(ways) == 3
 
-    wanted = settings.load()
-    with supervisor.running(wanted, report=print):
-        for line in ways[1:]:
+    # `modiste` is in this environment; the mistralai client has one of its own (make clients).
+    here, client = Path(sys.executable).parent, ROOT / ".clients" / "mistralai-2.5.1" / "bin"
+    path = f"{client}:{here}:{os.environ['PATH']}"
+    with supervisor.running(settings.load(), report=print):
+        for line in ways if client.exists() else ways[1:]:
             answer = subprocess.run(
-                ["bash", "-c", line], capture_output=True, text=True, timeout=60
-            )
+                ["bash", "-c", line], capture_output=True, text=True, timeout=60,
+                env={**os.environ, "PATH": path},
+            )  # fmt: skip
             assert answer.returncode == 0, answer.stderr
-            assert "error" not in answer.stdout
-            assert answer.stdout.strip()
+            assert any(department in answer.stdout for department in DEPARTMENTS)
 
     again = modiste("quickstart", "--json")
     assert again.code == 0, again.err

@@ -165,28 +165,35 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
             ("suffix", job.get("suffix")),
             ("training files", ", ".join(job["training_files"])),
             ("validation files", ", ".join(job.get("validation_files") or [])),
-            ("asked for", ", ".join(f"{name} {v}" for name, v in given.items())),
-            ("trained tokens", job.get("trained_tokens")),
+            ("parameters", ", ".join(f"{name} {v:g}" for name, v in given.items())),
             ("made", ago(job["created_at"])),
+            *_estimate_fields(job.get("metadata") or {}),
+            ("trained tokens", _count(job.get("trained_tokens"))),
         ]
     )
-    print_estimate(job.get("metadata") or {})
     if job["checkpoints"]:
         _print_checkpoints(job["checkpoints"])
 
 
 def print_estimate(metadata: dict[str, Any]) -> None:
-    cost = metadata.get("cost")
-    print_fields(
-        [
-            ("steps", metadata.get("training_steps")),
-            ("epochs", metadata.get("epochs")),
-            ("tokens", metadata.get("train_tokens")),
-            ("takes about", duration(metadata.get("expected_duration_seconds"))),
-            ("costs", f"{cost:.2f} {metadata.get('cost_currency')}" if cost else None),
-            ("estimate", metadata.get("details")),
-        ]
-    )
+    """What a job is expected to take."""
+    print_fields(_estimate_fields(metadata))
+
+
+def _estimate_fields(metadata: dict[str, Any]) -> list[tuple[str, object]]:
+    cost, epochs = metadata.get("cost"), metadata.get("epochs")
+    return [
+        ("steps", metadata.get("training_steps")),
+        ("epochs", None if epochs is None else f"{epochs:.3g}"),
+        ("planned tokens", _count(metadata.get("train_tokens"))),
+        ("takes about", duration(metadata.get("expected_duration_seconds"))),
+        ("costs", f"{cost:.2f} {metadata.get('cost_currency')}" if cost else None),
+        ("estimate", metadata.get("details")),
+    ]
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
 
 
 def _print_checkpoints(checkpoints: list[dict[str, Any]]) -> None:
