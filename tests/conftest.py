@@ -125,7 +125,7 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
             time.sleep(0.05)
         yield f"postgresql+psycopg://modiste@/{{name}}?host={folder}"
     finally:
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGQUIT)
         server.wait(timeout=30)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -13,7 +13,19 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+
+def locked(lock: IO[bytes]) -> bool:
+    deadline = time.monotonic() + 2
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
 
 
 def main() -> None:
@@ -24,7 +36,8 @@ def main() -> None:
     terminated: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: terminated.append(number))
     with (run_dir / "lock").open("ab") as lock, (run_dir / "events.jsonl").open("a") as events:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not locked(lock):
+            sys.exit(75)
 
         def say(name: str, **values: Any) -> None:
             events.write(json.dumps({"event": name, **values}) + "\n")
@@ -33,6 +46,7 @@ def main() -> None:
         with (run_dir / "trainers").open("a") as trainers:
             trainers.write(f"{os.getpid()}\n")
         checkpoint = run_dir / "checkpoints" / "step"
+        checkpoint.parent.mkdir(exist_ok=True)
         first = int(checkpoint.read_text()) if checkpoint.exists() else 0
         say("started", total_steps=steps)
         if first:
@@ -48,12 +62,15 @@ def main() -> None:
             if step == how.get("die_at"):
                 os.kill(os.getpid(), signal.SIGKILL)
             if step == how.get("fail_at"):
-                return say("failed", code="nan_loss", message="the loss is NaN at step 3")
+                return say(
+                    "failed",
+                    code=how.get("fail_code", "nan_loss"),
+                    message="the loss is NaN at step 3",
+                )
             time.sleep(step_s)
             rates = {"learning_rate": 1e-4, "tokens_per_s": 100.0, "eta_s": 1.0, "grad_norm": 1.0}
             say("step", step=step, total_steps=steps, loss=1 / step, n_tokens=10 * step, **rates)
             if step % 5 == 0:
-                checkpoint.parent.mkdir(exist_ok=True)
                 checkpoint.write_text(str(step))
                 say("checkpoint", step=step, train_loss=1 / step, valid_loss=None)
         adapter = run_dir / "adapter"

@@ -24,6 +24,7 @@ from modiste.types import Adapter, JobError, Parity
 from modiste.work import parity
 from modiste.work.bench import Bench
 from modiste.work.local import (
+    LOCKED_ELSEWHERE,
     Cancelled,
     Died,
     Failed,
@@ -131,10 +132,12 @@ def _run_trainer(bench: Bench) -> Outcome:
             check=bench.check,
             draining=bench.stopping.is_set,
         ).until_end()
-        offset = outcome.offset
+        further, offset = outcome.offset > offset, outcome.offset
         if not isinstance(outcome.ending, Died):
             return outcome
         log.warning("the trainer in %s %s", bench.run_dir, outcome.ending.how)
+        if further and outcome.ending.exit_code == LOCKED_ELSEWHERE:
+            continue  # A trainer of an earlier worker still works; its words are ours to record.
         if not bench.record(lambda tx: runs.count_attempt(tx, claim)):
             return outcome
 
@@ -238,5 +241,7 @@ def _died(bench: Bench, died: Died) -> str:
     free = shutil.disk_usage(bench.run_dir).free
     if free < LOW_DISK_BYTES:
         text += f" Only {free >> 20} MB are free on the disk of {bench.run_dir}: make room."
+    if died.exit_code == LOCKED_ELSEWHERE:
+        text += f" Stop the process that holds {bench.run_dir / 'lock'} (`fuser` names it)."
     words = f" It said last: {died.last_words}" if died.last_words else ""
     return f"{text} Look into {bench.run_dir / 'trainer.log'}.{words}"
