@@ -223,6 +223,8 @@ def _conversations(
     messages: list[Message] = []
     if draw(st.booleans()):
         messages.append(Message(Role.SYSTEM, draw(_TEXT)))
+    if draw(st.sampled_from([False, False, True])):
+        messages.append(draw(_answer(weights=weights)))
     for _ in range(draw(st.integers(1, 3))):
         messages += [Message(Role.USER, draw(_TEXT)) for _ in range(draw(st.integers(1, 2)))]
         if tools and draw(st.booleans()):

@@ -7,8 +7,9 @@ its rules are; everything that training and serving must agree on is here, once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from modiste.errors import BadRequest, InvalidInput
@@ -31,6 +32,11 @@ SAFE_PROMPT = (
     "positivity."
 )
 """Mistral's own words for `safe_prompt`."""
+
+
+REMEMBERED_TEXTS = 64
+REMEMBERED_LENGTH = 50_000
+"""Letters; longer texts are encoded anew rather than kept."""
 
 
 class ChatRenderer(ABC):
@@ -131,6 +137,15 @@ class ChatRenderer(ABC):
         if found:
             said = "; ".join(f"{v.path}: {v.message}" for v in found)
             raise InvalidInput(f"line {example.line}: {said}", code=found[0].code)
+
+
+def remembered(encode: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
+    """The same encoder with a short memory.
+
+    To find its trained turns a conversation is written several times, with mostly the same texts.
+    """
+    recent = lru_cache(maxsize=REMEMBERED_TEXTS)(lambda text: tuple(encode(text)))
+    return lambda text: encode(text) if len(text) > REMEMBERED_LENGTH else list(recent(text))
 
 
 def with_safe_prompt(messages: Sequence[Message]) -> list[Message]:

@@ -30,7 +30,7 @@ from mistral_common.tokens.tokenizers.sentencepiece import is_sentencepiece_toke
 from mistral_common.tokens.tokenizers.tekken import is_tekkenizer
 
 from modiste.errors import BadRequest, InvalidInput
-from modiste.prepare.chat import ChatRenderer
+from modiste.prepare.chat import ChatRenderer, remembered
 from modiste.prepare.conversation import CallIds, Rules, normalised_json
 from modiste.prepare.detokenize import sentencepiece_bytes
 from modiste.types import Message, Role
@@ -58,15 +58,16 @@ class MistralRenderer(ChatRenderer):
             InvalidInput: the file is no tokenizer that mistral-common reads.
         """
         try:
-            instruct = MistralTokenizer.from_file(str(path)).instruct_tokenizer
+            instruct: Any = MistralTokenizer.from_file(str(path)).instruct_tokenizer
         except (MistralCommonException, ValueError, KeyError, AssertionError, RuntimeError) as e:
             raise InvalidInput(
                 f"{path} cannot be read as a Mistral tokenizer: {e}. Copy it again from the "
                 "model's repository",
                 code="tokenizer_unreadable",
             ) from e
-        self._encoder: Any = instruct
+        self._encoder = instruct
         self._text: Any = instruct.tokenizer
+        instruct.tokenizer = _Remembering(instruct.tokenizer)
         self.version = TokenizerVersion(self._text.version)
         self._settings = _settings(self._text)
         version = self.version
@@ -130,6 +131,23 @@ class MistralRenderer(ChatRenderer):
         else:
             ids, _ = encoder.encode_system_message(message)
         return ids
+
+
+class _Remembering:
+    """A tokenizer that is asked for the same texts again and again; all else is passed on."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._encode = remembered(lambda text: tokenizer.encode(text, bos=False, eos=False))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def encode(self, text: str, bos: bool, eos: bool) -> list[int]:
+        if bos or eos:
+            ids: list[int] = self._tokenizer.encode(text, bos=bos, eos=eos)
+            return ids
+        return self._encode(text)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from typing import Any
 
 from modiste.errors import BadRequest, InvalidInput
 from modiste.prepare import chat_template
-from modiste.prepare.chat import ChatRenderer
+from modiste.prepare.chat import ChatRenderer, remembered
 from modiste.prepare.conversation import Rules
 from modiste.prepare.turns import turns
 from modiste.prepare.vocabulary import Vocabulary
@@ -34,6 +34,7 @@ class TemplateRenderer(ChatRenderer):
             InvalidInput: naming what is missing or unreadable in the folder.
         """
         self._vocabulary = Vocabulary(base_dir / "tokenizer.json")
+        self._encode = remembered(self._vocabulary.encode)
         self._template = chat_template.load(base_dir)
         config = chat_template.read_json(base_dir / "tokenizer_config.json")
         names = chat_template.special_tokens(base_dir, config)
@@ -60,7 +61,7 @@ class TemplateRenderer(ChatRenderer):
         if messages[-1].role is Role.ASSISTANT and messages[-1].prefix:
             opening = self._text(messages[:-1], tools, answer_next=True)
             return self._behind(opening, messages[-1].content or "")
-        return self._vocabulary.encode(self._text(messages, tools, answer_next=True))
+        return self._encode(self._text(messages, tools, answer_next=True))
 
     def whole_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
@@ -71,12 +72,12 @@ class TemplateRenderer(ChatRenderer):
             opening = self._text(messages[:first], tools, answer_next=True)
             if whole.startswith(opening):
                 return self._behind(opening, whole.removeprefix(opening))
-        return self._vocabulary.encode(whole)
+        return self._encode(whole)
 
     def _behind(self, opening: str, more: str) -> list[int]:
         """Ids of a text that goes on behind a prompt, the prompt's own tokens unchanged."""
-        before = self._vocabulary.encode(opening)
-        together = self._vocabulary.encode(opening + more)
+        before = self._encode(opening)
+        together = self._encode(opening + more)
         if together[: len(before)] == before:
             return together
         wall = self._vocabulary.control_token(self.eos_id)

@@ -118,6 +118,7 @@ def _row(label: str, turn: int, part: Part, rng: random.Random, seen: set[str]) 
 def _message(label: str, turn: int, part: Part, rng: random.Random) -> str:
     """One or two sentences of a topic, framed by pleasantries, slots filled."""
     topics = TOPICS[label]
+    own: tuple[str, ...]
     if part is Part.TRAIN:
         own = rng.choice(topics)[:4]
     else:
