@@ -158,7 +158,8 @@ class Answer:
     async def _choice(self, index: int) -> AsyncGenerator[Delta | Ended]:
         """One sequence in the engine, decoded and cut at its stop strings."""
         if self._prompt.sampling.max_tokens == 0:
-            yield Delta(index, self._echo())
+            if self._echo():
+                yield Delta(index, self._echo())
             yield Ended(index, FinishReason.LENGTH, 0)
             return
         shown = self._echo()  # Held until the engine speaks: a refusal comes before any text.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from enum import Enum, auto
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -63,10 +64,8 @@ async def chat(request: Request, actor: Asker) -> Response:
         completion = await while_connected(request, answer.whole())
         return JSONResponse(completion_out(completion, **head._asdict()).model_dump())
     events = await peeked(answer.events(), patience_s=PATIENCE_S)
-    wants_usage = bool(body.stream_options and body.stream_options.include_usage)
-    usage = (wants_usage and "chunk") if spoken is Dialect.OPENAI else "last"
     return EventStream(
-        _chunks(events, ask, head, usage=usage or "none"),
+        _chunks(events, ask, head, usage=_place_of_usage(body, spoken)),
         on_error=lambda error: data(_error_event(request, error)),
     )
 
@@ -91,10 +90,25 @@ class _Head(NamedTuple):
     model: str
 
 
+class UsagePlace(Enum):
+    WITH_THE_END = auto()
+    """In the chunk of the last finish reason: Mistral's way."""
+    AFTER_THE_END = auto()
+    """In a chunk of its own without choices: OpenAI's, for `stream_options.include_usage`."""
+    NOWHERE = auto()
+
+
+def _place_of_usage(body: ChatRequest, spoken: Dialect) -> UsagePlace:
+    if spoken is Dialect.MISTRAL:
+        return UsagePlace.WITH_THE_END
+    wanted = body.stream_options is not None and body.stream_options.include_usage
+    return UsagePlace.AFTER_THE_END if wanted else UsagePlace.NOWHERE
+
+
 async def _chunks(
-    events: AsyncGenerator[Delta | Ended | Usage], ask: Ask, head: _Head, *, usage: str
+    events: AsyncGenerator[Delta | Ended | Usage], ask: Ask, head: _Head, *, usage: UsagePlace
 ) -> AsyncGenerator[bytes]:
-    """`usage`: with the `last` finish reason (Mistral), in a `chunk` of its own, or `none`."""
+    """What each event is called on the wire; the last to end carries the end of the answer."""
 
     def chunk(*choices: dict[str, Any], **more: Any) -> bytes:
         kind = {"object": "chat.completion.chunk"}
@@ -115,8 +129,9 @@ async def _chunks(
                 case Usage():
                     total = usage_out(event).model_dump()
                     ending = [last] if last is not None else []
-                    yield chunk(*ending, **({"usage": total} if usage == "last" else {}))
-                    if usage == "chunk":
+                    with_it = {"usage": total} if usage is UsagePlace.WITH_THE_END else {}
+                    yield chunk(*ending, **with_it)
+                    if usage is UsagePlace.AFTER_THE_END:
                         yield chunk(usage=total)
     yield DONE
 

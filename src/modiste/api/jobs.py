@@ -13,7 +13,7 @@ from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -26,10 +26,25 @@ from modiste.types import Job, JobStatus
 
 OPENAI_PAGE = 20
 METADATA_FILTER = re.compile(r"metadata\[(.+)\]")
-Moment = Annotated[
-    datetime, AfterValidator(lambda at: at if at.tzinfo else at.replace(tzinfo=UTC)), Query()
-]
+Moment = Annotated[datetime, AfterValidator(lambda at: at if at.tzinfo else at.replace(tzinfo=UTC))]
 """A time in a query; one without a zone is UTC."""
+
+
+class JobQuery(BaseModel):
+    """By `page` and `page_size`, or by cursor with `after` and `limit`."""
+
+    page: Annotated[int, Field(ge=0)] = 0
+    page_size: Annotated[int, Field(ge=1, le=1000)] = 100
+    after: str | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] | None = None
+    model: str | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    created_by_me: bool = False
+    status: str | None = None
+    wandb_project: str | None = None
+    wandb_name: str | None = None
+    suffix: str | None = None
 
 
 def router(mount: Dialect | None) -> APIRouter:
@@ -76,50 +91,28 @@ async def create_job(request: Request, actor: Asker, dry_run: bool | None = None
 
 
 async def list_jobs(
-    request: Request,
-    actor: Asker,
-    page: Annotated[int, Query(ge=0)] = 0,
-    page_size: Annotated[int, Query(ge=1, le=1000)] = 100,
-    after: str | None = None,
-    limit: Annotated[int | None, Query(ge=1, le=1000)] = None,
-    model: str | None = None,
-    created_after: Moment | None = None,
-    created_before: Moment | None = None,
-    created_by_me: bool = False,
-    status: str | None = None,
-    wandb_project: str | None = None,
-    wandb_name: str | None = None,
-    suffix: str | None = None,
+    request: Request, actor: Asker, asked: Annotated[JobQuery, Query()]
 ) -> Response:
     """Newest first; `metadata[key]=value` filters too."""
     speaks_openai = dialect.of(request) is Dialect.OPENAI
     mistral_0 = dialect.is_mistral_0(request)
-    if limit is None and (after is not None or speaks_openai):
-        limit = OPENAI_PAGE
+    filters = asked.model_dump(exclude={"status"})
+    if asked.limit is None and (asked.after is not None or speaks_openai):
+        filters["limit"] = OPENAI_PAGE
 
     def behind(auto_start: bool) -> list[JobStatus] | None:
-        if status is None:
+        if asked.status is None:
             return None
-        return mistral.statuses_behind(status, auto_start=auto_start, mistral_0=mistral_0)
+        return mistral.statuses_behind(asked.status, auto_start=auto_start, mistral_0=mistral_0)
 
     found = await look(
         request,
         jobs.list_,
         actor,
-        page=page,
-        page_size=page_size,
-        after=after,
-        limit=limit,
-        model=model,
-        created_after=created_after,
-        created_before=created_before,
-        created_by_me=created_by_me,
         status=behind(False),
         auto_start_status=behind(True),
-        wandb_project=wandb_project,
-        wandb_name=wandb_name,
-        suffix=suffix,
         metadata=_metadata_filter(request),
+        **filters,
     )
     out: BaseModel = (
         openai.job_list(found) if speaks_openai else mistral.job_list(found, mistral_0=mistral_0)

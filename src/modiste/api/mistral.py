@@ -45,7 +45,7 @@ class TrainingFileIn(Body):
 
 
 class HyperparametersIn(Body):
-    """Mistral's fields, and ours: `batch_size` (rows per step), `seed`, `lora_rank`."""
+    """Mistral's fields, and ours from `batch_size` (rows per step) on."""
 
     training_steps: Annotated[int, Field(ge=1)] | None = None
     epochs: Annotated[float, Field(gt=0)] | None = None
@@ -57,6 +57,11 @@ class HyperparametersIn(Body):
     batch_size: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     lora_rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    lora_alpha: Annotated[float, Field(gt=0)] | None = None
+    lora_targets: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    checkpoint_steps: Annotated[int, Field(ge=1)] | None = None
+    eval_steps: Annotated[int, Field(ge=1)] | None = None
 
 
 class WandbIn(Body):
@@ -108,6 +113,11 @@ class HyperparametersOut(BaseModel):
     batch_size: int | None
     seed: int
     lora_rank: int
+    lora_alpha: float | None
+    lora_targets: tuple[str, ...] | None
+    max_grad_norm: float
+    checkpoint_steps: int | None
+    eval_steps: int | None
 
 
 class WandbOut(BaseModel):
