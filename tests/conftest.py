@@ -1,4 +1,4 @@
-"""Fixtures that more than one package's tests need: random models, databases of both kinds."""
+"""Fixtures that more than one package's tests need: random models, databases, a real server."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from modiste import settings as settings_module
 from modiste.settings import Settings
 from modiste.store.database import Database
+from modiste.work import supervisor
 
 TINY = {
     "vocab_size": 199,
@@ -165,3 +166,27 @@ def database(settings: Settings) -> Iterator[Database]:
     database.migrate()
     yield database
     database.close()
+
+
+STANDS_FOR_TINY = ("open-mistral-7b", "mistral-small-latest", "codestral-latest")
+
+
+class Served(NamedTuple):
+    url: str
+    key: str
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One real server (front, worker, engine as processes) for the walks of a session."""
+    flags = {
+        "home": tmp_path_factory.mktemp("served"),
+        "port": 0,
+        "workers": 1,
+        "train_threads": 1,
+        "engine_threads": 1,
+        "base_aliases": dict.fromkeys(STANDS_FOR_TINY, "modiste-tiny"),
+    }
+    settings = settings_module.load(flags, environment={})
+    with supervisor.running(settings, report=print) as ready:
+        yield Served(ready.url, settings.admin_key_file.read_text(encoding="utf-8").strip())
