@@ -1,4 +1,4 @@
-"""Every error that Modiste raises on purpose: one tree, each with a code, a status and an exit code.
+"""Every error that Modiste raises on purpose: one tree, each with code, HTTP status and exit code.
 
 A message says what happened, with the value, and what to do. Doors translate these into their
 dialect; nothing else may reach a caller.

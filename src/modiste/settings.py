@@ -49,8 +49,9 @@ class Settings(BaseModel):
         default=0, ge=0, description="Price of a million training tokens, in micro-units"
     )
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
-    lease_s: float = Field(default=30.0, gt=0, description="A job is free again this long after "
-                           "its worker last spoke")
+    lease_s: float = Field(
+        default=30.0, gt=0, description="A job is free again this long after its worker last spoke"
+    )
     stall_timeout_s: float = Field(
         default=600.0, gt=0, description="A trainer that reports nothing for this long is stopped"
     )
@@ -58,7 +59,9 @@ class Settings(BaseModel):
         default=None, ge=1, description="Steps between checkpoints; default a tenth, at least 10"
     )
     train_threads: int | None = Field(default=None, ge=1, description="Torch threads of a trainer")
-    engine_threads: int | None = Field(default=None, ge=1, description="Torch threads of the engine")
+    engine_threads: int | None = Field(
+        default=None, ge=1, description="Torch threads of the engine"
+    )
     engine_max_sequences: int = Field(default=32, ge=1, le=1024)
     engine_max_waiting: int = Field(default=256, ge=0)
     drain_timeout_s: float = Field(default=30.0, ge=0)

@@ -190,11 +190,18 @@ class Hyperparameters:
     """Tokens per step = batch_size x seq_len; None lets the plan choose."""
     seed: int = 0
     lora_rank: int = 16
+    lora_alpha: float | None = None
+    """None means twice the rank."""
+    lora_targets: tuple[str, ...] | None = None
+    """Names of linear layers; None means every one but the head."""
+    max_grad_norm: float = 1.0
+    checkpoint_steps: int | None = None
+    eval_steps: int | None = None
 
 
 @dataclass(frozen=True)
 class JobEstimate:
-    """What a job will take, known once it is validated. `details` says what the estimate rests on."""
+    """What a job will take, known once it is validated. `details` says what it rests on."""
 
     expected_duration_s: int | None = None
     cost_micro: int | None = None

@@ -165,6 +165,10 @@ def _hyperparameters(h: Hyperparameters, base: Model | None) -> list[_Wrong]:
         ("batch_size", h.batch_size, 1, 100_000),
         ("seed", h.seed, 0, 2**63 - 1),
         ("lora_rank", h.lora_rank, 1, 1024),
+        ("lora_alpha", h.lora_alpha, 1e-6, 1e6),
+        ("max_grad_norm", h.max_grad_norm, 1e-6, 1e6),
+        ("checkpoint_steps", h.checkpoint_steps, 1, 10_000_000),
+        ("eval_steps", h.eval_steps, 1, 10_000_000),
     ]
     wrong = []
     for name, value, low, high in bounds:

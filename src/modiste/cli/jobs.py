@@ -165,7 +165,7 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
             ("suffix", job.get("suffix")),
             ("training files", ", ".join(job["training_files"])),
             ("validation files", ", ".join(job.get("validation_files") or [])),
-            ("parameters", ", ".join(f"{name} {v:g}" for name, v in given.items())),
+            ("parameters", ", ".join(f"{name} {_shown(v)}" for name, v in given.items())),
             ("made", ago(job["created_at"])),
             *_estimate_fields(job.get("metadata") or {}),
             ("trained tokens", _count(job.get("trained_tokens"))),
@@ -173,6 +173,10 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
     )
     if job["checkpoints"]:
         _print_checkpoints(job["checkpoints"])
+
+
+def _shown(value: Any) -> str:
+    return " ".join(value) if isinstance(value, list) else f"{value:g}"
 
 
 def print_estimate(metadata: dict[str, Any]) -> None:

@@ -21,12 +21,9 @@ from modiste.client import Client, connect
 from modiste.errors import InvalidInput, NotFound
 from modiste.settings import Settings
 from modiste.tune import spec as specs
-from modiste.tune.spec import DataFile, Lora, TuneSpec
+from modiste.tune.spec import DataFile, TuneSpec
 
 app = typer.Typer(add_completion=False)
-
-NOT_SENT = ("max_grad_norm", "checkpoint_steps", "eval_steps")
-"""Fields that a job made through the API cannot carry."""
 
 
 @app.command()
@@ -45,7 +42,6 @@ def tune(
     spec = parsed.spec
     for note in parsed.notes:
         say(f"{config}: {note}")
-    _refuse_what_is_not_sent(spec)
     wanted = settings.load()
     with connect(wanted, needs_engine=True, report=say) as client:
         if dry_run:
@@ -128,6 +124,11 @@ def request_body(client: Client, spec: TuneSpec, *, quiet: bool) -> dict[str, An
         "batch_size": spec.batch_size,
         "seed": spec.seed,
         "lora_rank": spec.lora.rank,
+        "lora_alpha": spec.lora.alpha,
+        "lora_targets": None if spec.lora.targets == "all-linear" else list(spec.lora.targets),
+        "max_grad_norm": spec.max_grad_norm,
+        "checkpoint_steps": spec.checkpoint_steps,
+        "eval_steps": spec.eval_steps,
     }
     return {
         "model": spec.model,
@@ -140,17 +141,6 @@ def request_body(client: Client, spec: TuneSpec, *, quiet: bool) -> dict[str, An
         "invalid_sample_skip_percentage": spec.invalid_sample_skip_fraction,
         "auto_start": spec.auto_start,
     }
-
-
-def _refuse_what_is_not_sent(spec: TuneSpec) -> None:
-    lost = [name for name in NOT_SENT if getattr(spec, name) != TuneSpec.model_fields[name].default]
-    lost += [
-        f"lora.{n}" for n in ("alpha", "targets") if getattr(spec.lora, n) != getattr(Lora(), n)
-    ]
-    if lost:
-        raise InvalidInput(
-            f"{', '.join(lost)}: a job of the server cannot be given this; remove the line"
-        )
 
 
 def _how_to_go_on(client: Client, config: Path, job_id: str) -> str:

@@ -241,13 +241,18 @@ def from_hyperparameters(
 ) -> TuneSpec:
     """The spec of a job made through the API. Raises InvalidInput naming every wrong value."""
     wanted = hyperparameters
+    lora = {
+        "rank": wanted.lora_rank,
+        "alpha": wanted.lora_alpha,
+        "targets": None if wanted.lora_targets is None else list(wanted.lora_targets),
+    }
     values: dict[str, Any] = {
         "model": model,
         "data": {
             "train": [{"file_id": f.file_id, "weight": f.weight} for f in training_files],
             "validation": [{"file_id": file_id} for file_id in validation_files],
         },
-        "lora": {"rank": wanted.lora_rank},
+        "lora": {name: value for name, value in lora.items() if value is not None},
         "max_steps": wanted.training_steps,
         "epochs": wanted.epochs,
         "batch_size": wanted.batch_size,
@@ -255,8 +260,10 @@ def from_hyperparameters(
         "learning_rate": wanted.learning_rate,
         "weight_decay": wanted.weight_decay,
         "warmup_ratio": wanted.warmup_fraction,
+        "max_grad_norm": wanted.max_grad_norm,
         "seed": wanted.seed,
-        "checkpoint_steps": checkpoint_steps,
+        "checkpoint_steps": wanted.checkpoint_steps or checkpoint_steps,
+        "eval_steps": wanted.eval_steps,
         "suffix": suffix,
         "invalid_sample_skip_fraction": invalid_sample_skip_fraction,
         "auto_start": auto_start,
