@@ -10,7 +10,7 @@ import torch
 
 from modiste.errors import InvalidInput
 from modiste.tune.machine import Machine
-from modiste.tune.tuned import load
+from modiste.tune.tuned import in_fp32, load
 
 from .conftest import ONE_THREAD, spec_of
 
@@ -35,6 +35,20 @@ def test_bf16_keeps_adapters_in_fp32_and_stays_near_fp32(base: Path) -> None:
     assert rough.adapters.flat.dtype is torch.float32
     # bf16 keeps 8 bits: a few per cent of logits of size 10.
     assert rough.logprobs(IDS) == pytest.approx(exact.logprobs(IDS), abs=0.5)
+
+
+def test_what_is_compared_with_the_served_model_is_fp32(base: Path) -> None:
+    exact = load(spec_of(), base, ONE_THREAD)
+    rough = load(spec_of(), base, Machine("cpu", "bfloat16", 1))
+    with torch.no_grad():
+        for name, module in exact.adapters.modules.items():
+            module.lora_B.normal_(std=0.1)
+            rough.adapters.modules[name].lora_B.copy_(module.lora_B)
+    again = in_fp32(rough, spec_of(), base)
+    assert again.machine.dtype == "float32"
+    # Packed and plain fp32 products sum in another order.
+    assert again.logprobs(IDS) == pytest.approx(exact.logprobs(IDS), abs=1e-4)
+    assert in_fp32(exact, spec_of(), base) is exact
 
 
 def test_a_model_that_reads_weights_past_its_layers_is_refused_with_a_remedy(

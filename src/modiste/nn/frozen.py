@@ -20,15 +20,17 @@ from modiste.nn.linear import Linear
 
 
 class FrozenMatrix:
-    """W (O, I) with an optional bias (O,)."""
+    """W (O, I) with an optional bias (O,). Packing takes the room of W twice."""
 
-    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None = None) -> None:
+    def __init__(
+        self, weight_OI: Tensor, bias_O: Tensor | None = None, *, pack: bool = True
+    ) -> None:
         weight, bias = weight_OI.detach(), None if bias_O is None else bias_O.detach()
         self.up: Callable[[Tensor], Tensor]
         """x (N, I) to x W^T + b (N, O)."""
         self.down: Callable[[Tensor], Tensor]
         """dy (N, O) to dy W (N, I)."""
-        if weight.device.type == "cpu" and weight.dtype == torch.float32:
+        if pack and weight.device.type == "cpu" and weight.dtype == torch.float32:
             self.up, self.down = Linear(weight, bias), Linear(weight.t())
         else:
             self.up = lambda x_NI: F.linear(x_NI, weight, bias)

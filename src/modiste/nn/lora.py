@@ -151,8 +151,9 @@ def attach(
     scaling: float,
     targets: Literal["all-linear"] | Sequence[str] = ALL_LINEAR,
     seed: int = 0,
+    pack: bool = True,
 ) -> Adapters:
-    """Replace the target layers of `model` in place.
+    """Replace the target layers of `model` in place; `pack` trades memory for speed.
 
     Raises:
         InvalidInput: a target that names no linear layer; the message lists the ones there are.
@@ -169,7 +170,7 @@ def attach(
         a = _view(flat, at, (rank, layer.in_features))
         b = _view(flat, at + split, (layer.out_features, rank))
         _initialise(a, name=name, seed=seed)
-        base = FrozenMatrix(layer.weight, layer.bias)
+        base = FrozenMatrix(layer.weight, layer.bias, pack=pack)
         modules[name] = LoraLinear(base, lora_A=a, lora_B=b, scaling=scaling)
         model.set_submodule(name, modules[name])
         at += size

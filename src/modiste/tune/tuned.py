@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,8 +45,10 @@ class Tuned(NamedTuple):
             return self.scorer.logprobs(collate([document], device=self.machine.device))
 
 
-def load(spec: TuneSpec, base_path: Path, machine: Machine) -> Tuned:
+def load(spec: TuneSpec, base_path: Path, machine: Machine, *, pack: bool = True) -> Tuned:
     """Base on the machine's device and in its dtype, fresh adapters attached.
+
+    `pack` takes twice the memory and is for training.
 
     Raises:
         InvalidInput: the base cannot be loaded, or has no layers of the names in the spec.
@@ -62,9 +65,19 @@ def load(spec: TuneSpec, base_path: Path, machine: Machine) -> Tuned:
         scaling=spec.lora.scaling,
         targets=spec.lora.targets,
         seed=spec.seed,
+        pack=pack,
     )
     _check_untouched(scorer, before)
     return Tuned(scorer, adapters, machine)
+
+
+def in_fp32(tuned: Tuned, spec: TuneSpec, base_path: Path) -> Tuned:
+    """The same adapters over the base in fp32: what the served model is compared with."""
+    if tuned.machine.dtype == "float32":
+        return tuned
+    exact = load(spec, base_path, replace(tuned.machine, dtype="float32"), pack=False)
+    exact.adapters.load(tuned.adapters.weights())
+    return exact
 
 
 @torch.no_grad()

@@ -121,6 +121,7 @@ def _train(run_dir: Path, events: EventLog, signals: _Signals) -> Done | Stopped
     from modiste.tune.plan import longest_allowed
     from modiste.tune.sft import Done, finetune
     from modiste.tune.spec import TuneSpec
+    from modiste.tune.tuned import in_fp32
     from modiste.work.training_rows import data_file, parity_rows, read_samples
 
     spec = TuneSpec.model_validate(job["spec"])
@@ -151,7 +152,8 @@ def _train(run_dir: Path, events: EventLog, signals: _Signals) -> Done | Stopped
         should_stop=_stop_file(run_dir, signals),
     )
     if isinstance(ended, Done):
-        found = parity_rows(chain(rows(validation), rows(train)), ended.tuned.logprobs)
+        exact = in_fp32(ended.tuned, spec, base_path)
+        found = parity_rows(chain(rows(validation), rows(train)), exact.logprobs)
         _write_json(run_dir / "parity.json", {"rows": found})
     return ended
 

@@ -1,0 +1,156 @@
+"""Files to samples, and the rows that prove parity."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from modiste.errors import TuningFailed
+from modiste.prepare import render
+from modiste.prepare.formats import parse_row
+from modiste.prepare.render import Rendered, Renderer
+from modiste.types import Example, SampleType
+from modiste.work.training_rows import (
+    PARITY_ROWS,
+    PARITY_TOKENS,
+    Sample,
+    chat_row,
+    data_file,
+    parity_rows,
+    read_samples,
+)
+
+TINY = Path(__file__).parents[2] / "src/modiste/bases/tiny"
+TURN = [{"role": "user", "content": "where is it"}, {"role": "assistant", "content": "late"}]
+ROWS = [
+    {"messages": TURN},
+    {"messages": [{"role": "system", "content": "be brief"}, *TURN, *TURN]},
+    {"messages": [TURN[0], {"role": "assistant", "content": "no", "weight": 0}, *TURN]},
+    {"text": "plain text"},
+    {
+        "messages": [
+            TURN[0],
+            {
+                "role": "assistant",
+                "tool_calls": [
+                    {
+                        "id": "abcdefghi",
+                        "type": "function",
+                        "function": {"name": "find", "arguments": '{"x": 1}'},
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": "abcdefghi", "content": "there"},
+            TURN[1],
+        ],
+        "tools": [
+            {
+                "type": "function",
+                "function": {"name": "find", "description": "d", "parameters": {"type": "object"}},
+            }
+        ],
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    return render.load(TINY)
+
+
+def written(tmp_path: Path, *lines: object) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(x if isinstance(x, str) else json.dumps(x) for x in lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_an_example_is_written_as_the_row_it_came_from(row: dict) -> None:
+    example = parse_row(row, file="f", line=1).example
+    assert example is not None
+    again = parse_row(json.loads(json.dumps(chat_row(example))), file="f", line=1)
+    assert again.example == example
+    assert not again.problems
+
+
+def test_good_rows_become_samples_in_order(tmp_path: Path, renderer: Renderer) -> None:
+    file = data_file({"path": str(written(tmp_path, ROWS[0], "", ROWS[1]))}, {})
+    samples = list(read_samples(file, renderer, max_length=200))
+    assert [sample.example.line for sample in samples] == [1, 3], "blank lines are no rows"
+    assert all(any(sample.rendered.mask) for sample in samples)
+    assert file.filename == "rows.jsonl"
+
+
+def test_lines_that_validation_skipped_are_skipped(tmp_path: Path, renderer: Renderer) -> None:
+    path = str(written(tmp_path, ROWS[0], "{broken", ROWS[0]))
+    file = data_file({"path": path, "filename": "mine.jsonl"}, {path: [2]})
+    assert len(list(read_samples(file, renderer, max_length=200))) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("{broken", "invalid_data", "mine.jsonl line 2"),
+        ({"messages": [{"role": "bot", "content": "x"}]}, "invalid_data", "line 2"),
+        ({"messages": TURN[:1]}, "invalid_data", "mine.jsonl line 2"),
+        (
+            {"messages": [TURN[0], {"role": "assistant", "content": "long " * 300}]},
+            "sample_too_long",
+            "mine.jsonl line 2: the row takes",
+        ),
+    ],
+)
+def test_a_bad_line_ends_the_run_and_is_named(
+    tmp_path: Path, renderer: Renderer, line: object, code: str, says: str
+) -> None:
+    path = str(written(tmp_path, ROWS[0], line))
+    with pytest.raises(TuningFailed) as raised:
+        list(read_samples(data_file({"path": path, "filename": "mine.jsonl"}, {}), renderer,
+                          max_length=200))  # fmt: skip
+    assert raised.value.error_code == code
+    assert says in raised.value.message
+
+
+def test_a_file_that_is_gone_is_named(tmp_path: Path, renderer: Renderer) -> None:
+    file = data_file({"path": str(tmp_path / "gone"), "filename": "mine.jsonl"}, {})
+    with pytest.raises(TuningFailed, match=r"mine\.jsonl: .* cannot be read") as raised:
+        list(read_samples(file, renderer, max_length=200))
+    assert raised.value.error_code == "file_unreadable"
+
+
+def logprobs(ids: Sequence[int], *, adapted: bool) -> list[float]:
+    return [-1.0 if adapted else -2.0] * (len(ids) - 1)
+
+
+def sample(length: int, first_target: int) -> Sample:
+    mask = [i >= first_target for i in range(length)]
+    example = Example(line=length, sample_type=SampleType.PRETRAIN, text=f"{length} tokens")
+    return Sample(example, Rendered(list(range(length)), mask))
+
+
+def test_parity_rows_are_few_short_and_come_with_both_logprobs() -> None:
+    asked = 0
+
+    def endless() -> Iterator[Sample]:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield sample(300, first_target=5)
+
+    found = parity_rows(endless(), logprobs)
+    assert len(found) == asked == PARITY_ROWS, "a large file is not read to its end"
+    for row in found:
+        assert len(row["ids"]) == len(row["mask"]) == PARITY_TOKENS
+        assert row["logprobs"] == [-1.0] * (PARITY_TOKENS - 1)
+        assert row["base_logprobs"] == [-2.0] * (PARITY_TOKENS - 1)
+        assert row["text"] == "300 tokens"
+
+
+def test_rows_whose_answer_comes_late_are_taken_last() -> None:
+    late = [sample(400, first_target=390)] * 20
+    found = parity_rows(iter([*late, sample(50, first_target=40)]), logprobs)
+    assert [row["text"] for row in found[:2]] == ["50 tokens", "400 tokens"]
+    assert len(found) == PARITY_ROWS
