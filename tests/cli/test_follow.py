@@ -70,6 +70,14 @@ def test_a_checkpoint_is_shown_once_with_its_validation(capsys: pytest.CaptureFi
     assert capsys.readouterr().err.splitlines().count(line) == 1
 
 
+def test_a_paused_job_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    server = Scripted(
+        state("RUNNING", paused=True), state("RUNNING", paused=True), state("SUCCESS")
+    )
+    follow.follow(server, "j")  # type: ignore[arg-type]
+    assert capsys.readouterr().err.count("modiste jobs resume j") == 1
+
+
 def test_a_job_that_waits_for_its_start_is_not_watched_for_ever() -> None:
     server = Scripted(state("VALIDATED", "VALIDATED", auto_start=False))
     job = follow.follow(server, "j", quiet=True).job  # type: ignore[arg-type]

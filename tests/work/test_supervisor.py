@@ -152,6 +152,25 @@ def test_a_part_that_ignores_the_request_to_stop_is_killed_and_that_is_said(
     assert "worker-1 did not stop in time and is killed" in said
 
 
+def test_a_second_request_to_stop_does_not_wait_for_anybody(
+    tmp_path: Path, said: list[str]
+) -> None:
+    settings = Settings(home=tmp_path / "home", port=0, workers=1, drain_timeout_s=60)
+    deaf = MODULES | {Kind.WORKER: "standin_deaf"}
+    supervised = supervisor.Supervisor(settings, report=said.append, modules=deaf)
+    pids: list[int | None] = []
+
+    def stop_twice(ready: supervisor.Ready) -> None:
+        pids.extend(part.pid for part in supervised.parts)
+        supervised.stop()
+        supervised.kill()
+
+    began = time.monotonic()
+    supervised.run(stop_twice)
+    assert time.monotonic() - began < 30
+    assert not any(alive(pid) for pid in pids if pid is not None)
+
+
 SUPERVISE = """
 import sys, time
 from pathlib import Path

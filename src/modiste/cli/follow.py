@@ -43,6 +43,7 @@ def follow(client: Client, job_id: str, *, quiet: bool = False) -> Followed:
     """Show events and steps from the beginning until the job has ended or needs a `start`."""
     with _display(quiet=quiet) as display:
         last_step = last_checkpoint = n_events = 0
+        paused = False
         while True:
             # The job is read before its steps: once it has ended, no step is missing after it.
             job = client.get(f"/v1/fine_tuning/jobs/{job_id}", patience_s=PATIENCE_S)
@@ -57,6 +58,9 @@ def follow(client: Client, job_id: str, *, quiet: bool = False) -> Followed:
                     display.checkpoint(checkpoint)
                     last_checkpoint = checkpoint["step_number"]
             n_events = len(job["events"])
+            if job.get("paused") and not paused:
+                display.event("PAUSED", f"`modiste jobs resume {job_id}` goes on.")
+            paused = bool(job.get("paused"))
             if job["status"] in FINAL or needs_start(job):
                 # Read again: evaluations are added to steps that were shown already.
                 return Followed(job, client.steps(job_id).rows)

@@ -247,11 +247,10 @@ def logs(
     as_json: AsJson = False,
 ) -> None:
     """Events and every training step."""
-    with connect(settings.load()) as client:
-        if following:
-            followed = follow.follow(client, job_id, quiet=as_json)
-            job, steps = followed.job, followed.steps
-        else:
+    if following:
+        job, steps = _watch(job_id, quiet=as_json)
+    else:
+        with connect(settings.load()) as client:
             job = client.get(f"{JOBS}/{job_id}")
             steps = client.steps(job_id).rows
     if as_json:
@@ -267,8 +266,7 @@ def logs(
 @app.command()
 def wait(job_id: JobId, as_json: AsJson = False) -> None:
     """Watch a job until it has ended; exit code 1 if it made no model. Ctrl-C stops watching."""
-    with connect(settings.load()) as client:
-        job = follow.follow(client, job_id, quiet=as_json).job
+    job = _watch(job_id, quiet=as_json).job
     if as_json:
         print_json(job)
     elif job["status"] == "SUCCESS":
@@ -279,6 +277,17 @@ def wait(job_id: JobId, as_json: AsJson = False) -> None:
     error = follow.failure(job)
     if error is not None:
         raise error
+
+
+def _watch(job_id: str, *, quiet: bool) -> follow.Followed:
+    """Follow a job; where no server works on it, start one, or it would never end."""
+    wanted = settings.load()
+    with connect(wanted) as client:
+        ended = client.get(f"{JOBS}/{job_id}")["status"] in follow.FINAL
+        if client.standing or ended:
+            return follow.follow(client, job_id, quiet=quiet)
+    with connect(wanted, needs_engine=True, report=say) as client:
+        return follow.follow(client, job_id, quiet=quiet)
 
 
 @app.command()
