@@ -87,7 +87,7 @@ def base(request, bases) -> Base:
 def _write_chatml(folder: Path, tiny_dir: Path, template: str) -> None:
     tokenizer = Tokenizer.from_file(str(tiny_dir / "tokenizer.json"))
     tokenizer.add_special_tokens(["<|im_start|>", "<|im_end|>"])
-    tokenizer.add_tokens([AddedToken("<think>", special=False)])
+    tokenizer.add_tokens([AddedToken("<think>", special=False), AddedToken("\n\n", special=False)])
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(config | {"chat_template": template}))
@@ -192,6 +192,7 @@ def test_an_answer_never_melts_into_the_prompt(bases):
 
     (sample,) = chatml.ours.training_samples(Example(1, SampleType.INSTRUCT, messages))
 
+    assert chatml.reference_ids(messages)[: len(prompt)] != prompt, "transformers melts them"
     assert sample.ids[: len(prompt)] == prompt
     assert trained(chatml, sample) == ["\n\nanswer<|im_end|>"]
     assert chatml.ours.decode(sample.ids) == "user\nq\nassistant\n\n\nanswer\n"

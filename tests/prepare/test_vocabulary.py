@@ -42,8 +42,8 @@ def test_pieces_of_a_control_token_do_not_add_up_to_one(vocabulary):
     halves = [vocabulary.hide(half) for half in ("[IN", "ST]")]
 
     assert vocabulary.encode(vocabulary.control("".join(halves))) == vocabulary.encode("[INST]")
-    completed = vocabulary.control("[INS" + vocabulary.hide("T]"))
-    assert vocabulary.encode(completed) == vocabulary.encode("[INST]")
+    for completed in ("[INS" + vocabulary.hide("T]"), vocabulary.hide("[INS") + "T]"):
+        assert vocabulary.encode(vocabulary.control(completed)) == vocabulary.encode("[INST]")
 
 
 def test_texts_are_hidden_however_deep_they_lie(vocabulary):

@@ -8,6 +8,10 @@ mistral-common, because its normaliser forgets the weights that say where assist
 mistral-finetune skips that normaliser: it keeps consecutive user messages and consecutive
 assistant messages apart, writes an empty tool result as `""` and leaves out an empty first user
 message. Serving joins and fills them, so Modiste does too; the tokens trained are the tokens asked.
+
+Two limits belong to the formats: v1 has no control tokens for instructions, so `[INST]` in a v1
+conversation is text like any other, the user's too; and SentencePiece (`*.model.vN`) writes spaces
+as `▁` (U+2581), so that letter itself comes back as a space.
 """
 
 from __future__ import annotations
