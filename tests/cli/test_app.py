@@ -1,9 +1,9 @@
 """The root command: quick, helpful, never a traceback."""
 
 import json
+import os
 import subprocess
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 
@@ -27,13 +27,16 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
 
 
 def test_help_answers_within_300_ms() -> None:
-    """The best of eight: other work on the machine only ever makes it slower."""
+    """Processor time, which on an idle machine is what one waits; the best of five, since other
+    work on the machine only ever makes it slower."""
     best = 9.0
-    for _ in range(8):
-        began = time.perf_counter()
+    for _ in range(5):
+        before = os.times()
         subprocess.run([sys.executable, "-m", "modiste", "--help"], capture_output=True)
-        best = min(best, time.perf_counter() - began)
-    assert best < 0.3
+        after = os.times()
+        used = after.children_user - before.children_user
+        best = min(best, used + after.children_system - before.children_system)
+    assert 0 < best < 0.3
 
 
 @pytest.mark.parametrize("command", root.COMMANDS)
