@@ -138,6 +138,19 @@ def test_the_sweep_removes_what_nobody_needs(
         assert b"".join(files.open_content(tx, admin, kept.id).chunks)
 
 
+def test_the_sweep_clears_what_killed_uploads_left(
+    database: Database, settings: Settings, upload: Upload
+) -> None:
+    upload(CHAT)
+    left = settings.cache_dir / "uploads" / "half"
+    left.write_bytes(b"x")
+    files.sweep(database)
+    assert left.exists(), "it may still be arriving"
+    os.utime(left, (0, 0))
+    files.sweep(database)
+    assert not left.exists()
+
+
 def test_the_sweep_spares_files_of_unfinished_jobs(
     database: Database, settings: Settings, admin: Actor, create: Callable[..., Job]
 ) -> None:

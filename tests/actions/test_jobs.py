@@ -266,6 +266,7 @@ def test_lists_filter_by_everything(
     assert found(metadata={"team": "red"}) == []
     assert found(created_before=b.created_at) == ["a"]
     assert found(created_after=b.created_at) == ["b"]
+    assert found(created_after=b.created_at.replace(tzinfo=None)) == ["b"]
     assert found(created_after=b.created_at + timedelta(seconds=1)) == []
     assert found(limit=1) == ["b"]
     assert found(limit=1, after=b.id) == ["a"]

@@ -69,6 +69,7 @@ def test_a_cursor_still_works_when_its_item_left_the_list(five: Database) -> Non
     ("options", "param"),
     [
         ({"page": -1}, "page"),
+        ({"page": 10**30}, "page"),
         ({"page_size": 0}, "page_size"),
         ({"limit": 0}, "limit"),
         ({"order": "up"}, "order"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from modiste.errors import Corrupt, StorageFull, TooLarge
-from modiste.store.blobs import Blobs, adapter_of, hash_file
+from modiste.store.blobs import Blobs, adapter_of, hash_file, sweep_folder
 
 HELLO = hashlib.sha256(b"hello").hexdigest()
 
@@ -194,6 +194,18 @@ def test_the_sweep_takes_old_bytes_that_nothing_refers_to(blobs: Blobs) -> None:
         os.utime(blobs.folder / sha256[:2] / sha256, (0, 0))
     assert blobs.sweep({kept}, older_than=timedelta(hours=1)) == 1
     assert [blobs.exists(sha256) for sha256 in (kept, old, young)] == [True, False, True]
+
+
+def test_old_entries_of_a_cache_go_unless_they_are_wanted(tmp_path: Path) -> None:
+    for name in ("wanted", "old", "young"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    (tmp_path / "old-file").touch()
+    for name in ("wanted", "old", "old-file"):
+        os.utime(tmp_path / name, (0, 0))
+    sweep_folder(tmp_path, keep={"wanted"}, older_than=timedelta(hours=1))
+    assert {path.name for path in tmp_path.iterdir()} == {"wanted", "young"}
+    sweep_folder(tmp_path / "nowhere", keep=set(), older_than=timedelta(0))
 
 
 def test_the_beginning_of_a_file_ends_with_a_whole_line(blobs: Blobs, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from modiste import settings as settings_module
-from modiste.errors import Corrupt, StorageFull, Unavailable
+from modiste.errors import Corrupt, InvalidInput, StorageFull, Unavailable
 from modiste.settings import Settings
 from modiste.store.database import Database
 from modiste.store.tables import FactRow
@@ -122,6 +122,46 @@ def test_an_unreachable_server_says_which_setting_to_look_at(tmp_path: Path) -> 
     with pytest.raises(Unavailable, match="MODISTE_DATABASE_URL") as told:
         Database(settings).migrate()
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("text", ["half a pair \ud800", "nul \x00"])
+def test_text_that_cannot_be_stored_is_the_senders_mistake(database: Database, text: str) -> None:
+    if database.dialect == "sqlite" and "nul" in text:
+        write(database, "a", text)  # SQLite holds it.
+        assert facts(database) == {"a": text}
+        return
+    with pytest.raises(InvalidInput, match="cannot be stored"):
+        write(database, "a", text)
+
+
+def test_the_database_file_is_private(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir(mode=0o755)
+    settings = settings_module.load({"home": tmp_path / "home"}, environment={})
+    database = Database(settings)
+    database.migrate()
+    assert {p.stat().st_mode & 0o077 for p in settings.home.iterdir() if p.is_file()} == {0}
+    database.close()
+
+
+def test_only_one_is_alone_with_something(database: Database) -> None:
+    order: list[str] = []
+    inside = threading.Event()
+
+    def second() -> None:
+        inside.wait()
+        with database.transaction() as tx:
+            tx.alone("something")
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with database.transaction() as tx:
+        tx.alone("something")
+        inside.set()
+        thread.join(0.5)  # It waits for us; with a broken lock it would come first.
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
 
 
 def test_a_home_is_private_to_its_user(settings: Settings, database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,12 +41,14 @@ class Engine:
         self.asked: list[tuple[Any, ...]] = []
         self.errors: list[Exception] = []
         self.closed = False
+        self.takes_s = 0.0
 
     def __call__(self, process_dir: Path) -> Engine:
         return self
 
     async def score(self, *asked: Any) -> list[float]:
         self.asked.append(asked)
+        await asyncio.sleep(self.takes_s)
         if self.errors:
             raise self.errors.pop(0)
         return self.scores[tuple(asked[3])]
@@ -177,12 +180,28 @@ def test_an_engine_that_stays_away_ends_the_wait_and_keeps_the_adapter(
 ) -> None:
     made = rows(engine)
     engine.errors = [Unavailable("no engine listens.") for _ in range(1000)]
-    with pytest.raises(
-        ParityFailed, match=r"did not answer.*no engine listens.*adapter is kept"
-    ) as t:
+    with pytest.raises(ParityFailed, match=r"not there.*no engine listens.*adapter is kept") as t:
         check(tmp_path, made, patience_s=0.2)
     assert t.value.error_code == "parity_unchecked"
     assert engine.closed
+
+
+def test_an_engine_that_never_answers_ends_the_wait(engine: Engine, tmp_path: Path) -> None:
+    engine.takes_s = 600
+    with pytest.raises(ParityFailed, match="did not answer within") as told:
+        check(tmp_path, rows(engine), answer_timeout_s=0.2)
+    assert told.value.error_code == "parity_unchecked"
+
+
+def test_a_cancelled_job_does_not_wait_for_the_answer(engine: Engine, tmp_path: Path) -> None:
+    engine.takes_s = 600
+
+    def gone() -> None:
+        if engine.asked:
+            raise LeaseLost("cancelled")
+
+    with pytest.raises(LeaseLost):
+        check(tmp_path, rows(engine), still_wanted=gone)
 
 
 def test_a_job_that_is_gone_is_not_waited_for(engine: Engine, tmp_path: Path) -> None:

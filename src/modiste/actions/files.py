@@ -21,15 +21,18 @@ from modiste.actions import signed_urls
 from modiste.actions.keys import require
 from modiste.actions.pages import page_of
 from modiste.errors import InvalidInput, NotFound
-from modiste.store.blobs import Upload
+from modiste.prepare import checks
+from modiste.store.blobs import Upload, sweep_folder
 from modiste.store.database import Database, Tx
 from modiste.store.tables import FileRow, JobRow, ModelRow
-from modiste.types import Actor, File, Page, Problem, Purpose, Scope
+from modiste.types import Actor, File, JobStatus, Page, Problem, Purpose, Scope
 
 MAX_NAME = 500
 MAX_URL_HOURS = 24 * 7
 BLOB_GRACE = timedelta(hours=1)
 """Blobs younger than this are never swept: the row that needs them may be on its way."""
+UPLOAD_GRACE = timedelta(days=1)
+"""What an upload that was killed left behind; a living one is not that old."""
 
 
 class Content(NamedTuple):
@@ -218,9 +221,14 @@ def sweep(database: Database, *, grace: timedelta = BLOB_GRACE) -> int:
         )
         for job in tx.session.scalars(sa.select(JobRow).where(JobRow.fine_tuned_model.is_(None))):
             in_use.update(job.blobs.values() if job.finished_at is None else ())
-            in_use.update(job.adapter.files.values() if job.adapter else ())
-        for adapter in tx.session.scalars(sa.select(ModelRow.adapter)):
-            in_use.update(adapter.files.values() if adapter else ())
+            kept = job.finished_at is None or job.status is JobStatus.FAILED
+            in_use.update(job.adapter.files.values() if job.adapter and kept else ())
+        adapters = [a for a in tx.session.scalars(sa.select(ModelRow.adapter)) if a]
+        in_use.update(sha256 for adapter in adapters for sha256 in adapter.files.values())
+    cache, versions = database.settings.cache_dir, {adapter.version for adapter in adapters}
+    sweep_folder(database.blobs.scratch, keep=set(), older_than=UPLOAD_GRACE)
+    sweep_folder(cache / "blobs", keep=in_use, older_than=grace)
+    sweep_folder(cache / "adapters", keep=versions, older_than=grace)
     return database.blobs.sweep(in_use, older_than=grace)
 
 
@@ -238,8 +246,6 @@ def _inspect(upload: Upload, filename: str, purpose: Purpose) -> _Found:
         guessed = "application/jsonl" if n_lines is not None else _guess(filename)
         kind = "batch_request" if purpose is Purpose.BATCH else "instruct"
         return _Found(n_lines, kind, guessed, ())
-    from modiste.prepare import checks
-
     found = checks.json_problems(upload.path, filename)
     if found.problems:
         raise InvalidInput(

@@ -59,7 +59,7 @@ def announce(tx: Tx, job: JobRow, message: str, *, level: str = "info") -> None:
             job_id=job.id,
             status=job.status,
             created_at=tx.now(),
-            message=message,
+            message=message.replace("\x00", "\\0"),  # Quoted from data; no database holds NUL.
             level=level,
         )
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -143,9 +143,9 @@ def list_(
     if model is not None:
         query = query.where(sa.or_(JobRow.model == model, JobRow.base == model))
     if created_after is not None:
-        query = query.where(JobRow.created_at >= created_after)
+        query = query.where(JobRow.created_at >= _utc(created_after))
     if created_before is not None:
-        query = query.where(JobRow.created_at < created_before)
+        query = query.where(JobRow.created_at < _utc(created_before))
     if created_by_me:
         query = query.where(JobRow.created_by == actor.key_id)
     if status is not None:
@@ -278,6 +278,11 @@ def _beginning(
     part = opened.enter_context(database.blobs.beginning(path, max_bytes=ESTIMATE_BYTES))
     share = part.stat().st_size / file.size_bytes
     return DataFile(file_id, part, file.filename, weight, share_read=share)
+
+
+def _utc(time: datetime) -> datetime:
+    """Clients send times without a zone, too, and mean UTC."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
 def _new_row(tx: Tx, actor: Actor, request: Request) -> JobRow:

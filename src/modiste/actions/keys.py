@@ -88,6 +88,7 @@ def bootstrap(tx: Tx) -> str | None:
     Returns the secret when one was made now. The file is written before the row commits: a crash
     in between leaves a file that opens nothing and is replaced next time, never a lost key.
     """
+    tx.alone("first key")
     if tx.session.scalar(sa.select(sa.func.count()).select_from(KeyRow)):
         return None
     secret = SECRET_PREFIX + secrets.token_urlsafe(32)
@@ -111,6 +112,9 @@ def require(actor: Actor, scope: Scope) -> None:
 def organisation(tx: Tx) -> str:
     """Eight hex digits, drawn once per database."""
     fact = tx.session.get(FactRow, "org")
+    if fact is None:
+        tx.alone("organisation")
+        fact = tx.session.get(FactRow, "org")
     if fact is None:
         fact = FactRow(name="org", value=secrets.token_hex(4))
         tx.session.add(fact)

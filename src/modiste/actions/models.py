@@ -262,6 +262,7 @@ def _checked_base(folder: Path) -> int:
 
 def _save_base(tx: Tx, name: str, folder: Path, context: int) -> Model:
     org = organisation(tx)
+    tx.alone("bases")
     row = tx.session.get(ModelRow, name)
     if row is None:
         row = ModelRow(

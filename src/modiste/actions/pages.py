@@ -11,6 +11,7 @@ from modiste.store.database import Tx
 from modiste.types import Page
 
 MAX_PAGE = 1000
+MAX_PAGES = 1_000_000
 
 
 def page_of(
@@ -48,8 +49,8 @@ def page_of(
 
 def _check(*, page: int, page_size: int, limit: int | None, order: str) -> None:
     problems = []
-    if page < 0:
-        problems.append(f"page is {page}, expected 0 or more")
+    if not 0 <= page <= MAX_PAGES:
+        problems.append(f"page is {page}, expected 0 to {MAX_PAGES}")
     if not 1 <= page_size <= MAX_PAGE:
         problems.append(f"page_size is {page_size}, expected 1 to {MAX_PAGE}")
     if limit is not None and not 1 <= limit <= MAX_PAGE * 10:

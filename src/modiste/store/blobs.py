@@ -193,6 +193,15 @@ def adapter_of(files: dict[str, str]) -> Adapter:
     return Adapter(files=dict(sorted(files.items())), version=digest.hexdigest()[:24])
 
 
+def sweep_folder(folder: Path, *, keep: set[str], older_than: timedelta) -> None:
+    """Delete entries of a cache that are neither wanted nor young."""
+    limit = (datetime.now(UTC) - older_than).timestamp()
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with suppress(OSError):  # Somebody else sweeps, too.
+            if path.name not in keep and path.stat().st_mtime < limit:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def hash_file(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from modiste.errors import Corrupt, ModisteError, StorageFull, Unavailable
+from modiste.errors import Corrupt, InvalidInput, ModisteError, StorageFull, Unavailable
 from modiste.settings import Settings
 from modiste.store.blobs import Blobs
 from modiste.store.tables import Base
@@ -64,6 +65,17 @@ class Tx:
                 self._now = utc_now()
         return self._now.astimezone(UTC)
 
+    def alone(self, what: str) -> None:
+        """Until the end, nobody else is in a transaction that is alone with the same `what`.
+
+        For rows that do not exist yet and so cannot be locked.
+        """
+        self.session.connection()  # On SQLite every writer is alone, once it has begun.
+        if self.session.get_bind().dialect.name == "postgresql":
+            self.session.execute(
+                sa.select(sa.func.pg_advisory_xact_lock(zlib.crc32(what.encode())))
+            )
+
     def lock(self, row: Base) -> None:
         """Read the row again and hold it until the end: decide about it after this."""
         self.session.flush()  # A refresh would throw away what this transaction changed in it.
@@ -101,6 +113,7 @@ class Database:
 
         Raises:
             Unavailable, StorageFull, Corrupt: what the driver said, and what to do about it.
+            InvalidInput: a text that no database can hold (NUL, half a surrogate pair).
         """
         session = self._writing() if write else self._reading()
         try:
@@ -109,6 +122,8 @@ class Database:
                 session.commit()
         except sa.exc.DBAPIError as error:
             raise _translated(error, self.settings) from error
+        except UnicodeEncodeError as error:
+            raise _not_text(str(error)) from error
         finally:
             _close_quietly(session)
 
@@ -146,7 +161,10 @@ def _connect(url: str, lock_timeout_s: float) -> sa.Engine:
             },
         )
     if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = Path(parsed.database)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(OSError):  # What is wrong with it, SQLite will say.
+            path.touch(mode=0o600)
     engine = sa.create_engine(parsed, connect_args={"timeout": lock_timeout_s})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
@@ -212,6 +230,8 @@ def _translated(error: sa.exc.DBAPIError, settings: Settings) -> ModisteError | 
             "writable by this user and lies on a healthy disk.",
             retry_after_s=5.0,
         )
+    if isinstance(error, sa.exc.DataError):
+        return _not_text(text)
     if error.connection_invalidated or isinstance(error, sa.exc.OperationalError):
         return Unavailable(
             f"The database does not answer ({text}). Check that {_place(settings)} is up and "
@@ -219,6 +239,10 @@ def _translated(error: sa.exc.DBAPIError, settings: Settings) -> ModisteError | 
             retry_after_s=2.0,
         )
     return error
+
+
+def _not_text(what: str) -> InvalidInput:
+    return InvalidInput(f"A value holds characters that cannot be stored: {what}. Remove them.")
 
 
 def _place(settings: Settings) -> str:

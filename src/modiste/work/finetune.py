@@ -200,6 +200,7 @@ def _certified(bench: Bench, adapter: Adapter) -> Parity | None:
             adapter_version=adapter.version,
             process_dir=bench.settings.process_dir,
             still_wanted=lambda: _still_wanted(bench),
+            answer_timeout_s=bench.settings.stall_timeout_s,
         )
     except _NotWanted as end:
         if end.wish is Wish.CANCEL:

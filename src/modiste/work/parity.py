@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,9 @@ TOLERANCE = 1e-3
 against transformers' modules): 1e-5 to 1e-4 on logprobs down to -20 is what that costs. Tighter
 would fail on rounding; a lost adapter or a wrong position shows as 0.01 to 10."""
 PATIENCE_S = 120.0
+"""For an engine that is starting, restarting or full."""
 RETRY_S = 2.0
+LISTEN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def check(
     process_dir: Path,
     still_wanted: Callable[[], None] = lambda: None,
     patience_s: float = PATIENCE_S,
+    answer_timeout_s: float = 600.0,
 ) -> Parity:
     """Compare every row of `run_dir/parity.json`.
 
@@ -74,7 +77,8 @@ def check(
 
     Raises:
         ParityFailed: the two part; the message names row, position and token. Its code is
-            `parity_unchecked` when the engine did not answer within `patience_s`.
+            `parity_unchecked` when no engine was there for `patience_s`, or one did not answer
+            within `answer_timeout_s` (it may have to load the base first).
     """
     renderer = render.load(base_path)
     rows = read_rows(run_dir / "parity.json")
@@ -90,7 +94,7 @@ def check(
                 score = partial(
                     engine.score, str(base_path), str(adapter_folder), adapter_version, row.ids
                 )
-                served = await _patiently(score, still_wanted, patience_s)
+                served = await _patiently(score, still_wanted, patience_s, answer_timeout_s)
                 _compare(row, served, renderer, found)
         finally:
             await engine.close()
@@ -224,21 +228,47 @@ def _passed(found: Differences) -> Parity:
 
 
 async def _patiently(
-    score: Callable[[], Awaitable[list[float]]], still_wanted: Callable[[], None], patience_s: float
+    score: Callable[[], Coroutine[Any, Any, list[float]]],
+    still_wanted: Callable[[], None],
+    patience_s: float,
+    answer_timeout_s: float,
 ) -> list[float]:
-    """The engine may be starting, restarting or full: try again until patience ends."""
+    """Ask until there is an answer, or raise ParityFailed that says why there is none."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience_s
     while True:
-        still_wanted()
         try:
-            return await score()
+            return await _answer(score, still_wanted, answer_timeout_s)
         except (Unavailable, Busy) as error:
             if loop.time() >= deadline:
-                raise ParityFailed(
-                    f"The serving engine did not answer for {patience_s:.0f} s, so the model "
-                    f"could not be checked: {error.message} The adapter is kept; when `modiste up` "
-                    "shows the engine as ready, create the job again.",
-                    code="parity_unchecked",
+                raise _unchecked(
+                    f"was not there for {patience_s:.0f} s: {error.message}"
                 ) from error
+        except TimeoutError as error:
+            raise _unchecked(f"did not answer within {answer_timeout_s:.0f} s") from error
         await asyncio.sleep(min(RETRY_S, max(0.05, deadline - loop.time())))
+
+
+async def _answer(
+    score: Callable[[], Coroutine[Any, Any, list[float]]],
+    still_wanted: Callable[[], None],
+    timeout_s: float,
+) -> list[float]:
+    """One answer, while listening whether anybody still wants it."""
+    asking = asyncio.create_task(score())
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not asking.done():
+                still_wanted()
+                await asyncio.wait({asking}, timeout=LISTEN_S)
+        return asking.result()
+    finally:
+        asking.cancel()
+
+
+def _unchecked(what: str) -> ParityFailed:
+    return ParityFailed(
+        f"The serving engine {what}. So the model could not be checked and was not published; the "
+        "adapter is kept. When GET /healthz shows the engine as ready, create the job again.",
+        code="parity_unchecked",
+    )
