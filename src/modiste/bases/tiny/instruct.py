@@ -42,7 +42,7 @@ class InstructPlan:
     text_every: int = 8
     muon_lr: float = 0.002
     embedding_lr: float = 0.002
-    checkpoint_every: int = 100
+    checkpoint_every: int = 50
     log_every: int = 25
 
     def lr_factor(self, step: int) -> float:

@@ -17,7 +17,7 @@ from torch import Tensor
 from modiste.bases.tiny.instruct import IGNORED, Encoded, collate
 from modiste.bases.tiny.model import TinyMistral
 from modiste.bases.tiny.pretrain import half_precision
-from modiste.bases.tiny.tokenizer import BOS
+from modiste.bases.tiny.tokenizer import BOS, CONTROL_TOKENS
 
 
 class Exact(NamedTuple):
@@ -32,7 +32,7 @@ def bits_per_byte(
     model: TinyMistral, tokenizer: Tokenizer, documents: Sequence[str], *, window: int = 512
 ) -> float:
     """Documents cut into windows of tokens, each begun with <s>, every byte predicted once."""
-    bos = tokenizer.token_to_id(BOS)
+    bos = CONTROL_TOKENS.index(BOS)
     n_bytes = sum(len(document.encode()) for document in documents)
     windows: list[Encoded] = []
     for document in documents:

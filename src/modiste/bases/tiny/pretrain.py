@@ -38,7 +38,7 @@ class Plan:
     batch_tokens: int = 4_096
     muon_lr: float = 0.005
     embedding_lr: float = 0.008
-    checkpoint_every: int = 250
+    checkpoint_every: int = 50
     log_every: int = 25
 
     def lr_factor(self, step: int) -> float:

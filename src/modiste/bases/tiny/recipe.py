@@ -70,7 +70,6 @@ def main(argv: list[str] | None = None) -> None:
         out / "pretrain",
         on_progress=lambda progress: write({"stage": "pretrain", **asdict(progress)}),
     )
-    write({"stage": "pretrain", "bits_per_byte": bits_per_byte(model, tokenizer, corpus.valid)})
 
     renderer = Renderer(TEMPLATE)
     instruct_plan = InstructPlan(steps=arguments.instruct_steps, seed=seed)
@@ -92,9 +91,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m modiste.bases.tiny.recipe")
     parser.add_argument("--data", help="folder with j_corpus_*; default MODISTE_DATA")
     parser.add_argument("--out", required=True, help="folder for checkpoints and the result")
-    parser.add_argument("--steps", type=int, default=8_000, help="steps of 4,096 tokens")
-    parser.add_argument("--decay-steps", type=int, default=1_500, help="falling to 0 at the end")
-    parser.add_argument("--instruct-steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=2_660, help="steps of 4,096 tokens")
+    parser.add_argument("--decay-steps", type=int, default=410, help="falling to 0 at the end")
+    parser.add_argument("--instruct-steps", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     return parser.parse_args(argv)
