@@ -85,7 +85,8 @@ def quickstart(
             typer.echo(f"\nAll of it took {duration(time.monotonic() - began)}.")
             stays = keep or client.standing
             url = client.url if stays else f"http://{wanted.host}:{wanted.port}"
-            _print_ways(three_ways(wanted, url, model, files.heldout), wanted, stays=stays)
+            ways = three_ways(wanted, url, model, files.heldout)
+            _print_ways(ways, wanted, ours=not client.standing, stays=stays)
         if keep and not client.standing:
             _until_interrupted()
 
@@ -258,9 +259,10 @@ def _quoted(text: str) -> str:
     return f"$'{escaped}'"
 
 
-def _print_ways(ways: dict[str, str], wanted: Settings, *, stays: bool) -> None:
+def _print_ways(ways: dict[str, str], wanted: Settings, *, ours: bool, stays: bool) -> None:
     if stays:
-        typer.echo("\nThree ways to call the new model, while the server runs:")
+        how = "this server runs (Ctrl-C stops it)" if ours else "the server runs"
+        typer.echo(f"\nThree ways to call the new model, while {how}:")
     else:
         typer.echo(f"\nThe server of this command stops now; `{_modiste(wanted)} up` starts it.")
         typer.echo("Then there are three ways to call the new model:")
