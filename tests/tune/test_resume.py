@@ -10,7 +10,14 @@ import torch
 
 from modiste.errors import TuningFailed
 from modiste.tune import resume
-from modiste.tune.resume import Counters, fingerprint_of, load_checkpoint, save_checkpoint
+from modiste.tune.resume import (
+    Counters,
+    fingerprint_of,
+    load_checkpoint,
+    put_back,
+    save_checkpoint,
+    take_out,
+)
 
 
 def tensors(value: float = 1.0) -> dict[str, torch.Tensor]:
@@ -108,6 +115,24 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TuningFailed, match="cannot write the checkpoint of step 1"):
         save_checkpoint(tmp_path / "file", counters(1), tensors(), belongs_to="me")
+
+
+def test_the_optimiser_goes_on_as_if_it_had_never_stopped() -> None:
+    def learner() -> tuple[torch.nn.Parameter, torch.optim.AdamW]:
+        flat = torch.nn.Parameter(torch.linspace(-1, 1, 37))
+        return flat, torch.optim.AdamW([flat], lr=0.1, weight_decay=0.1, fused=True)
+
+    def learn(flat: torch.nn.Parameter, optimizer: torch.optim.AdamW, steps: range) -> None:
+        for step in steps:
+            flat.grad = torch.sin(flat.detach() * step)
+            optimizer.step()
+
+    undisturbed, stopped, continued = learner(), learner(), learner()
+    learn(*undisturbed, range(1, 21))
+    learn(*stopped, range(1, 8))
+    put_back(take_out(*stopped), *continued)
+    learn(*continued, range(8, 21))
+    assert torch.equal(continued[0], undisturbed[0])
 
 
 def test_fingerprints_tell_parts_apart() -> None:

@@ -408,6 +408,8 @@ def test_an_event_that_does_not_fit_on_the_disk_leaves_no_part_of_itself(
 def test_usage_is_said_when_the_folder_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert training.main([]) == 2
     assert "RUN_DIR" in capsys.readouterr().err
+    assert training.main(["/no/such/folder"]) == 2
+    assert "/no/such/folder: no such folder" in capsys.readouterr().err
 
 
 def _seconds(at: str) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from modiste.nn.base import BaseInfo
 from modiste.tune.spec import TuneSpec
@@ -78,31 +79,15 @@ def plan(
     describe the training files together; `tokens_per_s` is a speed measured here, if any.
     """
     said: list[str] = []
-    length = spec.max_length or _pack_length(spec, base, longest)
-    fill = _tokens_per_pack(n_tokens, n_examples, length)
-    batch = spec.batch_size or _batch_size(spec, n_tokens, fill)
-    per_step = max(1, round(batch * fill))
-    steps = _steps(spec, n_tokens, per_step, said)
+    filled, per_step = _filled(spec, base, n_tokens, n_examples, longest, said)
+    steps = filled.max_steps or 0
     train_tokens = steps * per_step
     epochs = train_tokens / n_tokens if n_tokens else 0.0
-    every = spec.checkpoint_steps or max(10, math.ceil(steps / 10))
-    filled = spec.model_copy(
-        update={
-            "max_steps": steps,
-            "epochs": spec.epochs if spec.epochs else None,
-            "batch_size": batch,
-            "max_length": length,
-            "checkpoint_steps": every,
-            "eval_steps": spec.eval_steps or every,
-        }
-    )
     said += _sizes(filled, steps, per_step, epochs)
     speed = tokens_per_s or ASSUMED_FLOPS / (FLOPS_PER_TOKEN_AND_PARAMETER * base.n_parameters)
-    said.append(
-        f"Duration from {speed:,.0f} tokens/s, "
-        + ("measured on this machine." if tokens_per_s else "assumed from the size of the base.")
-    )
-    evaluations = math.ceil(steps / (filled.eval_steps or every)) if n_validation_tokens else 0
+    rests_on = "measured on this machine" if tokens_per_s else "assumed from the size of the base"
+    said.append(f"Duration from {speed:,.0f} tokens/s, {rests_on}.")
+    evaluations = math.ceil(steps / (filled.eval_steps or steps))
     work = train_tokens + evaluations * n_validation_tokens * EVALUATION_SHARE
     return Plan(
         spec=filled,
@@ -136,6 +121,36 @@ RUNTIME_BYTES = 600_000_000
 MICROBATCH_TOKENS = 2_048
 """Samples are computed together up to this many tokens: twice as many are not faster, and take a
 third more memory."""
+
+
+class _Filled(NamedTuple):
+    spec: TuneSpec
+    tokens_per_step: int
+
+
+def _filled(
+    spec: TuneSpec,
+    base: BaseInfo,
+    n_tokens: int,
+    n_examples: int,
+    longest: int | None,
+    said: list[str],
+) -> _Filled:
+    """Length, then sequences per step, then steps: each follows from the ones before."""
+    length = spec.max_length or _pack_length(spec, base, longest)
+    fill = _tokens_per_pack(n_tokens, n_examples, length)
+    batch = spec.batch_size or _batch_size(spec, n_tokens, fill)
+    per_step = max(1, round(batch * fill))
+    steps = _steps(spec, n_tokens, per_step, said)
+    every = spec.checkpoint_steps or max(10, math.ceil(steps / 10))
+    chosen = {
+        "max_steps": steps,
+        "batch_size": batch,
+        "max_length": length,
+        "checkpoint_steps": every,
+        "eval_steps": spec.eval_steps or every,
+    }
+    return _Filled(spec.model_copy(update=chosen), per_step)
 
 
 def _pack_length(spec: TuneSpec, base: BaseInfo, longest: int | None) -> int:

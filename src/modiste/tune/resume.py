@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from modiste.errors import TuningFailed
 
@@ -111,6 +111,29 @@ def load_checkpoint(folder: Path, *, belongs_to: str) -> State | None:
             code="checkpoint_unreadable",
         )
     return None
+
+
+def take_out(flat: nn.Parameter, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+    """What a checkpoint keeps of the learning parameter and its moments."""
+    moments = optimizer.state[flat]
+    tensors = {
+        "adapters": flat.detach(),
+        "exp_avg": moments["exp_avg"],
+        "exp_avg_sq": moments["exp_avg_sq"],
+        "updates": moments["step"],
+    }
+    return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def put_back(tensors: dict[str, Tensor], flat: nn.Parameter, optimizer: torch.optim.AdamW) -> None:
+    """The inverse of `take_out`."""
+    with torch.no_grad():
+        flat.copy_(tensors["adapters"])
+    optimizer.state[flat] = {
+        "step": tensors["updates"],
+        "exp_avg": tensors["exp_avg"].to(flat.device),
+        "exp_avg_sq": tensors["exp_avg_sq"].to(flat.device),
+    }
 
 
 def cannot_write(error: OSError, what: str, folder: Path) -> TuningFailed:

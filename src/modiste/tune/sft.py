@@ -214,28 +214,14 @@ class _Run:
     def save_checkpoint(self) -> None:
         if self.counters.step == self.saved_step:
             return
-        moments = self.optimizer.state[self.tuned.adapters.flat]
-        tensors = {
-            "adapters": self.tuned.adapters.flat.detach(),
-            "exp_avg": moments["exp_avg"],
-            "exp_avg_sq": moments["exp_avg_sq"],
-            "updates": moments["step"],
-        }
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        tensors = resume.take_out(self.tuned.adapters.flat, self.optimizer)
         resume.save_checkpoint(
             self.run_dir / "checkpoints", self.counters, tensors, belongs_to=self.belongs_to
         )
         self.saved_step = self.counters.step
 
     def restore(self, state: resume.State) -> None:
-        flat = self.tuned.adapters.flat
-        with torch.no_grad():
-            flat.copy_(state.tensors["adapters"])
-        self.optimizer.state[flat] = {
-            "step": state.tensors["updates"],
-            "exp_avg": state.tensors["exp_avg"].to(flat.device),
-            "exp_avg_sq": state.tensors["exp_avg_sq"].to(flat.device),
-        }
+        resume.put_back(state.tensors, self.tuned.adapters.flat, self.optimizer)
         self.counters = state.counters
         self.saved_step = state.counters.step
 

@@ -1,22 +1,22 @@
 """What one tuning run is asked for: one schema behind YAML, flags, the API and job.json.
 
-Canonical names are the fields below. The names of mistral-finetune, Axolotl, LLaMA-Factory and TRL
-are accepted where they mean the same, and every translation is reported in `Parsed.notes`; a name
-that means something we cannot do is refused, an unknown one is refused with the nearest known
-name. All problems of a file are said in one answer. Imports neither torch nor transformers.
+Canonical names are the fields below; names of other tools are read too (aliases.py), and each
+translation is reported in `Parsed.notes`. Unknown names and wrong values are refused, all problems
+of a file in one answer. Imports neither torch nor transformers.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from modiste.errors import InvalidInput
+from modiste.tune.aliases import translate
 from modiste.types import Hyperparameters, TrainingFile
 
 
@@ -107,69 +107,25 @@ class TuneSpec(BaseModel):
     auto_start: bool = True
 
 
+SECTIONS: Mapping[str, type[BaseModel]] = {"data": Data, "lora": Lora}
+CANONICAL = tuple(
+    [f"{name}.{field}" for name, section in SECTIONS.items() for field in section.model_fields]
+    + [field for field in TuneSpec.model_fields if field not in SECTIONS]
+)
+"""Every name of ours, dotted: `data.train`, `lora.rank`, `max_steps`, ..."""
+
+
+class Validated(NamedTuple):
+    """One of the two is empty."""
+
+    spec: TuneSpec | None
+    problems: tuple[str, ...]
+
+
 class Parsed(NamedTuple):
     spec: TuneSpec
     notes: tuple[str, ...]
     """What was read under another name, or left aside because the server decides it."""
-
-
-ALIASES: Mapping[str, str] = {
-    **dict.fromkeys(("model_id_or_path", "base_model", "model_name_or_path"), "model"),
-    **dict.fromkeys(
-        ("training_files", "training_file", "dataset", "datasets", "data.instruct_data"),
-        "data.train",
-    ),
-    **dict.fromkeys(
-        ("validation_files", "validation_file", "eval_dataset", "test_datasets",
-         "data.eval_instruct_data"),
-        "data.validation",
-    ),
-    **dict.fromkeys(("lora_rank", "lora_r", "lora.r"), "lora.rank"),
-    **dict.fromkeys(("lora_alpha", "lora.lora_alpha"), "lora.alpha"),
-    **dict.fromkeys(("lora_target", "lora_target_modules", "target_modules"), "lora.targets"),
-    **dict.fromkeys(
-        ("seq_len", "max_seq_length", "sequence_len", "cutoff_len"), "max_length"
-    ),
-    **dict.fromkeys(("training_steps",), "max_steps"),
-    **dict.fromkeys(("n_epochs", "num_epochs", "num_train_epochs"), "epochs"),
-    **dict.fromkeys(("per_device_train_batch_size", "micro_batch_size"), "batch_size"),
-    **dict.fromkeys(("lr", "optim.lr"), "learning_rate"),
-    **dict.fromkeys(("optim.weight_decay",), "weight_decay"),
-    **dict.fromkeys(("warmup_fraction", "optim.pct_start"), "warmup_ratio"),
-    **dict.fromkeys(("max_norm",), "max_grad_norm"),
-    **dict.fromkeys(("random_seed",), "seed"),
-    **dict.fromkeys(("ckpt_freq", "save_steps"), "checkpoint_steps"),
-    **dict.fromkeys(("eval_freq",), "eval_steps"),
-}  # fmt: skip
-
-ACCUMULATION = ("num_microbatches", "gradient_accumulation_steps")
-
-DECIDED_HERE: Mapping[str, str] = {
-    "run_dir": "the server keeps one folder per job",
-    "output_dir": "the server keeps one folder per job",
-    "log_freq": "every step is recorded",
-    "logging_steps": "every step is recorded",
-    "num_ckpt_keep": "the last two checkpoints are kept",
-    "checkpoint": "the plan decides about gradient checkpointing",
-    "gradient_checkpointing": "the plan decides about gradient checkpointing",
-    "no_eval": "evaluation runs when there is a validation file",
-    "world_size": "the server knows its machines",
-    "data.shuffle": "training data is always shuffled from the seed",
-    "data.instruct": "training data is always shuffled from the seed",
-}
-
-ONLY_VALUE: Mapping[str, tuple[Any, str]] = {
-    "save_adapters": (True, "adapters are saved, never merged weights"),
-    "no_ckpt": (False, "checkpoints are what makes a run survive a crash"),
-    "lora.enable": (True, "only LoRA tuning is there, not full fine-tuning"),
-    "lora.dropout": (0, "adapter dropout is not there"),
-    "lora_dropout": (0, "adapter dropout is not there"),
-    "adapter": ("lora", "only LoRA tuning is there"),
-    "data.data": ("", "text files are listed with the others in data.train"),
-    "packing": (True, "samples are always packed, and never split"),
-    "sample_packing": (True, "samples are always packed, and never split"),
-}
-"""Foreign names that are accepted with the one value that describes what happens anyway."""
 
 
 def read_yaml(path: Path) -> Parsed:
@@ -194,38 +150,17 @@ def read_yaml(path: Path) -> Parsed:
 
 
 def parse(values: Mapping[str, Any], *, where: str = "spec") -> Parsed:
-    """Translate aliases, then validate.
+    """Translate the names of other tools, then validate.
 
     Raises:
         InvalidInput: with every wrong name and value in one message.
     """
-    problems: list[str] = []
-    notes: list[str] = []
-    canonical: dict[str, Any] = {}
-    flat = _flatten(values)
-    accumulation = [flat.pop(name) for name in ACCUMULATION if name in flat]
-    scaling = flat.pop("lora.scaling", None)
-    for name, value in flat.items():
-        target = ALIASES.get(name, name)
-        if name in DECIDED_HERE:
-            notes.append(f"{name} is not used: {DECIDED_HERE[name]}")
-        elif name in ONLY_VALUE:
-            allowed, reason = ONLY_VALUE[name]
-            if value != allowed:
-                problems.append(f"{name}: {value!r} is not possible, {reason}; remove the line")
-        elif target in canonical:
-            problems.append(f"{name}: {target} is given twice; keep one of the names")
-        elif not _known(target):
-            problems.append(_unknown(name))
-        else:
-            canonical[target] = _same_meaning(target, name, value)
-            if target != name:
-                notes.append(f"{name} read as {target}")
-    _translate_products(canonical, accumulation, scaling, notes, problems)
-    spec = _validated(canonical, problems)
-    if spec is None:
+    read = translate(values, known=CANONICAL)
+    validated = _validated(read.values)
+    problems = [*read.problems, *validated.problems]
+    if validated.spec is None or problems:
         raise InvalidInput("; ".join(f"{where}: {problem}" for problem in problems))
-    return Parsed(spec, tuple(notes))
+    return Parsed(validated.spec, read.notes)
 
 
 def from_hyperparameters(
@@ -271,85 +206,7 @@ def from_hyperparameters(
     return parse({name: value for name, value in values.items() if value is not None}).spec
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections and dotted keys both become dotted names; data.instruct stays one name."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and name in ("data", "lora", "optim"):
-            flat.update(_flatten(value, f"{name}."))
-        else:
-            flat[name] = value
-    return flat
-
-
-SECTIONS: Mapping[str, type[BaseModel]] = {"data": Data, "lora": Lora}
-
-
-def _known(name: str) -> bool:
-    section, dot, field = name.partition(".")
-    if dot:
-        return section in SECTIONS and field in SECTIONS[section].model_fields
-    return name in TuneSpec.model_fields and name not in SECTIONS
-
-
-def _unknown(name: str) -> str:
-    canonical = [f"{s}.{f}" for s, model in SECTIONS.items() for f in model.model_fields]
-    canonical += [f for f in TuneSpec.model_fields if f not in SECTIONS]
-    every = [*canonical, *ALIASES, *DECIDED_HERE, *ONLY_VALUE]
-    near = difflib.get_close_matches(name, every, n=1, cutoff=0.6)
-    if not near and "." in name:
-        near = difflib.get_close_matches(name.rpartition(".")[2], every, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(canonical))}"
-    return f"{name}: unknown; {hint}"
-
-
-def _same_meaning(target: str, name: str, value: Any) -> Any:
-    """Values that other tools write differently for the same thing."""
-    if target == "lora.targets" and value in ("all", "all-linear", ["all-linear"]):
-        return "all-linear"
-    if target == "lora.targets" and isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    if name == "ckpt_freq" and isinstance(value, int) and value < 1:
-        return None  # mistral-finetune: only the last checkpoint; ours are also for crashes
-    if name == "eval_freq" and value == 0:
-        return None
-    return value
-
-
-def _translate_products(
-    canonical: dict[str, Any],
-    accumulation: list[Any],
-    scaling: Any,
-    notes: list[str],
-    problems: list[str],
-) -> None:
-    """Foreign fields that become ours only by multiplying: accumulation and LoRA scaling."""
-
-    def number(value: Any, kind: type[int] | type[float]) -> bool:
-        allowed = kind if kind is int else (int, float)
-        return isinstance(value, allowed) and not isinstance(value, bool) and bool(value > 0)
-
-    for value in accumulation:
-        batch = canonical.get("batch_size", 1)
-        if not number(value, int) or not number(batch, int):
-            problems.append(f"{' or '.join(ACCUMULATION)}: expected a whole number, got {value!r}")
-            continue
-        canonical["batch_size"] = batch * value
-        notes.append(f"batch_size is {batch * value}: {batch} times {value} accumulated")
-    if scaling is not None:
-        rank = canonical.get("lora.rank", 16)
-        if "lora.alpha" in canonical:
-            problems.append("lora.scaling: lora.alpha is given too; keep one of them")
-        elif not number(scaling, float) or not number(rank, int):
-            problems.append(f"lora.scaling: expected a number above 0, got {scaling!r}")
-        else:
-            canonical["lora.alpha"] = float(scaling) * rank
-            notes.append(f"lora.scaling read as lora.alpha = {float(scaling) * rank:g}")
-
-
-def _validated(canonical: Mapping[str, Any], problems: list[str]) -> TuneSpec | None:
-    """The spec, or None after adding to `problems`; wrong names do not hide wrong values."""
+def _validated(canonical: Mapping[str, Any]) -> Validated:
     nested: dict[str, Any] = {"data": {}}
     for name, value in canonical.items():
         section, dot, field = name.partition(".")
@@ -358,14 +215,15 @@ def _validated(canonical: Mapping[str, Any], problems: list[str]) -> TuneSpec | 
         else:
             nested[name] = value
     try:
-        spec = TuneSpec.model_validate(nested)
+        return Validated(TuneSpec.model_validate(nested), ())
     except ValidationError as error:
-        for e in error.errors():
-            place = ".".join(str(part) for part in e["loc"]) or "spec"
-            got = "" if e["type"] == "missing" else f", got {e['input']!r}"
-            problems.append(f"{place}: {e['msg'].removeprefix('Value error, ')}{got}")
-        return None
-    return None if problems else spec
+        return Validated(None, tuple(_said(e) for e in error.errors()))
+
+
+def _said(error: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in error["loc"]) or "spec"
+    got = "" if error["type"] == "missing" else f", got {error['input']!r}"
+    return f"{place}: {error['msg'].removeprefix('Value error, ')}{got}"
 
 
 def _with_paths_from(spec: TuneSpec, folder: Path) -> TuneSpec:

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -50,6 +51,9 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     began = time.monotonic()
     run_dir = Path(arguments[0]).resolve()
+    if not run_dir.is_dir():
+        print(f"{run_dir}: no such folder", file=sys.stderr)
+        return 2
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signals = _Signals()
     with _locked(run_dir / "lock") as held:
@@ -127,33 +131,28 @@ def _train(run_dir: Path, events: EventLog, signals: _Signals) -> Done | Stopped
     spec = TuneSpec.model_validate(job["spec"])
     info = describe_base(base_path)
     machine = for_run(run_dir, info, threads=job.get("threads"))
-    renderer = render.load(base_path)
-    max_length = longest_allowed(spec, info)
+    read = partial(
+        read_samples, renderer=render.load(base_path), max_length=longest_allowed(spec, info)
+    )
     skip = job.get("skip_lines", {})
     train = [data_file(entry, skip) for entry in job["train"]]
     validation = [data_file(entry, skip) for entry in job.get("validation", [])]
-
-    def rows(files: list[Any]) -> Iterator[Any]:
-        return chain.from_iterable(
-            read_samples(file, renderer, max_length=max_length) for file in files
-        )
-
     ended = finetune(
         spec,
         base_path,
         sources=[
-            Source(file.filename, file.weight, Samples(s.rendered for s in rows([file])))
+            Source(file.filename, file.weight, Samples(s.rendered for s in read(file)))
             for file in train
         ],
-        validation=Samples(sample.rendered for sample in rows(validation)),
+        validation=Samples(s.rendered for file in validation for s in read(file)),
         run_dir=run_dir,
         machine=machine,
         on_event=events,
         should_stop=_stop_file(run_dir, signals),
     )
     if isinstance(ended, Done):
-        exact = in_fp32(ended.tuned, spec, base_path)
-        found = parity_rows(chain(rows(validation), rows(train)), exact.logprobs)
+        samples = chain.from_iterable(map(read, [*validation, *train]))
+        found = parity_rows(samples, in_fp32(ended.tuned, spec, base_path).logprobs)
         _write_json(run_dir / "parity.json", {"rows": found})
     return ended
 
