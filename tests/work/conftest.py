@@ -18,6 +18,12 @@ HERE = WorkerId.of_this_process("tester")
 CreateJob = Callable[..., Job]
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Real processes take seconds: the second database has its turn with the slow tests."""
+    return str(request.param)
+
+
 @pytest.fixture
 def admin(database: Database) -> Actor:
     with database.transaction() as tx:

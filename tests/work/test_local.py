@@ -198,7 +198,7 @@ def test_draining_stops_it_as_a_pause_does(run: Run) -> None:
 
 def test_one_that_does_not_pause_in_time_is_killed_and_goes_on_later(run: Run) -> None:
     run.at_step(2, lambda: setattr(run, "draining", True))
-    outcome = run.follow(steps=30, stall_at=4, drain_timeout_s=0.5)
+    outcome = run.follow(steps=30, stall_at=3, drain_timeout_s=0.5)
     assert outcome.ending == Stopped(None)
 
 
