@@ -210,9 +210,9 @@ def test_adapters_start_as_pefts_do(random_base: Callable[..., Path]) -> None:
     base = random_base("mistral")
     model = load_base(base, dtype=torch.float32).model
     scorer = Scorer.of(model)
-    untouched = float(scorer.loss(collate(documents())))
+    untouched = scorer.loss(collate(documents())).item()
     adapters = attach(model, rank=64, scaling=SCALING, seed=1)
-    assert float(scorer.loss(collate(documents()))) == pytest.approx(untouched, rel=1e-6)
+    assert scorer.loss(collate(documents())).item() == pytest.approx(untouched, rel=1e-6)
     peft = get_peft_model(
         AutoModelForCausalLM.from_pretrained(base), LoraConfig(r=64, target_modules="all-linear")
     )
