@@ -12,9 +12,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
-
-from typing_extensions import TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from modiste.actions import files, models
 from modiste.errors import InvalidInput, NotYetSupported

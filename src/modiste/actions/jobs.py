@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Unpack
 
 import sqlalchemy as sa
-from typing_extensions import Unpack
 
 from modiste.actions import job_checks, job_requests, runs
 from modiste.actions.job_checks import DataFile
