@@ -123,9 +123,11 @@ def main(argv: list[str] | None = None) -> int:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         settings = settings_module.load()
         settings.process_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _open(settings).close()  # What refuses to open is said here in one line, not by uvicorn.
         app = build_app(settings)
         server = _Server(
             _configuration(settings, app), app=app, server_file=settings.process_dir / "server.json"
