@@ -1,4 +1,4 @@
-"""What README shows is run: the client code with a stock client, the commands with a real server."""
+"""What README shows is run: the client code by a stock client, the commands on a real server."""
 
 from __future__ import annotations
 
