@@ -98,7 +98,7 @@ class _Engine:
         settings = {"HOME": self._home, "ENGINE_THREADS": 1, "ENGINE_MAX_SEQUENCES": 64}
         variables = {f"MODISTE_{name}": str(value) for name, value in settings.items()}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "modiste.serve.engine"],
+            [sys.executable, "-m", "modiste.serve.process"],
             env=os.environ | variables,
             stderr=subprocess.DEVNULL,
         )

@@ -265,7 +265,7 @@ def test_everyone_who_waits_for_a_killed_engine_is_told_and_the_next_one_is_serv
         for line in answer.iter_lines():
             told += line + "\n"
             if told.count("data: ") == 5:
-                [engine] = server.parts("modiste.serve.engine")
+                [engine] = server.parts("modiste.serve.process")
                 engine.kill()
     assert "error" in told
     assert "[DONE]" not in told or '"finish_reason":"error"' in told

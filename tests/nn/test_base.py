@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from modiste.errors import InvalidInput
-from modiste.nn.base import Layout, describe_base, load_base
+from modiste.nn.base import Layout, describe_base
+from modiste.nn.loading import load_base
 
 TINY = Path(__file__).parents[2] / "src/modiste/bases/tiny"
 

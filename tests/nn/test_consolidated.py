@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from modiste.errors import InvalidInput
-from modiste.nn.base import describe_base, load_base
+from modiste.nn.base import describe_base
 from modiste.nn.consolidated import (
     DEFAULT_CONTEXT,
     as_config,
@@ -18,6 +18,7 @@ from modiste.nn.consolidated import (
     pairs_from_halves,
     rename,
 )
+from modiste.nn.loading import load_base
 
 SEVEN_B = {
     "dim": 4096,

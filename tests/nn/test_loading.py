@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from modiste.errors import InvalidInput
-from modiste.nn.base import load_base
+from modiste.nn.loading import load_base
 
 
 @pytest.fixture

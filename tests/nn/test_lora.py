@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from modiste.errors import InvalidInput
-from modiste.nn.base import load_base
 from modiste.nn.frozen import FrozenMatrix
+from modiste.nn.loading import load_base
 from modiste.nn.lora import Adapters, LoraLinear, attach
 
 

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from modiste.nn.base import Layout, describe_base, load_base
+from modiste.nn.base import Layout, describe_base
+from modiste.nn.loading import load_base
 
 PARAMS = {
     "dim": 48,

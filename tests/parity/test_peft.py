@@ -17,7 +17,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from modiste.nn.adapter_io import load_peft, save_peft
-from modiste.nn.base import load_base
+from modiste.nn.loading import load_base
 from modiste.nn.lora import Adapters, attach
 from modiste.tune.loss import Document, Scorer, collate
 

@@ -30,7 +30,7 @@ class Home:
         variables = {f"MODISTE_{name.upper()}": str(value) for name, value in settings.items()}
         clean = {k: v for k, v in os.environ.items() if not k.startswith("MODISTE_")}
         process = subprocess.Popen(
-            [sys.executable, "-m", "modiste.serve.engine"],
+            [sys.executable, "-m", "modiste.serve.process"],
             env=clean | {"MODISTE_HOME": str(self.path)} | variables,
             stderr=subprocess.PIPE,
         )

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from modiste.nn.base import load_base
+from modiste.nn.loading import load_base
 from modiste.nn.lora import attach
 from modiste.tune import loss as loss_module
 from modiste.tune.loss import Document, Scorer, collate

@@ -1,4 +1,4 @@
-"""A base model on disk: what it is, and how it becomes a transformers model in memory.
+"""A base model on disk: what it is, and whether all of it is there.
 
 Two layouts are read: Hugging Face (config.json + safetensors, sharded or not) and Mistral's
 consolidated one (params.json + consolidated*.safetensors). Pickled weights (.bin, .pth) are
@@ -15,14 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from modiste.errors import InvalidInput
 from modiste.nn import consolidated
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
 
 
 class Layout(StrEnum):
@@ -57,11 +53,6 @@ class BaseInfo:
         return self.n_layers * (attention + (self.hidden_size + self.intermediate_size) * 3)
 
 
-class BaseModel(NamedTuple):
-    model: PreTrainedModel
-    info: BaseInfo
-
-
 def describe_base(path: Path) -> BaseInfo:
     """What lies in the folder `path`.
 
@@ -93,18 +84,6 @@ def describe_base(path: Path) -> BaseInfo:
         head_dim=int(text.get("head_dim") or hidden // heads),
         weights_bytes=size,
     )
-
-
-def load_base(path: Path, *, dtype: torch.dtype) -> BaseModel:
-    """The model in evaluation mode, weights frozen, on the CPU, in `dtype`.
-
-    Raises:
-        InvalidInput: not loadable; the message names the file and what is wrong with it.
-    """
-    from modiste.nn import loading
-
-    info = describe_base(path)
-    return BaseModel(loading.load(Path(path), info.layout, dtype=dtype), info)
 
 
 def read_config(path: Path, layout: Layout) -> dict[str, Any]:

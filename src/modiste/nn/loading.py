@@ -8,7 +8,7 @@ serves nonsense.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors import safe_open
@@ -17,22 +17,32 @@ from transformers.utils import logging as transformers_logging
 
 from modiste.errors import InvalidInput
 from modiste.nn import consolidated
-from modiste.nn.base import Layout, read_config, weight_files
+from modiste.nn.base import BaseInfo, Layout, describe_base, read_config, weight_files
 
 AutoModel = cast(Any, AutoModelForCausalLM)
 """transformers annotates these class methods only in part."""
 
 
-def load(path: Path, layout: Layout, *, dtype: torch.dtype) -> PreTrainedModel:
-    """Raises InvalidInput naming the file and what does not fit."""
+class BaseModel(NamedTuple):
+    model: PreTrainedModel
+    info: BaseInfo
+
+
+def load_base(path: Path, *, dtype: torch.dtype) -> BaseModel:
+    """The model in evaluation mode, weights frozen, on the CPU, in `dtype`.
+
+    Raises:
+        InvalidInput: not loadable; the message names the file and what is wrong with it.
+    """
+    path, info = Path(path), describe_base(path)
     cast(Any, transformers_logging).disable_progress_bar()
-    if layout is Layout.HUGGING_FACE:
+    if info.layout is Layout.HUGGING_FACE:
         model = _from_hugging_face(path, dtype=dtype)
     else:
         model = _from_consolidated(path, dtype=dtype)
     model.requires_grad_(False)
     model.train(False)
-    return model
+    return BaseModel(model, info)
 
 
 def _from_hugging_face(path: Path, *, dtype: torch.dtype) -> PreTrainedModel:

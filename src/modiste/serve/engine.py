@@ -1,8 +1,8 @@
 """The serving engine: takes requests, steps every base that has work, and answers each one.
 
 `add`, `abort`, `step`: no sockets, no processes, one thread. Each request, accepted or refused,
-ends in exactly one last event, whatever breaks on the way. `python -m modiste.serve.engine` runs
-it as a process of its own (`serve.process`), settings from the environment.
+ends in exactly one last event, whatever breaks on the way. `serve.process` runs it as a process of
+its own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 import secrets
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -264,18 +263,3 @@ def _fitting(path: Path, room: Room, memory_bytes: int) -> int:
             code=FailureCode.BASE,
         )
     return needed
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The process. Takes no arguments; a usage error is exit code 2."""
-    from modiste.serve import process
-
-    arguments = sys.argv[1:] if argv is None else argv
-    if arguments:
-        print(f"unknown arguments {arguments}; settings come from MODISTE_*", file=sys.stderr)
-        return 2
-    return process.serve()
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

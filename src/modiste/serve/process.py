@@ -1,9 +1,12 @@
 """The engine's process: lock, socket, signals, and the loop that feeds the engine.
 
-One engine per home, held by a lock that dies with the process. It listens on a Unix socket that
-only its own user may open and says where in `<home>/run/engine.json`. A client that hangs up takes
-its requests with it; SIGTERM or Ctrl-C lets those that run finish within `drain_timeout_s`, refuses
-new ones, and tells whoever is still there when time is up.
+    python -m modiste.serve.process
+
+Settings come from the environment. One engine per home, held by a lock that dies with the process.
+It listens on a Unix socket that only its own user may open and says where in
+`<home>/run/engine.json`. A client that hangs up takes its requests with it; SIGTERM or Ctrl-C lets
+those that run finish within `drain_timeout_s`, refuses new ones, and tells whoever is still there
+when time is up.
 """
 
 from __future__ import annotations
@@ -208,3 +211,16 @@ def _socket_path(process_dir: Path) -> Iterator[Path]:
     else:
         with tempfile.TemporaryDirectory(prefix="modiste-") as folder:
             yield Path(folder) / "engine.sock"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Takes no arguments; a usage error is exit code 2."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments:
+        print(f"unknown arguments {arguments}; settings come from MODISTE_*", file=sys.stderr)
+        return 2
+    return serve()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

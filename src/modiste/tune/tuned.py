@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from modiste.errors import InvalidInput, TuningFailed
-from modiste.nn.base import load_base
+from modiste.nn.loading import load_base
 from modiste.nn.lora import Adapters, attach
 from modiste.tune.loss import Batch, Document, Measured, Scorer, collate, probe, same
 from modiste.tune.machine import Machine

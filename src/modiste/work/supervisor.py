@@ -38,7 +38,7 @@ class Kind(StrEnum):
 
 MODULES: Mapping[Kind, str] = {
     Kind.FRONT: "modiste.api.app",
-    Kind.ENGINE: "modiste.serve.engine",
+    Kind.ENGINE: "modiste.serve.process",
     Kind.WORKER: "modiste.work.worker",
 }
 
