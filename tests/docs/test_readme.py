@@ -64,7 +64,7 @@ def test_the_client_code_makes_a_model_that_answers(
     folder: Path, environment: dict[str, str]
 ) -> None:
     if not CLIENT.exists():
-        if os.environ.get("MODISTE_REQUIRE_CLIENTS"):
+        if os.environ.get("REQUIRE_STOCK_CLIENTS"):
             pytest.fail("no stock client environment; run `make clients`")
         pytest.skip("the stock client is not installed; `make clients` installs it")
     [code] = blocks("python")

@@ -3,7 +3,7 @@
 Run by `make clients`. The environments hold what a user of that client generation installs and
 nothing of Modiste, so the walks prove the wire and not our own code. A stamp file makes a second
 run free; a half-made environment (no stamp) is made again from nothing. Without a network the walks
-are skipped, unless MODISTE_REQUIRE_CLIENTS is set: then a missing client is a failure.
+are skipped, unless REQUIRE_STOCK_CLIENTS is set: then a missing client is a failure.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> int:
     missing = [f"{name} {version}" for name, version in CLIENTS if not make(name, version)]
     if missing:
         print(f"Not installed: {', '.join(missing)}. Their walks are skipped.", file=sys.stderr)
-    return int(bool(missing and os.environ.get("MODISTE_REQUIRE_CLIENTS")))
+    return int(bool(missing and os.environ.get("REQUIRE_STOCK_CLIENTS")))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The acceptance test: stock clients of every generation walk the whole flow, unchanged.
 
 Each walk runs in the client's own environment (`make clients`) against one real server. Without the
-environments these tests are skipped and say so; MODISTE_REQUIRE_CLIENTS=1 makes that a failure.
+environments these tests are skipped and say so; REQUIRE_STOCK_CLIENTS=1 makes that a failure.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def test_a_stock_client_walks_the_whole_flow(
     python = client_python(name, version)
     if python is None:
         missing = f"{name} {version} is not installed in .clients: run `make clients`"
-        if os.environ.get("MODISTE_REQUIRE_CLIENTS") == "1":
+        if os.environ.get("REQUIRE_STOCK_CLIENTS") == "1":
             pytest.fail(missing)
         pytest.skip(missing)
     served = request.getfixturevalue("served")
