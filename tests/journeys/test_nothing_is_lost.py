@@ -259,12 +259,21 @@ def test_what_a_killed_front_acknowledged_is_there_when_it_is_back(
 def test_everyone_who_waits_for_a_killed_engine_is_told_and_the_next_one_is_served(
     server: Server,
 ) -> None:
-    body = {"model": "modiste-tiny", "messages": MESSAGES, "max_tokens": 800, "stream": True}
+    # Sixteen hot answers: that all of them should have ended by chance before the kill, a few
+    # tokens in, takes sixteen early ends at once.
+    body = {
+        "model": "modiste-tiny",
+        "messages": MESSAGES,
+        "max_tokens": 800,
+        "temperature": 1.5,
+        "n": 16,
+        "stream": True,
+    }
     told = ""
     with server.http.stream("POST", "/v1/chat/completions", json=body) as answer:
         for line in answer.iter_lines():
             told += line + "\n"
-            if told.count("data: ") == 5:
+            if line and told.count("data: ") == 5:
                 [engine] = server.parts("modiste.serve.process")
                 engine.kill()
     assert "error" in told
