@@ -45,17 +45,25 @@ class Message:
 class SampleType(StrEnum):
     INSTRUCT = "instruct"
     PRETRAIN = "pretrain"
+    CLASSIFIER = "classifier"
+    PREFERENCE = "preference"
 
 
 @dataclass(frozen=True)
 class Example:
-    """One training row: a conversation (`messages`) or plain text (`text`)."""
+    """One row: a conversation (`messages`) or plain text (`text`), with what is to be learned."""
 
     line: int
     sample_type: SampleType
     messages: tuple[Message, ...] = ()
     text: str | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Classifier rows: name of each label to its values; one value where only one may hold."""
+    chosen: tuple[Message, ...] = ()
+    """Preference rows: the answer to `messages` that is preferred …"""
+    rejected: tuple[Message, ...] = ()
+    """… and the one that is not."""
 
 
 class Severity(StrEnum):

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from modiste.errors import InvalidInput
-from modiste.prepare.checks import check_file
+from modiste.prepare.checks.file import check_file
 from modiste.prepare.support_phrases import TOPICS
 from modiste.prepare.synthesize import DEPARTMENTS, QUESTION, SENTENCES, support_routing, to_jsonl
 

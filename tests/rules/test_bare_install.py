@@ -30,7 +30,7 @@ def test_the_command_line_helps_without_torch() -> None:
 def test_the_doors_actions_and_checks_import_without_torch() -> None:
     result = run(
         "import modiste.api.app, modiste.actions.jobs, modiste.actions.completions, "
-        "modiste.prepare.checks, modiste.prepare.render, modiste.serve.stream, "
+        "modiste.prepare.checks.file, modiste.prepare.render, modiste.serve.stream, "
         "modiste.tune.spec, modiste.tune.plan, modiste.work.worker, modiste.client"
     )
     assert result.returncode == 0, result.stderr

@@ -13,7 +13,7 @@ import pytest
 from modiste import settings as settings_module
 from modiste.errors import Busy, LeaseLost, ParityFailed, Unavailable
 from modiste.prepare import render
-from modiste.prepare.formats import parse_row
+from modiste.prepare.formats.chat import parse_row
 from modiste.types import Parity
 from modiste.work import parity
 

@@ -10,7 +10,7 @@ import pytest
 
 from modiste.errors import TuningFailed
 from modiste.prepare import render
-from modiste.prepare.formats import parse_row
+from modiste.prepare.formats.chat import parse_row
 from modiste.prepare.render import Rendered, Renderer
 from modiste.types import Example, SampleType
 from modiste.work.training_rows import (

@@ -21,7 +21,7 @@ from modiste.actions import signed_urls
 from modiste.actions.keys import require
 from modiste.actions.pages import page_of
 from modiste.errors import InvalidInput, NotFound
-from modiste.prepare import checks
+from modiste.prepare.checks import file as checks
 from modiste.store.blobs import Upload, sweep_folder
 from modiste.store.database import Database, Tx
 from modiste.store.tables import FileRow, JobRow, ModelRow

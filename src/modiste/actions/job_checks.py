@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modiste.nn.base import BaseInfo, describe_base
-from modiste.prepare import checks, render
-from modiste.prepare.checks import Report
+from modiste.prepare import render
+from modiste.prepare.checks import file as checks
+from modiste.prepare.checks.file import Report
 from modiste.tune.plan import Plan, longest_allowed, plan
 from modiste.tune.spec import TuneSpec
 from modiste.types import (

@@ -21,6 +21,7 @@ COMMANDS = {
     "up": "Start the server: front, worker and engine; Ctrl-C stops it.",
     "tune": "Make a custom model from a YAML file: upload, tune, wait.",
     "chat": "Talk to a model.",
+    "data": "Training data on this machine: check, preview, convert, clean, split, trace.",
     "files": "Training files: upload, list, show, download, delete.",
     "jobs": "Fine-tuning jobs: create, list, show, events, logs, wait, cancel, start.",
     "models": "Models: list, show, add, update, archive, unarchive, delete.",

@@ -18,7 +18,7 @@ from typing import Any
 
 from modiste.errors import Busy, ModisteError, ParityFailed, Unavailable
 from modiste.prepare import render
-from modiste.prepare.formats import parse_row
+from modiste.prepare.formats.chat import parse_row
 from modiste.prepare.render import Renderer
 from modiste.prepare.turns import turns
 from modiste.serve.stream import EngineStream

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from modiste.errors import ModisteError, TuningFailed
-from modiste.prepare.formats import parse_row
-from modiste.prepare.jsonl import parse_json, read_rows
+from modiste.prepare.formats.chat import parse_row
+from modiste.prepare.sources.jsonl import parse_json, read_rows
 from modiste.prepare.render import Rendered, Renderer
 from modiste.types import Example, Message, ToolCall
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modiste.prepare import checks
-from modiste.prepare.checks import check_file, json_problems
+from modiste.prepare.checks import file as checks
+from modiste.prepare.checks.file import check_file, json_problems
 from modiste.types import SampleType, Severity
 
 GOOD = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modiste.prepare.formats import parse_row, sample_type_of, text_of
+from modiste.prepare.formats.chat import parse_row, sample_type_of, text_of
 from modiste.types import Message, Role, SampleType, ToolCall
 
 ASK = {"role": "user", "content": "q"}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modiste.prepare import jsonl
-from modiste.prepare.jsonl import parse_json, read_rows
+from modiste.prepare.sources import jsonl
+from modiste.prepare.sources.jsonl import parse_json, read_rows
 
 
 def rows(data: bytes):

@@ -1,0 +1,15 @@
+"""`modiste data`: check, look at, convert, clean and trace training data.
+
+Works on local files without a server; what concerns models and datasets asks one. The commands live
+in the `data_*` modules beside this one.
+"""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    help="Training data: check, preview, convert, dedup, split, trace, …",
+    no_args_is_help=True,
+)
