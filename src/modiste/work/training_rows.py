@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 
 from modiste.errors import ModisteError, TuningFailed
 from modiste.prepare.formats.chat import parse_row
-from modiste.prepare.sources.jsonl import parse_json, read_rows
 from modiste.prepare.render import Rendered, Renderer
+from modiste.prepare.sources.jsonl import parse_json, read_rows
 from modiste.types import Example, Message, ToolCall
 
 PARITY_ROWS = 8
