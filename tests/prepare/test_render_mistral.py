@@ -376,3 +376,12 @@ def spelt(pair, ids):
     """The pieces of SentencePiece as they are; newlines as newlines."""
     tokenizer = pair.theirs.instruct_tokenizer.tokenizer
     return "".join(tokenizer.id_to_piece(i) for i in ids).replace("<0x0A>", "\n")
+
+
+def test_every_control_token_is_named_as_its_vocabulary_names_it(pair):
+    ids = pair.ours.prompt([Message(Role.USER, "hello")])
+    silent = [i for i in ids if not pair.ours.decode([i]).strip() and pair.ours.token_name(i)]
+
+    assert pair.ours.token_name(ids[0]) == "<s>"
+    assert all(pair.theirs.instruct_tokenizer.tokenizer.is_special(i) for i in silent)
+    assert any(pair.ours.token_name(i) is None for i in ids)

@@ -386,3 +386,12 @@ def trained(base: Base, sample: render.Rendered) -> list[str]:
                 spans.append([])
             spans[-1].append(token)
     return [base.theirs.decode(span, skip_special_tokens=False) for span in spans]
+
+
+def test_control_tokens_have_their_names_and_text_has_none(tiny):
+    ids = tiny.prompt([Message(Role.USER, "hello [INST]")])
+    names = [tiny.token_name(i) for i in ids]
+
+    assert names[0] == "<s>"
+    assert names.count("[INST]") == 1, "the one a user writes is text"
+    assert tiny.decode([i for i, name in zip(ids, names, strict=True) if name]) == ""

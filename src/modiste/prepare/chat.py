@@ -68,6 +68,9 @@ class ChatRenderer(ABC):
     def encode(self, text: str) -> list[int]: ...
 
     @abstractmethod
+    def token_name(self, token_id: int) -> str | None: ...
+
+    @abstractmethod
     def prompt_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
     ) -> list[int]:

@@ -84,6 +84,10 @@ class Renderer(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str: ...
 
+    def token_name(self, token_id: int) -> str | None:
+        """What a control token is called, such as `[INST]`; None for a token that is text."""
+        ...
+
     def stream_decoder(self, *, continuing: bool = False) -> StreamDecoder:
         """For ids as they arrive. `continuing` when they follow a `prefix` message's text."""
         ...

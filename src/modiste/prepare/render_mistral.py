@@ -91,6 +91,12 @@ class MistralRenderer(ChatRenderer):
             ids: list[int] = self._text.encode(text, bos=False, eos=False)
         return ids
 
+    def token_name(self, token_id: int) -> str | None:
+        if self._spelling[token_id]:
+            return None
+        name: str = self._text.id_to_piece(token_id)
+        return name
+
     def prompt_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
     ) -> list[int]:

@@ -55,6 +55,9 @@ class TemplateRenderer(ChatRenderer):
     def encode(self, text: str) -> list[int]:
         return self._vocabulary.encode(text)
 
+    def token_name(self, token_id: int) -> str | None:
+        return self._vocabulary.name_of(token_id)
+
     def prompt_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
     ) -> list[int]:

@@ -35,6 +35,7 @@ class Vocabulary:
             definition = json.loads(path.read_text(encoding="utf-8"))
             added = definition["added_tokens"]
             self._specials: dict[str, int] = {t["content"]: t["id"] for t in added if t["special"]}
+            self._names = {token_id: name for name, token_id in self._specials.items()}
             self._key = _number()
             self._hide = _number()
             self._tokenizer = Tokenizer.from_str(json.dumps(self._renamed(definition)))
@@ -62,6 +63,10 @@ class Vocabulary:
         """The id of a control token, or of any other token by its exact spelling."""
         found: int | None = self._specials.get(name, self._tokenizer.token_to_id(name))
         return found
+
+    def name_of(self, token_id: int) -> str | None:
+        """What a control token is called; None for text."""
+        return self._names.get(token_id)
 
     def encode(self, text: str) -> list[int]:
         """Text, and the control tokens that `control` put into it."""
