@@ -1,0 +1,80 @@
+"""All inspectors in one place: what is remarkable about a row, and about a file once all are seen.
+
+    inspect(example)            what one row shows; pure
+    ledger = Ledger()           one per file, or one per part of a file in a process of its own
+    ledger.add(example)         the same remarks, and the row is counted for the file
+    ledger.merge(later_part)    in the order of the file
+    ledger.remarks()            what only the whole file shows
+
+Remarks are warnings: they never keep a row from training. Each inspector is a module beside this
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Self
+
+from modiste.prepare.inspect import special
+from modiste.prepare.inspect.remark import Inspector, Passage, Remark, passages
+from modiste.types import Example
+
+ROW_INSPECTORS: Mapping[str, Inspector] = {
+    "special_tokens": special.inspector(),
+}
+"""By the name under which `without` leaves them out."""
+
+
+def inspect(example: Example) -> list[Remark]:
+    """Everything remarkable about one row by itself."""
+    found = passages(example)
+    return [remark for inspector in ROW_INSPECTORS.values() for remark in inspector(found)]
+
+
+class Ledger:
+    """What is known so far about one file. Plain data inside, so processes can send it."""
+
+    def __init__(
+        self, *, special_tokens: Iterable[str] = (), without: Collection[str] = ()
+    ) -> None:
+        """
+        Args:
+            special_tokens: the renderer's own control tokens, looked for beside the known ones.
+            without: names of `ROW_INSPECTORS` or of the file's accumulators to leave out.
+        """
+        self._special_tokens = tuple(special_tokens)
+        self._without = frozenset(without)
+        self._inspectors = _chosen(self._special_tokens, self._without)
+
+    def add(self, example: Example) -> list[Remark]:
+        """Count a row; returns what `inspect` says about it."""
+        found = passages(example)
+        return [remark for inspector in self._inspectors for remark in inspector(found)]
+
+    def merge(self, later: Self, *, lines_before: int = 0) -> None:
+        """Add what another ledger saw of the same file, further down.
+
+        Args:
+            lines_before: added to the line numbers of `later`, when its part counted from 1.
+        """
+
+    def remarks(self) -> list[Remark]:
+        """What the whole file shows, most telling first; a `line` where one row is meant."""
+        return []
+
+    def __getstate__(self) -> dict[str, object]:
+        return {key: value for key, value in vars(self).items() if key != "_inspectors"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        vars(self).update(state)
+        self._inspectors = _chosen(self._special_tokens, self._without)
+
+
+def _chosen(special_tokens: tuple[str, ...], without: frozenset[str]) -> list[Inspector]:
+    named = dict(ROW_INSPECTORS)
+    if special_tokens:
+        named["special_tokens"] = special.inspector(special_tokens)
+    return [inspector for name, inspector in named.items() if name not in without]
+
+
+__all__ = ["ROW_INSPECTORS", "Ledger", "Passage", "Remark", "inspect"]
