@@ -17,7 +17,8 @@ from pathlib import Path
 
 from modiste.errors import ModisteError
 from modiste.prepare.conversation import Rules, Use, violations
-from modiste.prepare.formats.chat import Row, parse_row, sample_type_of
+from modiste.prepare.formats.chat import parse_row, sample_type_of
+from modiste.prepare.formats.row import Row
 from modiste.prepare.render import Renderer
 from modiste.prepare.sources.jsonl import RawLine, parse_json, read_rows
 from modiste.prepare.turns import turns

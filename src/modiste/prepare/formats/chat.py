@@ -15,15 +15,15 @@ tokenizer: what a chat format can hold is in `conversation.py`.
 from __future__ import annotations
 
 import json
-import reprlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import orjson
 
 from modiste.prepare.conversation import MAX_JSON_DEPTH, too_deep
-from modiste.types import Example, Message, Problem, Role, SampleType, ToolCall
+from modiste.prepare.formats.row import Notes, Row, shown, type_name
+from modiste.types import Example, Message, Role, SampleType, ToolCall
 
 CHUNK_JOIN = "\n\n"
 """Between the text parts of one message, as mistral-common joins them."""
@@ -50,15 +50,6 @@ _OTHER_FORMATS = {
 _CHAT_HINT = 'write it as {"messages": [{"role": "user", "content": …}, …]}'
 
 
-class Row(NamedTuple):
-    """What became of one JSON value. `example` is None exactly when `problems` is not empty."""
-
-    example: Example | None
-    problems: tuple[Problem, ...]
-    ignored: tuple[str, ...] = ()
-    """Keys that were left out, such as `prompt_id` or `messages[].reasoning_content`."""
-
-
 def sample_type_of(value: Any) -> SampleType | None:
     """What a row is by its keys alone; None for anything that is no row."""
     if not isinstance(value, dict):
@@ -70,46 +61,22 @@ def sample_type_of(value: Any) -> SampleType | None:
 
 def parse_row(value: Any, *, file: str, line: int) -> Row:
     """One JSON value to an example, or everything that is wrong with it."""
-    row = _Reader(file, line)
+    row = Notes(file, line)
     kind = sample_type_of(value)
     if not isinstance(value, dict):
-        row.say("", "row_not_object", f"the row is {_type(value)}, expected an object", _CHAT_HINT)
+        row.say(
+            "", "row_not_object", f"the row is {type_name(value)}, expected an object", _CHAT_HINT
+        )
     elif kind is SampleType.INSTRUCT:
         return _instruct(value, row)
     elif kind is SampleType.PRETRAIN:
         return _pretrain(value, row)
     else:
         _unknown_format(value, row)
-    return Row(None, tuple(row.problems))
+    return row.refused()
 
 
-@dataclass
-class _Reader:
-    """Collects what is said about one row."""
-
-    file: str
-    line: int
-    problems: list[Problem] = field(default_factory=list)
-    ignored: dict[str, None] = field(default_factory=dict)
-
-    def say(
-        self, path: str, code: str, message: str, hint: str | None = None, value: Any = None
-    ) -> None:
-        shown = None if value is None else _shown(value)
-        self.problems.append(
-            Problem(self.file, self.line, path, code, message, value=shown, hint=hint)
-        )
-
-    def ignore(self, keys: Mapping[str, Any], known: set[str], prefix: str = "") -> None:
-        self.ignored |= {f"{prefix}{key}": None for key in keys if key not in known}
-
-    def answer(self, example: Example) -> Row:
-        if self.problems:
-            return Row(None, tuple(self.problems))
-        return Row(example, (), tuple(self.ignored))
-
-
-def _pretrain(value: dict[str, Any], row: _Reader) -> Row:
+def _pretrain(value: dict[str, Any], row: Notes) -> Row:
     if "labels" in value:
         row.say(
             "labels",
@@ -122,7 +89,7 @@ def _pretrain(value: dict[str, Any], row: _Reader) -> Row:
     key = "text" if "text" in value else "content"
     text = value[key]
     if not isinstance(text, str):
-        row.say(key, "text_type", f"{key} is {_type(text)}, expected a string", value=text)
+        row.say(key, "text_type", f"{key} is {type_name(text)}, expected a string", value=text)
         text = ""
     elif not text:
         row.say(key, "text_empty", f"{key} is empty, there is nothing to train on")
@@ -130,12 +97,12 @@ def _pretrain(value: dict[str, Any], row: _Reader) -> Row:
     return row.answer(Example(row.line, SampleType.PRETRAIN, text=text))
 
 
-def _instruct(value: dict[str, Any], row: _Reader) -> Row:
+def _instruct(value: dict[str, Any], row: Notes) -> Row:
     listed = _one_of(value, "messages", "interactions", row)
     tools = _tools(_one_of(value, "tools", "available_tools", row), row)
     messages: list[Message] = []
     if not isinstance(listed, list):
-        row.say("messages", "messages_type", f"messages is {_type(listed)}, expected a list")
+        row.say("messages", "messages_type", f"messages is {type_name(listed)}, expected a list")
     else:
         messages = [_message(item, f"messages[{at}]", row) for at, item in enumerate(listed)]
     messages = _with_system_prompt(value, messages, row)
@@ -147,7 +114,7 @@ def _instruct(value: dict[str, Any], row: _Reader) -> Row:
     return row.answer(Example(row.line, SampleType.INSTRUCT, tuple(messages), tools=tools))
 
 
-def _one_of(value: Mapping[str, Any], name: str, alias: str, row: _Reader) -> Any:
+def _one_of(value: Mapping[str, Any], name: str, alias: str, row: Notes) -> Any:
     """The value under either name; an alias next to its name is a problem, not a choice."""
     if value.get(name) is not None and value.get(alias) is not None:
         text = f"the row has both {name} and {alias}, expected one of them"
@@ -156,13 +123,15 @@ def _one_of(value: Mapping[str, Any], name: str, alias: str, row: _Reader) -> An
 
 
 def _with_system_prompt(
-    value: Mapping[str, Any], messages: list[Message], row: _Reader
+    value: Mapping[str, Any], messages: list[Message], row: Notes
 ) -> list[Message]:
     prompt = value.get("system_prompt")
     if prompt is None:
         return messages
     if not isinstance(prompt, str):
-        row.say("system_prompt", "content_type", f"system_prompt is {_type(prompt)}, not a string")
+        row.say(
+            "system_prompt", "content_type", f"system_prompt is {type_name(prompt)}, not a string"
+        )
         return messages
     if any(m.role is Role.SYSTEM for m in messages):
         text = "the row has a system_prompt and a system message, expected one of them"
@@ -179,10 +148,10 @@ def _only_last(messages: list[Message]) -> list[Message]:
     ]
 
 
-def _message(item: Any, path: str, row: _Reader) -> Message:
+def _message(item: Any, path: str, row: Notes) -> Message:
     nothing = Message(Role.USER)
     if not isinstance(item, dict):
-        row.say(path, "message_type", f"{path} is {_type(item)}, expected an object")
+        row.say(path, "message_type", f"{path} is {type_name(item)}, expected an object")
         return nothing
     role = _ROLES.get(item["role"]) if isinstance(item.get("role"), str) else None
     if role is None:
@@ -209,7 +178,7 @@ def _message(item: Any, path: str, row: _Reader) -> Message:
     )
 
 
-def _wrong_role(item: Mapping[str, Any], path: str, row: _Reader) -> None:
+def _wrong_role(item: Mapping[str, Any], path: str, row: Notes) -> None:
     expected = "expected system, user, assistant or tool"
     if "role" not in item:
         hint = "ShareGPT's from and value are role and content here" if "from" in item else None
@@ -220,13 +189,13 @@ def _wrong_role(item: Mapping[str, Any], path: str, row: _Reader) -> None:
     row.say(
         f"{path}.role",
         "role_unknown",
-        f"{path}.role is {_shown(role)}, {expected}",
+        f"{path}.role is {shown(role)}, {expected}",
         hint,
         value=role,
     )
 
 
-def _content(item: Mapping[str, Any], path: str, row: _Reader) -> str | None:
+def _content(item: Mapping[str, Any], path: str, row: Notes) -> str | None:
     if item.get("content") is not None and item.get("text") is not None:
         row.say(path, "keys_conflict", f"{path} has both content and text, expected one of them")
     key = "content" if item.get("content") is not None else "text"
@@ -252,32 +221,32 @@ class Text(NamedTuple):
 def text_of(content: Sequence[Any] | Any) -> Text:
     """Content given as parts, `[{"type": "text", "text": …}, …]`, as one string."""
     if not isinstance(content, list):
-        return Text("", f"is {_type(content)}, expected a string or a list of text parts")
+        return Text("", f"is {type_name(content)}, expected a string or a list of text parts")
     texts = []
     for at, part in enumerate(content):
         where = f"[{at}]"
         if not isinstance(part, dict) or "type" not in part:
             return Text("", "is not a part with a type", where)
         if part["type"] != "text":
-            return Text("", f"is of type {_shown(part['type'])}, only text is supported", where)
+            return Text("", f"is of type {shown(part['type'])}, only text is supported", where)
         if not isinstance(part.get("text"), str):
             return Text("", "is a text part without text", where)
         texts.append(part["text"])
     return Text(CHUNK_JOIN.join(text for text in texts if text))
 
 
-def _calls(item: Mapping[str, Any], path: str, row: _Reader) -> tuple[ToolCall, ...]:
+def _calls(item: Mapping[str, Any], path: str, row: Notes) -> tuple[ToolCall, ...]:
     listed = item.get("tool_calls")
     if listed is None:
         return ()
     if not isinstance(listed, list):
-        text = f"{path}.tool_calls is {_type(listed)}, expected a list"
+        text = f"{path}.tool_calls is {type_name(listed)}, expected a list"
         row.say(f"{path}.tool_calls", "tool_call_invalid", text)
         return ()
     return tuple(_call(call, f"{path}.tool_calls[{at}]", row) for at, call in enumerate(listed))
 
 
-def _call(call: Any, path: str, row: _Reader) -> ToolCall:
+def _call(call: Any, path: str, row: Notes) -> ToolCall:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         text = f"{path} needs a function with a name and arguments"
@@ -288,7 +257,7 @@ def _call(call: Any, path: str, row: _Reader) -> ToolCall:
     return ToolCall(call_id, function["name"], _arguments(function.get("arguments"), where, row))
 
 
-def _arguments(arguments: Any, path: str, row: _Reader) -> str:
+def _arguments(arguments: Any, path: str, row: Notes) -> str:
     """Arguments as JSON text; an object is written out, as OpenAI's and HF's exports differ."""
     if isinstance(arguments, dict):
         if not too_deep(arguments):
@@ -296,7 +265,7 @@ def _arguments(arguments: Any, path: str, row: _Reader) -> str:
         row.say(path, "arguments_too_deep", f"{path} is nested deeper than {MAX_JSON_DEPTH}")
         return "{}"
     if not isinstance(arguments, str):
-        row.say(path, "arguments_type", f"{path} is {_type(arguments)}, expected a JSON string")
+        row.say(path, "arguments_type", f"{path} is {type_name(arguments)}, expected a JSON string")
         return "{}"
     try:
         value = orjson.loads(arguments or "{}")
@@ -305,35 +274,35 @@ def _arguments(arguments: Any, path: str, row: _Reader) -> str:
         row.say(path, "arguments_not_json", text, value=arguments)
     else:
         if not isinstance(value, dict):
-            text = f"{path} holds {_type(value)}, expected a JSON object"
+            text = f"{path} holds {type_name(value)}, expected a JSON object"
             row.say(path, "arguments_not_object", text, value=arguments)
     return arguments
 
 
-def _string(item: Mapping[str, Any], key: str, path: str, row: _Reader) -> str | None:
+def _string(item: Mapping[str, Any], key: str, path: str, row: Notes) -> str | None:
     value = item.get(key)
     if value is None or isinstance(value, str):
         return value
-    row.say(f"{path}.{key}", "field_type", f"{path}.{key} is {_type(value)}, expected a string")
+    row.say(f"{path}.{key}", "field_type", f"{path}.{key} is {type_name(value)}, expected a string")
     return None
 
 
-def _weight(item: Mapping[str, Any], path: str, row: _Reader) -> int | None:
+def _weight(item: Mapping[str, Any], path: str, row: Notes) -> int | None:
     weight = item.get("weight")
     if weight is None:
         return None
     if isinstance(weight, bool) or weight not in (0, 1):
-        text = f"{path}.weight is {_shown(weight)}, expected 0 or 1"
+        text = f"{path}.weight is {shown(weight)}, expected 0 or 1"
         row.say(f"{path}.weight", "weight_invalid", text, value=weight)
         return None
     return int(weight)
 
 
-def _tools(listed: Any, row: _Reader) -> tuple[Mapping[str, Any], ...]:
+def _tools(listed: Any, row: Notes) -> tuple[Mapping[str, Any], ...]:
     if listed is None:
         return ()
     if not isinstance(listed, list):
-        row.say("tools", "tools_type", f"tools is {_type(listed)}, expected a list")
+        row.say("tools", "tools_type", f"tools is {type_name(listed)}, expected a list")
         return ()
     found = []
     for at, tool in enumerate(listed):
@@ -345,31 +314,9 @@ def _tools(listed: Any, row: _Reader) -> tuple[Mapping[str, Any], ...]:
     return tuple(found)
 
 
-def _unknown_format(value: Mapping[str, Any], row: _Reader) -> None:
+def _unknown_format(value: Mapping[str, Any], row: Notes) -> None:
     named = next((name for key, name in _OTHER_FORMATS.items() if key in value), None)
     keys = ", ".join(map(repr, list(value)[:8])) or "no keys"
     text = f"the row has neither messages nor text, only {keys}"
     hint = f"this looks like {named} data: {_CHAT_HINT}" if named else _CHAT_HINT
     row.say("", "format_unknown", text, hint)
-
-
-_TYPE_NAMES: Sequence[tuple[Callable[[Any], bool], str]] = (
-    (lambda v: v is None, "null"),
-    (lambda v: isinstance(v, bool), "a boolean"),
-    (lambda v: isinstance(v, int | float), "a number"),
-    (lambda v: isinstance(v, str), "a string"),
-    (lambda v: isinstance(v, list), "a list"),
-)
-
-
-def _type(value: Any) -> str:
-    return next((name for matches, name in _TYPE_NAMES if matches(value)), "an object")
-
-
-_BRIEFLY = reprlib.Repr()
-_BRIEFLY.maxstring = _BRIEFLY.maxother = 60
-"""Not `repr`: a value may be huge, or nested deeper than Python can follow."""
-
-
-def _shown(value: Any) -> str:
-    return _BRIEFLY.repr(value)
