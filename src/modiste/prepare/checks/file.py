@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from modiste.errors import ModisteError
 from modiste.prepare.conversation import Rules, Use, violations
 from modiste.prepare.formats.chat import parse_row, sample_type_of
+from modiste.prepare.formats.kinds import Format
 from modiste.prepare.formats.row import Row
 from modiste.prepare.render import Renderer
 from modiste.prepare.sources.jsonl import RawLine, parse_json, read_rows
@@ -49,6 +51,20 @@ class Report:
     n_samples: int = 0
     """Sequences: a row may unroll into several (see `turns.py`)."""
     longest_sample: int = 0
+
+    @property
+    def format(self) -> Format | None:
+        kinds = {SampleType.INSTRUCT: Format.CHAT, SampleType.PRETRAIN: Format.TEXT}
+        return kinds.get(self.sample_type) if self.sample_type else None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "file": self.filename,
+            "format": self.format,
+            "rows": self.n_lines,
+            "good_rows": self.n_examples,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
 
     @property
     def errors(self) -> tuple[Problem, ...]:
