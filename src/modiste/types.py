@@ -154,6 +154,12 @@ class File:
     visibility: str = "workspace"
     deleted: bool = False
     problems: tuple[Problem, ...] = ()
+    format: str | None = None
+    """Of the rows of a training file, as it was told on arrival."""
+    report_sha256: str | None = None
+    """The blob that says what the checks found in it."""
+    rows_sha256: str | None = None
+    """The blob that knows its rows by their content."""
 
 
 class JobStatus(StrEnum):
@@ -284,6 +290,8 @@ class Job:
     created_by: str
     org: str
     suffix: str | None = None
+    dataset: str | None = None
+    """`name@version`, where the files were named by it."""
     integrations: tuple[Mapping[str, Any], ...] = ()
     """As asked for, secrets removed."""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -295,6 +303,9 @@ class Job:
     finished_at: datetime | None = None
     paused: bool = False
     error: JobError | None = None
+    report_sha256: str | None = None
+    """The blobs that say what validation found in the files, and which tokens are trained."""
+    preview_sha256: str | None = None
     progress: Progress | None = None
     events: tuple[JobEvent, ...] = ()
     """Oldest first. Filled when one job is retrieved, empty in lists."""
@@ -333,6 +344,15 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class Stale:
+    """The model learned from rows that were forgotten since: it should be made anew."""
+
+    at: datetime
+    reason: str
+    n_rows: int
+
+
+@dataclass(frozen=True)
 class Model:
     id: str
     kind: ModelKind
@@ -352,6 +372,72 @@ class Model:
     archived: bool = False
     adapter: Adapter | None = None
     parity: Parity | None = None
+    stale: Stale | None = None
+
+
+class DatasetFile(NamedTuple):
+    """One file of a dataset version; the part says what it is for: `train`, `validation`, …"""
+
+    part: str
+    file_id: str
+    filename: str
+    sha256: str
+    n_rows: int | None = None
+
+
+class VersionStatus(StrEnum):
+    QUEUED = "QUEUED"
+    BUILDING = "BUILDING"
+    READY = "READY"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True)
+class DatasetVersion:
+    """What a dataset was made from, how, and what came of it. Once READY it never changes."""
+
+    id: str
+    dataset: str
+    version: int
+    status: VersionStatus
+    inputs: tuple[DatasetFile, ...]
+    stages: tuple[Mapping[str, Any], ...]
+    """As asked for: `{"dedup": {…}}`. Without stages the inputs are the dataset."""
+    files: tuple[DatasetFile, ...]
+    code_version: str
+    created_at: datetime
+    created_by: str
+    finished_at: datetime | None = None
+    manifest_sha256: str | None = None
+    """The blob that tells where every row came from."""
+    report_sha256: str | None = None
+    error: JobError | None = None
+
+    @property
+    def label(self) -> str:
+        return f"{self.dataset}@{self.version}"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    id: str
+    name: str
+    created_at: datetime
+    created_by: str
+    description: str | None = None
+    versions: tuple[DatasetVersion, ...] = ()
+    """Newest first."""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """A row that no model may learn from any more."""
+
+    row_id: str
+    reason: str
+    created_at: datetime
+    created_by: str
 
 
 class Page(NamedTuple):

@@ -19,10 +19,11 @@ import sqlalchemy as sa
 from modiste.errors import LeaseLost
 from modiste.settings import Settings
 from modiste.store import queue
+from modiste.store.data_tables import DatasetRow, DatasetVersionRow
 from modiste.store.database import Database, Tx
 from modiste.store.queue import Claim, WorkerId
 from modiste.store.tables import JobRow, Phase
-from modiste.types import Hyperparameters, JobEstimate, JobStatus
+from modiste.types import Hyperparameters, JobEstimate, JobStatus, VersionStatus
 
 ELSEWHERE = WorkerId("elsewhere", "another-host", 1, 1.0)
 HERE = WorkerId.of_this_process()
@@ -107,6 +108,44 @@ def test_a_worker_claims_only_the_phases_it_asks_for(database: Database) -> None
     enqueue(database, "1")
     assert claim(database, HERE, Phase.VALIDATE) is None
     assert claim(database, HERE, Phase.TRAIN) is not None
+
+
+def add_version(tx: Tx, name: str) -> None:
+    whose = {"org": "0" * 8, "name": name, "created_at": tx.now(), "created_by": "k"}
+    tx.session.add(DatasetRow(id=f"of-{name}", **whose))
+    tx.session.flush()
+    tx.session.add(
+        DatasetVersionRow(
+            **whose,
+            **{"id": name, "dataset_id": f"of-{name}", "version": 1, "code_version": "0"},
+            **{"status": VersionStatus.QUEUED, "inputs": (), "stages": (), "files": ()},
+            **{"queued_for": Phase.CURATE, "queued_at": tx.now()},
+        )
+    )
+    tx.session.flush()
+
+
+def test_versions_of_datasets_wait_in_the_same_line_as_jobs(database: Database) -> None:
+    enqueue(database, "1")
+    with database.transaction() as tx:
+        add_version(tx, "2")
+    enqueue(database, "3")
+    assert [claimed(database).job_id for _ in range(3)] == ["1", "2", "3"]
+
+
+def test_a_version_is_held_by_a_lease_and_a_fence_like_a_job(timed: Database, clock: Clock) -> None:
+    with timed.transaction() as tx:
+        add_version(tx, "1")
+    first = claimed(timed, ELSEWHERE)
+    clock.move(2.1)
+    second = claimed(timed)
+    with pytest.raises(LeaseLost), timed.transaction() as tx:
+        queue.held_version(tx, first)
+    with timed.transaction() as tx:
+        queue.heartbeat(tx, second)
+        assert queue.held_version(tx, second).fence == 2
+        queue.release(tx, second)
+    assert claimed(timed).fence == 3
 
 
 def test_a_paused_job_waits_unless_it_was_cancelled(database: Database) -> None:

@@ -7,13 +7,15 @@ import sys
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from modiste.errors import Unavailable
 from modiste.settings import Settings
 from modiste.store.database import Database
-from modiste.store.tables import Base, FactRow
+from modiste.store.schema import config
+from modiste.store.tables import Base, FactRow, FileRow, JobRow, ModelRow
 
 
 def facts(database: Database) -> dict[str, str]:
@@ -60,3 +62,48 @@ def test_a_database_of_a_newer_modiste_is_refused_untouched(database: Database) 
         tx.session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(Unavailable, match=r"9999.*newer Modiste.*data is untouched"):
         database.migrate()
+
+
+def test_what_an_older_modiste_wrote_is_read_by_this_one(settings: Settings) -> None:
+    database = Database(settings)
+    with database.transaction() as tx:
+        command.upgrade(config(tx.session.connection()), "0001")
+        for table, values in OLD_ROWS.items():
+            columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+            statement = sa.text(f"INSERT INTO {table} ({columns}) VALUES ({marks})")
+            tx.session.execute(statement, values)
+    database.migrate()
+    with database.transaction(write=False) as tx:
+        file = tx.session.scalars(sa.select(FileRow)).one().noun()
+        job = tx.session.scalars(sa.select(JobRow)).one()
+        model = tx.session.scalars(sa.select(ModelRow)).one().noun()
+    assert (file.format, file.report_sha256, file.rows_sha256) == (None, None, None)
+    assert (job.noun().dataset, job.rows, job.code_version) == (None, None, None)
+    assert model.stale is None
+    database.close()
+
+
+THEN = "2026-01-02 03:04:05"
+OLD_ROWS = {
+    "files": {
+        **{"id": "f", "org": "0", "owner": "", "filename": "a.jsonl", "purpose": "fine-tune"},
+        **{"size_bytes": 1, "sha256": "0", "created_at": THEN, "created_by": "k"},
+        **{"sample_type": "instruct", "source": "upload", "problems": "[]"},
+    },
+    "jobs": {
+        **{"id": "j", "org": "0", "created_by": "k", "status": "SUCCESS", "model": "m"},
+        **{"base": "m", "training_files": '[["f", 1.0]]', "validation_files": "[]"},
+        **{"blobs": '{"f": "0"}', "asked": "{}", "hyperparameters": "{}", "auto_start": True},
+        **{"start_requested": True, "integrations": "[]", "job_metadata": "{}", "fence": 1},
+        **{"invalid_sample_skip_fraction": 0.0, "signature": "s", "estimate": "{}"},
+        **{"skip_lines": "{}", "created_at": THEN, "modified_at": THEN, "queued_at": THEN},
+        **{"finished_at": THEN, "attempts": 0, "events_offset": 0, "pause_requested": False},
+        **{"paused": False},
+    },
+    "models": {
+        **{"id": "m", "org": "0", "kind": "fine-tuned", "created_at": THEN, "path": "/b"},
+        **{"max_context_length": 9, "owned_by": "0", "aliases": "[]", "job_id": "j"},
+        **{"archived": False},
+    },
+}
+"""One row of each table that later versions changed, as 0001 knew it."""

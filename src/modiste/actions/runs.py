@@ -37,6 +37,9 @@ from modiste.types import (
 )
 
 
+PHASES = (Phase.VALIDATE, Phase.TRAIN)
+
+
 @dataclass(frozen=True)
 class Assignment:
     """All that a worker needs to know about the job it holds."""
@@ -69,7 +72,7 @@ class Wish(StrEnum):
 
 def take(tx: Tx, worker: WorkerId) -> Assignment | None:
     """Claim the next job and move it on, in one transaction."""
-    claim = queue.claim(tx, worker)
+    claim = queue.claim(tx, worker, PHASES)
     if claim is None:
         return None
     row = queue.held(tx, claim)

@@ -1,5 +1,7 @@
 """The queue is the `jobs` table: a lease says who works on a job, a fence says since when.
 
+Versions of datasets wait in their own table under the same rules; "job" below means both.
+
 A worker claims a job for `lease_s` and prolongs the lease while it works. Every claim raises the
 job's fence by one, and every write about a job names the fence it was claimed with: a worker that
 slept through its lease finds a higher fence and gets LeaseLost, so two workers never write about
@@ -15,20 +17,27 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import sqlalchemy as sa
 
 from modiste.errors import LeaseLost
+from modiste.store.data_tables import DatasetVersionRow
 from modiste.store.database import Tx
-from modiste.store.tables import JobRow, Phase, WorkerRow
+from modiste.store.tables import JobRow, Leased, Phase, WorkerRow
 from modiste.types import JobStatus
 
+L = TypeVar("L", bound=Leased)
+TABLES: Mapping[type[Leased], frozenset[Phase]] = {
+    JobRow: frozenset({Phase.VALIDATE, Phase.TRAIN}),
+    DatasetVersionRow: frozenset({Phase.CURATE}),
+}
 MAX_ATTEMPTS = 5
 """Claims without progress after which a job is given up: it kills whoever touches it."""
 
@@ -81,21 +90,31 @@ def waiting(tx: Tx, worker: WorkerId, phases: Collection[Phase] = tuple(Phase)) 
     return _free(tx, worker, phases) is not None
 
 
-def _free(tx: Tx, worker: WorkerId, phases: Collection[Phase]) -> JobRow | None:
+def _free(tx: Tx, worker: WorkerId, phases: Collection[Phase]) -> Leased | None:
+    found = [
+        row
+        for table, of_table in TABLES.items()
+        if (wanted := of_table & frozenset(phases))
+        and (row := _free_in(tx, worker, table, wanted)) is not None
+    ]
+    return min(found, key=lambda row: row.queued_at, default=None)
+
+
+def _free_in(tx: Tx, worker: WorkerId, table: type[L], phases: Collection[Phase]) -> L | None:
     queued = (
-        sa.select(JobRow)
-        .where(
-            JobRow.queued_for.in_(list(phases)),
-            sa.or_(JobRow.paused.is_(False), JobRow.status == JobStatus.CANCELLATION_REQUESTED),
-        )
-        .order_by(JobRow.queued_at, JobRow.seq)
+        sa.select(table)
+        .where(table.queued_for.in_(list(phases)))
+        .order_by(table.queued_at, table.seq)
         .with_for_update(skip_locked=True)
     )
-    over = sa.or_(JobRow.lease_expires_at.is_(None), JobRow.lease_expires_at <= tx.now())
+    if issubclass(table, JobRow):
+        cancelled = table.status == JobStatus.CANCELLATION_REQUESTED
+        queued = queued.where(sa.or_(table.paused.is_(False), cancelled))
+    over = sa.or_(table.lease_expires_at.is_(None), table.lease_expires_at <= tx.now())
     row = tx.session.scalar(queued.where(over).limit(1))
     if row is not None:
         return row
-    held_here = tx.session.scalars(queued.where(JobRow.lease_host == worker.host))
+    held_here = tx.session.scalars(queued.where(table.lease_host == worker.host))
     return next((job for job in held_here if _holder_died(job)), None)
 
 
@@ -105,9 +124,18 @@ def held(tx: Tx, claim: Claim) -> JobRow:
     Raises:
         LeaseLost: somebody else claimed the job, or it was taken out of the queue.
     """
+    return _held_in(tx, claim, JobRow)
+
+
+def held_version(tx: Tx, claim: Claim) -> DatasetVersionRow:
+    """The same for a version of a dataset."""
+    return _held_in(tx, claim, DatasetVersionRow)
+
+
+def _held_in(tx: Tx, claim: Claim, table: type[L]) -> L:
     row = tx.session.scalar(
-        sa.select(JobRow)
-        .where(JobRow.id == claim.job_id)
+        sa.select(table)
+        .where(table.id == claim.job_id)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
@@ -120,21 +148,25 @@ def held(tx: Tx, claim: Claim) -> JobRow:
     return row
 
 
-def heartbeat(tx: Tx, claim: Claim) -> JobRow:
+def _any_held(tx: Tx, claim: Claim) -> Leased:
+    return held_version(tx, claim) if claim.phase is Phase.CURATE else held(tx, claim)
+
+
+def heartbeat(tx: Tx, claim: Claim) -> Leased:
     """Prolong the lease. An expired lease nobody took is simply prolonged."""
-    row = held(tx, claim)
+    row = _any_held(tx, claim)
     row.lease_expires_at = tx.now() + timedelta(seconds=tx.settings.lease_s)
     return row
 
 
 def release(tx: Tx, claim: Claim) -> None:
     """Give the job back as it is: whoever claims next goes on with it."""
-    row = held(tx, claim)
+    row = _any_held(tx, claim)
     row.attempts = max(0, row.attempts - 1)
     drop(row)
 
 
-def drop(row: JobRow) -> None:
+def drop(row: Leased) -> None:
     """Nobody holds this job any more; a late write of the former holder is LeaseLost."""
     row.lease_worker = row.lease_host = row.lease_pid = row.lease_pid_started = None
     row.lease_expires_at = None
@@ -179,7 +211,7 @@ def this_host() -> str:
     return f"{socket.gethostname()[:60]}/{booted}/{namespace}"
 
 
-def _holder_died(row: JobRow) -> bool:
+def _holder_died(row: Leased) -> bool:
     if row.lease_pid is None or row.lease_pid_started is None:
         return False
     return not _lives(row.lease_pid, row.lease_pid_started)

@@ -1,8 +1,9 @@
 """The tables, one class each, and how a row becomes the noun that leaves the store.
 
 `seq` orders rows in time where clocks may tie; ids are what people see. Rows of one organisation
-carry its eight hex digits. The `jobs` table is also the queue: see `store/queue.py` for the columns
-from `queued_for` on. A change here needs a migration: a test compares the two.
+carry its eight hex digits. The `jobs` table is also the queue: see `Leased` and `store/queue.py`.
+What concerns data alone is in `data_tables.py`. A change here needs a migration: a test compares
+the two.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from modiste.types import (
     Progress,
     Purpose,
     Scope,
+    Stale,
     TrainingFile,
 )
 
@@ -101,6 +103,9 @@ class FileRow(Base):
     deleted_at: Mapped[datetime | None] = mapped_column(Time)
     problems: Mapped[tuple[Problem, ...]] = mapped_column(Noun(tuple[Problem, ...]))
     """Warnings only: a file with errors is refused."""
+    format: Mapped[str | None] = mapped_column(sa.String(40))
+    report_sha256: Mapped[str | None] = mapped_column(sa.String(64))
+    rows_sha256: Mapped[str | None] = mapped_column(sa.String(64))
 
     __table_args__ = (
         sa.Index(
@@ -129,20 +134,40 @@ class FileRow(Base):
             visibility="user" if self.owner else "workspace",
             deleted=self.deleted_at is not None,
             problems=self.problems,
+            format=self.format,
+            report_sha256=self.report_sha256,
+            rows_sha256=self.rows_sha256,
         )
 
 
 class Phase(StrEnum):
-    """What a job waits for in the queue; NULL when nobody has to do anything."""
+    """What a row waits for in the queue; NULL when nobody has to do anything."""
 
     VALIDATE = "validate"
     TRAIN = "train"
+    CURATE = "curate"
+    """Versions of datasets."""
 
 
-class JobRow(Base):
-    __tablename__ = "jobs"
+class Leased:
+    """What makes a table a part of the queue: see `store/queue.py`."""
+
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(sa.String(36), unique=True)
+    queued_for: Mapped[Phase | None] = mapped_column(Word(Phase), index=True)
+    queued_at: Mapped[datetime] = mapped_column(Time)
+    fence: Mapped[int] = mapped_column(default=0)
+    lease_worker: Mapped[str | None] = mapped_column(sa.String(120))
+    lease_host: Mapped[str | None] = mapped_column(sa.String(200))
+    lease_pid: Mapped[int | None]
+    lease_pid_started: Mapped[float | None]
+    lease_expires_at: Mapped[datetime | None] = mapped_column(Time)
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Claims since the row last got further; see `queue.MAX_ATTEMPTS`."""
+
+
+class JobRow(Leased, Base):
+    __tablename__ = "jobs"
     org: Mapped[str] = mapped_column(sa.String(8))
     created_by: Mapped[str] = mapped_column(sa.String(40))
     status: Mapped[JobStatus] = mapped_column(Word(JobStatus), index=True)
@@ -177,21 +202,18 @@ class JobRow(Base):
     parity: Mapped[Parity | None] = mapped_column(Noun(Parity))
     progress: Mapped[Progress | None] = mapped_column(Noun(Progress))
     error: Mapped[JobError | None] = mapped_column(Noun(JobError))
+    dataset: Mapped[str | None] = mapped_column(sa.String(220))
+    report_sha256: Mapped[str | None] = mapped_column(sa.String(64))
+    preview_sha256: Mapped[str | None] = mapped_column(sa.String(64))
+    rows: Mapped[dict[str, str] | None] = mapped_column(Noun(dict[str, str]))
+    """File id to the blob that knows the file's rows, as of validation."""
+    code_version: Mapped[str | None] = mapped_column(sa.String(40))
+    """The Modiste that validated it."""
     created_at: Mapped[datetime] = mapped_column(Time)
     modified_at: Mapped[datetime] = mapped_column(Time)
     started_at: Mapped[datetime | None] = mapped_column(Time)
     finished_at: Mapped[datetime | None] = mapped_column(Time)
 
-    queued_for: Mapped[Phase | None] = mapped_column(Word(Phase), index=True)
-    queued_at: Mapped[datetime] = mapped_column(Time)
-    fence: Mapped[int] = mapped_column(default=0)
-    lease_worker: Mapped[str | None] = mapped_column(sa.String(120))
-    lease_host: Mapped[str | None] = mapped_column(sa.String(200))
-    lease_pid: Mapped[int | None]
-    lease_pid_started: Mapped[float | None]
-    lease_expires_at: Mapped[datetime | None] = mapped_column(Time)
-    attempts: Mapped[int] = mapped_column(default=0)
-    """Claims since the job last got further; see `queue.MAX_ATTEMPTS`."""
     events_offset: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     """Bytes of the trainer's events.jsonl that are already in the database."""
     pause_requested: Mapped[bool] = mapped_column(default=False)
@@ -224,6 +246,9 @@ class JobRow(Base):
             created_by=self.created_by,
             org=self.org,
             suffix=self.suffix,
+            dataset=self.dataset,
+            report_sha256=self.report_sha256,
+            preview_sha256=self.preview_sha256,
             integrations=self.integrations,
             metadata=self.job_metadata,
             invalid_sample_skip_fraction=self.invalid_sample_skip_fraction,
@@ -329,6 +354,7 @@ class ModelRow(Base):
     archived: Mapped[bool] = mapped_column(default=False)
     adapter: Mapped[Adapter | None] = mapped_column(Noun(Adapter))
     parity: Mapped[Parity | None] = mapped_column(Noun(Parity))
+    stale: Mapped[Stale | None] = mapped_column(Noun(Stale))
 
     def noun(self) -> Model:
         return Model(
@@ -347,6 +373,7 @@ class ModelRow(Base):
             archived=self.archived,
             adapter=self.adapter,
             parity=self.parity,
+            stale=self.stale,
         )
 
 

@@ -69,7 +69,7 @@ class Worker:
     def _next(self) -> Assignment | None:
         try:
             with self.database.transaction(write=False) as tx:
-                if not waiting(tx, self.id):
+                if not waiting(tx, self.id, runs.PHASES):
                     return None
             with self.database.transaction() as tx:
                 return runs.take(tx, self.id)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
-from modiste.store.tables import Base
+from modiste.store.data_tables import DatasetRow
 
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    target_metadata=Base.metadata,
+    target_metadata=DatasetRow.metadata,
     transactional_ddl=True,
     render_as_batch=connection.dialect.name == "sqlite",
 )
