@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
+from modiste.prepare.sources.json_text import flaw, hint
 from modiste.types import Problem
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -62,9 +63,13 @@ def parse_json(raw: RawLine, *, file: str) -> Json:
     if raw.problem is not None:
         return Json(None, raw.problem)
     try:
-        return Json(orjson.loads(raw.text))
+        value = orjson.loads(raw.text)
     except orjson.JSONDecodeError as error:
         return Json(None, _json_problem(raw, file, error))
+    if found := flaw(raw.text, value):
+        path, code, said, advice = found
+        return Json(None, Problem(file, raw.line, path, code, said, hint=advice))
+    return Json(value)
 
 
 def _not_text(head: bytes) -> str | None:
@@ -90,11 +95,11 @@ def _json_problem(raw: RawLine, file: str, error: orjson.JSONDecodeError) -> Pro
     try:
         text = raw.text.decode()
     except UnicodeDecodeError as wrong:
-        said = f"byte {wrong.start + 1} of the line is not UTF-8 (0x{raw.text[wrong.start]:02x})"
-        return Problem(file, raw.line, "", "not_utf8", said, hint="save the file as UTF-8")
-    hint = None
-    if text.strip() in ("{", "[") or text.strip().startswith("[{"):
-        hint = "one complete JSON object per line, not a pretty-printed or listed one"
+        byte = raw.text[wrong.start : wrong.start + 1]
+        said = f"byte {wrong.start + 1} of the line is not UTF-8 (0x{byte.hex()})"
+        guess = byte.decode("cp1252", "replace")
+        advice = f"save the file as UTF-8 (as Windows-1252 the byte would be {guess!r})"
+        return Problem(file, raw.line, "", "not_utf8", said, hint=advice)
     return Problem(
         file,
         raw.line,
@@ -102,5 +107,5 @@ def _json_problem(raw: RawLine, file: str, error: orjson.JSONDecodeError) -> Pro
         "json_invalid",
         f"not valid JSON: {error.msg} at column {error.colno}",
         value=text[max(0, error.pos - 20) : error.pos + 20],
-        hint=hint,
+        hint=hint(text, error.pos),
     )
