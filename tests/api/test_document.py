@@ -66,7 +66,7 @@ def test_every_route_is_in_the_document(document: dict[str, Any]) -> None:
         "/healthz": {"get"},
         "/v1/keys": {"get", "post"},
         "/v1/keys/{key_id}": {"delete"},
-        "/v1/models/bases": {"post"},
+        "/v1/models/bases": {"get", "post"},
         "/v1/fine_tuning/jobs/{job_id}/metrics": {"get"},
         "/v1/fine_tuning/jobs/{job_id}/progress": {"get"},
     }

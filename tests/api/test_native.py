@@ -78,6 +78,17 @@ def test_a_base_is_installed_from_a_folder(front: Front, tmp_path: Path) -> None
         assert str(tmp_path) in missing.json()["message"]
 
 
+def test_folders_of_bases_are_for_admins(front: Front) -> None:
+    with front.client() as admin:
+        bases = admin.get("/v1/models/bases").json()["data"]
+        (base,) = (each for each in bases if each["id"] == "modiste-tiny")
+        assert (Path(base["path"]) / "tokenizer.json").is_file()
+        assert base["tokens_per_s"] is None, "nothing was trained here yet"
+        made = admin.post("/v1/keys", json={"name": "ci", "scopes": ["train"]}).json()
+    with front.client(key=made["secret"]) as other:
+        assert other.get("/v1/models/bases").status_code == 403
+
+
 @pytest.fixture
 def steps(front: Front, job_id: str) -> None:
     """Two recorded steps; the second one without a validation."""

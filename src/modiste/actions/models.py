@@ -47,6 +47,12 @@ def list_(tx: Tx, actor: Actor, *, include_archived: bool = True) -> tuple[Model
     return tuple(_with_aliases(tx, row) for row in rows if include_archived or not row.archived)
 
 
+def bases(tx: Tx, actor: Actor) -> tuple[Model, ...]:
+    """Installed bases with their folders, which only an admin may know."""
+    require(actor, Scope.ADMIN)
+    return tuple(model for model in list_(tx, actor) if model.kind is ModelKind.BASE)
+
+
 def get(tx: Tx, actor: Actor, model_id: str) -> Model:
     """One model by id or alias, archived ones too."""
     return _with_aliases(tx, _find(tx, actor, model_id))

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from modiste.actions import jobs, keys, models
+from modiste.actions import jobs, keys, models, runs
 from modiste.api import mistral, refusals
 from modiste.api.dialect import Dialect
 from modiste.api.door import (
@@ -71,6 +71,21 @@ class BaseIn(Body):
     name: str
     path: str
     """A folder on the server, or `hub:org/name`."""
+
+
+class BaseOut(BaseModel):
+    id: str
+    aliases: list[str]
+    path: str
+    """Folder on the server."""
+    max_context_length: int
+    tokens_per_s: float | None
+    """Of the last training on it here; null before the first."""
+
+
+class BaseList(BaseModel):
+    object: str = "list"
+    data: list[BaseOut]
 
 
 class Metric(BaseModel):
@@ -143,6 +158,13 @@ async def add_base(request: Request, actor: Asker) -> Response:
     asked = checked(BaseIn, await json_body(request))
     model = await run_sync(_add_base, house(request), actor, asked)
     return JSONResponse(model_card(model).model_dump())
+
+
+@router.get("/models/bases", tags=["models"], responses={200: {"model": BaseList}})
+async def list_bases(request: Request, actor: Asker) -> Response:
+    """Where installed bases lie and how fast they trained here; for admin keys."""
+    found = await look(request, _bases, actor)
+    return JSONResponse(BaseList(data=found).model_dump())
 
 
 @router.get(
@@ -228,6 +250,19 @@ def _error_event(request: Request, error: ModisteError) -> bytes:
 
 def _add_base(behind: House, actor: Actor, asked: BaseIn) -> Any:
     return models.add_base(behind.database, actor, name=asked.name, path=asked.path)
+
+
+def _bases(tx: Tx, actor: Actor) -> list[BaseOut]:
+    return [
+        BaseOut(
+            id=base.id,
+            aliases=list(base.aliases),
+            path=base.path,
+            max_context_length=base.max_context_length,
+            tokens_per_s=runs.measured_speed(tx, base.id),
+        )
+        for base in models.bases(tx, actor)
+    ]
 
 
 def _key(key: Key) -> KeyOut:
