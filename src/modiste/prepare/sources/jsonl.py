@@ -42,9 +42,13 @@ class Json(NamedTuple):
     problem: Problem | None = None
 
 
-def read_rows(stream: BinaryIO, *, file: str) -> Iterator[RawLine]:
-    """The lines of a file, one at a time, blank ones included; never more than one in memory."""
-    number = 0
+def read_rows(stream: BinaryIO, *, file: str, first_line: int = 1) -> Iterator[RawLine]:
+    """The lines of a file, one at a time, blank ones included; never more than one in memory.
+
+    Args:
+        first_line: number of the first one, where the stream is a later part of the file.
+    """
+    number = first_line - 1
     while chunk := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
         if number == 1:
