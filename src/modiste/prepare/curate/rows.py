@@ -1,0 +1,147 @@
+"""What curation keeps of each row in memory: a few numbers, whatever the row's size."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modiste.errors import InvalidInput
+from modiste.prepare.curate.fields import value_of, values_of
+from modiste.prepare.curate.groups import Hashes, hash64
+from modiste.prepare.curate.near import THRESHOLD, Sketches
+from modiste.prepare.curate.normal import said
+from modiste.prepare.curate.stage import Corpus
+from modiste.prepare.records import Record
+
+SHOWN = 5
+
+
+class Rows(NamedTuple):
+    """Arrays over all rows of some files, in order."""
+
+    ids: Hashes
+    columns: tuple[Hashes, ...]
+    """One number per field asked for, then one for the cluster of near-duplicates, at least ids."""
+    kinds: NDArray[np.int32]
+    """Number of all that a row says about its class."""
+    class_rows: NDArray[np.int32]
+    class_indexes: NDArray[np.int32]
+    """Pairs of a row and one of its classes."""
+    class_names: tuple[str, ...]
+    files: tuple[str, ...]
+    starts: tuple[int, ...]
+    """Index of each file's first row."""
+    lines: NDArray[np.int64]
+
+    def where(self, row: int) -> str:
+        """`train.jsonl line 7`."""
+        return f"{self.files[bisect_right(self.starts, row) - 1]} line {self.lines[row]}"
+
+
+def read_rows(
+    inputs: Sequence[Corpus],
+    *,
+    fields: Sequence[str],
+    classes: str | None = None,
+    near: bool = False,
+) -> Rows:
+    """One pass over the rows.
+
+    Raises:
+        InvalidInput: rows that lack a field; how many, and the first ones.
+    """
+    collector = _Collector(fields, classes)
+    files, starts = [], []
+    for corpus in inputs:
+        files.append(corpus.filename)
+        starts.append(len(collector.ids))
+        for record in corpus:
+            collector.add(record)
+    collector.refuse_missing()
+    ids = np.frombuffer(collector.ids, dtype=np.uint64)
+    columns = [np.frombuffer(column, dtype=np.uint64) for column in collector.columns]
+    if near:
+        columns.append(_clusters(inputs, len(ids)))
+    return Rows(
+        ids,
+        tuple(columns or [ids]),
+        np.frombuffer(collector.kinds, dtype=np.int32),
+        np.frombuffer(collector.class_rows, dtype=np.int32),
+        np.frombuffer(collector.class_indexes, dtype=np.int32),
+        tuple(collector.class_names),
+        tuple(files),
+        tuple(starts),
+        np.frombuffer(collector.lines, dtype=np.int64),
+    )
+
+
+class _Collector:
+    def __init__(self, fields: Sequence[str], classes: str | None) -> None:
+        self._readers = [(name, value_of(name)) for name in fields]
+        self._classes = (classes, values_of(classes)) if classes else None
+        self.ids = array("Q")
+        self.columns = [array("Q") for _ in fields]
+        self.kinds = array("i")
+        self.class_rows = array("i")
+        self.class_indexes = array("i")
+        self.class_names: dict[str, int] = {}
+        self.lines = array("q")
+        self._kind_numbers: dict[tuple[str, ...], int] = {}
+        self._missing: dict[str, list[str]] = {}
+
+    def add(self, record: Record) -> None:
+        row = len(self.ids)
+        self.ids.append(int(record.id[:16], 16))
+        self.lines.append(record.line)
+        for column, (name, read) in zip(self.columns, self._readers, strict=True):
+            value = read(record)
+            if value is None:
+                self._miss(name, record)
+            column.append(hash64(f"{name}\0{value}"))
+        if self._classes is None:
+            self.kinds.append(0)
+            return
+        name, read_all = self._classes
+        values = read_all(record)
+        if not values:
+            self._miss(name, record)
+        self.kinds.append(self._kind_numbers.setdefault(values, len(self._kind_numbers)))
+        for value in dict.fromkeys(values):
+            self.class_rows.append(row)
+            index = self.class_names.setdefault(value, len(self.class_names))
+            self.class_indexes.append(index)
+
+    def _miss(self, name: str, record: Record) -> None:
+        self._missing.setdefault(name, []).append(f"{record.file} line {record.line}")
+
+    def refuse_missing(self) -> None:
+        if not self._missing:
+            return
+        said = []
+        for name, places in self._missing.items():
+            more = f" and {len(places) - SHOWN:,} more" if len(places) > SHOWN else ""
+            said.append(f"{name!r} is missing in {', '.join(places[:SHOWN])}{more}")
+        raise InvalidInput(
+            f"{'; '.join(said)}. Name a field that every row has: prompt, answer, type, labels, "
+            "or a path such as metadata.user"
+        )
+
+
+def _clusters(inputs: Sequence[Corpus], n_rows: int) -> Hashes:
+    """Rows whose prompts are likely near-duplicates have the same number.
+
+    Not verified: here a pair too many costs nothing, a pair too few is a leak.
+    """
+    sketches = Sketches()
+    for corpus in inputs:
+        for record in corpus:
+            sketches.add(said(record.example).asked)
+    number = np.arange(n_rows, dtype=np.uint64)
+    for pair in sketches.likely(THRESHOLD):
+        number[pair.second] = number[pair.first]
+    return number
