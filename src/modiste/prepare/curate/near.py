@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from modiste.prepare.curate.leaders import clusters, find
 from modiste.prepare.curate.minhash import BANDS, ROWS, U32, band_keys, jaccard, sign
 from modiste.prepare.curate.normal import parted
+from modiste.prepare.curate.shingle_file import filled
 from modiste.prepare.curate.shingles import U64, Ragged, distinct, shingles, word_hashes
 
 SHINGLE = 5
@@ -115,3 +117,16 @@ def similarity(one: str, other: str, *, shingle: int = SHINGLE) -> float:
 
 def shingles_of(texts: Iterable[str], shingle: int = SHINGLE) -> Ragged:
     return shingles(word_hashes([parted(text) for text in texts]), shingle)
+
+
+def near_duplicates(
+    texts: Iterable[str], *, threshold: float = THRESHOLD, shingle: int = SHINGLE
+) -> list[tuple[int, ...]]:
+    """Clusters of texts that are nearly the same, as indexes; texts like no other are in none.
+
+    Every link is verified. Neither texts nor their shingles are held in memory.
+    """
+    sets = filled(texts, shingle)
+    alive = np.ones(len(sets), dtype=np.bool_)
+    found = find(sets, alive=alive, order=range(len(sets)), threshold=threshold)
+    return clusters((like.row, like.of) for like in found.links)
