@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from modiste.errors import InvalidInput
+from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
 from modiste.prepare.formats.read import read
+from modiste.prepare.sources.containers import Container
 from modiste.types import Example, Message, Problem, Role
 
 SHOWN = 5
@@ -38,7 +40,14 @@ def row_id(value: Any) -> str:
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
-def records(path: Path, *, filename: str, format: Format | None = None) -> Iterator[Record]:
+def records(
+    path: Path,
+    *,
+    filename: str,
+    format: Format | None = None,
+    container: Container | None = None,
+    columns: Columns | None = None,
+) -> Iterator[Record]:
     """The rows of a file, in order.
 
     Raises:
@@ -46,7 +55,8 @@ def records(path: Path, *, filename: str, format: Format | None = None) -> Itera
             `problems`. Nothing made from such a file is to be relied on.
     """
     problems: list[Problem] = []
-    for line, raw, value, row in read(path, filename=filename, format=format).rows:
+    reading = read(path, filename=filename, format=format, container=container, columns=columns)
+    for line, raw, value, row in reading.rows:
         if row.example is None:
             problems += row.problems
             continue

@@ -23,8 +23,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from modiste import __version__
 from modiste.errors import InvalidInput, StorageFull
+from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
+from modiste.prepare.formats.read import Told, tell
 from modiste.prepare.records import Record, records
+from modiste.prepare.sources.containers import Container
 
 CHUNK_BYTES = 1 << 20
 
@@ -40,23 +43,46 @@ class Corpus:
 
     Args:
         filename: what people call the file; rows and reports name it so.
-        format: forced; None lets the file tell.
+        format, container, columns: what the file is, where it is not to be asked.
     """
 
-    def __init__(self, path: Path, *, filename: str | None = None, format: Format | None = None):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        filename: str | None = None,
+        format: Format | None = None,
+        container: Container | None = None,
+        columns: Columns | None = None,
+    ) -> None:
         self.path = path
         self.filename = filename or str(path)
         self.format = format
+        self.container = container
+        self.columns = columns
         self._sha256: str | None = None
         self._n_rows: int | None = None
 
     def __iter__(self) -> Iterator[Record]:
         """Raises InvalidInput at the end if any row could not be read."""
         count = 0
-        for record in records(self.path, filename=self.filename, format=self.format):
+        for record in records(self.path, **self._how()):
             count += 1
             yield record
         self._n_rows = count
+
+    def _how(self) -> dict[str, Any]:
+        return {
+            "filename": self.filename,
+            "format": self.format,
+            "container": self.container,
+            "columns": self.columns,
+        }
+
+    @property
+    def told(self) -> Told:
+        """What the file is, as it says or as it was given."""
+        return tell(self.path, **self._how())
 
     @property
     def sha256(self) -> str:
