@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modiste.errors import InvalidInput
-from modiste.prepare.curate.fields import value_of, values_of
+from modiste.prepare.curate.fields import Reader, value_at, value_of, values_of
 from modiste.prepare.curate.groups import Hashes, hash64
 from modiste.prepare.curate.near import THRESHOLD, Sketches
 from modiste.prepare.curate.normal import said
@@ -28,7 +29,8 @@ class Rows(NamedTuple):
     columns: tuple[Hashes, ...]
     """One number per field asked for, then one for the cluster of near-duplicates, at least ids."""
     kinds: NDArray[np.int32]
-    """Number of all that a row says about its class."""
+    """Number of all that a row says about its class; 0 where no classes are asked for."""
+    kind_names: tuple[str, ...]
     class_rows: NDArray[np.int32]
     class_indexes: NDArray[np.int32]
     """Pairs of a row and one of its classes."""
@@ -37,6 +39,8 @@ class Rows(NamedTuple):
     starts: tuple[int, ...]
     """Index of each file's first row."""
     lines: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    """Empty where none are asked for."""
 
     def where(self, row: int) -> str:
         """`train.jsonl line 7`."""
@@ -48,6 +52,7 @@ def read_rows(
     *,
     fields: Sequence[str],
     classes: str | None = None,
+    weight: str | None = None,
     near: bool = False,
 ) -> Rows:
     """One pass over the rows.
@@ -55,14 +60,14 @@ def read_rows(
     Raises:
         InvalidInput: rows that lack a field; how many, and the first ones.
     """
-    collector = _Collector(fields, classes)
+    collector = _Collector(fields, classes, weight)
     files, starts = [], []
     for corpus in inputs:
         files.append(corpus.filename)
         starts.append(len(collector.ids))
         for record in corpus:
             collector.add(record)
-    collector.refuse_missing()
+    collector.refuse_wrong()
     ids = np.frombuffer(collector.ids, dtype=np.uint64)
     columns = [np.frombuffer(column, dtype=np.uint64) for column in collector.columns]
     if near:
@@ -71,18 +76,21 @@ def read_rows(
         ids,
         tuple(columns or [ids]),
         np.frombuffer(collector.kinds, dtype=np.int32),
+        tuple(" + ".join(values) for values in collector.kind_numbers),
         np.frombuffer(collector.class_rows, dtype=np.int32),
         np.frombuffer(collector.class_indexes, dtype=np.int32),
         tuple(collector.class_names),
         tuple(files),
         tuple(starts),
         np.frombuffer(collector.lines, dtype=np.int64),
+        np.frombuffer(collector.weights, dtype=np.float64),
     )
 
 
 class _Collector:
-    def __init__(self, fields: Sequence[str], classes: str | None) -> None:
+    def __init__(self, fields: Sequence[str], classes: str | None, weight: str | None) -> None:
         self._readers = [(name, value_of(name)) for name in fields]
+        self._weight = weight
         self._classes = (classes, values_of(classes)) if classes else None
         self.ids = array("Q")
         self.columns = [array("Q") for _ in fields]
@@ -91,8 +99,9 @@ class _Collector:
         self.class_indexes = array("i")
         self.class_names: dict[str, int] = {}
         self.lines = array("q")
-        self._kind_numbers: dict[tuple[str, ...], int] = {}
-        self._missing: dict[str, list[str]] = {}
+        self.weights = array("d")
+        self.kind_numbers: dict[tuple[str, ...], int] = {}
+        self._wrong: dict[str, list[str]] = {}
 
     def add(self, record: Record) -> None:
         row = len(self.ids)
@@ -103,33 +112,50 @@ class _Collector:
             if value is None:
                 self._miss(name, record)
             column.append(hash64(f"{name}\0{value}"))
+        if self._weight is not None:
+            self._add_weight(self._weight, record)
         if self._classes is None:
             self.kinds.append(0)
-            return
-        name, read_all = self._classes
+        else:
+            self._add_class(*self._classes, record, row)
+
+    def _add_weight(self, name: str, record: Record) -> None:
+        value = value_at(record.value, name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not 0 <= value < math.inf:
+            said = "is missing" if value is None else "is no number from 0 up"
+            self._wrong.setdefault(f"{name!r} {said}", []).append(_place(record))
+            value = 0.0
+        self.weights.append(value)
+
+    def _add_class(self, name: str, read_all: Reader, record: Record, row: int) -> None:
         values = read_all(record)
         if not values:
             self._miss(name, record)
-        self.kinds.append(self._kind_numbers.setdefault(values, len(self._kind_numbers)))
+        self.kinds.append(self.kind_numbers.setdefault(values, len(self.kind_numbers)))
         for value in dict.fromkeys(values):
             self.class_rows.append(row)
             index = self.class_names.setdefault(value, len(self.class_names))
             self.class_indexes.append(index)
 
     def _miss(self, name: str, record: Record) -> None:
-        self._missing.setdefault(name, []).append(f"{record.file} line {record.line}")
+        self._wrong.setdefault(f"{name!r} is missing", []).append(_place(record))
 
-    def refuse_missing(self) -> None:
-        if not self._missing:
+    def refuse_wrong(self) -> None:
+        if not self._wrong:
             return
         said = []
-        for name, places in self._missing.items():
+        for what, places in self._wrong.items():
             more = f" and {len(places) - SHOWN:,} more" if len(places) > SHOWN else ""
-            said.append(f"{name!r} is missing in {', '.join(places[:SHOWN])}{more}")
+            said.append(f"{what} in {', '.join(places[:SHOWN])}{more}")
         raise InvalidInput(
             f"{'; '.join(said)}. Name a field that every row has: prompt, answer, type, labels, "
             "or a path such as metadata.user"
         )
+
+
+def _place(record: Record) -> str:
+    return f"{record.file} line {record.line}"
 
 
 def _clusters(inputs: Sequence[Corpus], n_rows: int) -> Hashes:
