@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import typer
 
+from modiste.cli import data_check, data_preview
+
 app = typer.Typer(
     add_completion=False,
     help="Training data: check, preview, convert, dedup, split, trace, …",
     no_args_is_help=True,
 )
+app.add_typer(data_check.app)
+app.add_typer(data_preview.app)

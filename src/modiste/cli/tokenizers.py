@@ -55,6 +55,8 @@ def resolve(name: str | None, wanted: Settings | None = None) -> Tokens:
         return _shipped(f"{SHIPPED}, which ships; --model names another base")
     if name == SHIPPED:
         return _shipped("the base that ships with Modiste")
+    if not name.strip():
+        raise InvalidInput("--model is empty; leave it out or name a base", param="model")
     on_disk = Path(name).expanduser()
     if on_disk.is_dir():
         return _of_folder(name, on_disk, str(on_disk))

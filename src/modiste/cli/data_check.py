@@ -1,0 +1,228 @@
+"""`modiste data check`: whether files may be trained on, and everything that keeps them from it.
+
+Exit code 0 when every row may be trained on, 1 when any may not, 2 when the question was wrong.
+With `--html` the same report is one page that needs no network, with mask previews and statistics.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from modiste.cli.output import AsJson, print_json, say
+from modiste.prepare.formats.kinds import Format
+
+if TYPE_CHECKING:
+    from modiste.cli.tokenizers import Tokens
+    from modiste.cli.train_yaml import TrainYaml
+    from modiste.prepare.checks.findings import Input
+
+app = typer.Typer(add_completion=False)
+
+
+class OverLength(StrEnum):
+    REFUSE = "refuse"
+    SPLIT = "split"
+
+
+Files = Annotated[list[str] | None, typer.Argument(help="Files, folders or patterns to train on.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="The base: a name, a folder or a tokenizer file."),
+]
+Length = Annotated[
+    int | None, typer.Option("--seq-len", min=16, help="Tokens of the longest sample.")
+]
+Forced = Annotated[Format | None, typer.Option("--format", help="What the rows are; else told.")]
+
+
+class Asked(NamedTuple):
+    train: list[Input]
+    validation: list[Input]
+    tokens: Tokens | None
+    seq_len: int | None
+    yaml: TrainYaml | None = None
+
+
+@app.command()
+def check(
+    files: Files = None,
+    model: Model = None,
+    validation: Annotated[
+        list[str] | None, typer.Option("--validation", help="Files to evaluate on; repeatable.")
+    ] = None,
+    format: Forced = None,
+    seq_len: Length = None,
+    over_length: Annotated[
+        OverLength, typer.Option(help="Longer conversations: refuse them, or split at turns.")
+    ] = OverLength.REFUSE,
+    train_yaml: Annotated[
+        Path | None, typer.Option("--train-yaml", help="A training file of mistral-finetune.")
+    ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="First mend what is safe, in place, with a backup.")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the report as one HTML page.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default one for each processor.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Tell every problem, not the first few of a kind.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Whether files may be trained on: every problem with its line, and what to do about it."""
+    from modiste.prepare.checks.findings import check_files
+
+    asked = _asked(files, validation, model, seq_len, train_yaml)
+    if fix:
+        _fix([*asked.train, *asked.validation], quiet=as_json)
+    found = check_files(
+        asked.train,
+        validation=asked.validation,
+        renderer=asked.tokens.renderer if asked.tokens else None,
+        seq_len=asked.seq_len,
+        over_length=over_length,
+        workers=workers or processors(),
+        format=format,
+    )
+    report = found.to_json()
+    if asked.tokens:
+        report["tokenizer"] = {"model": asked.tokens.name, "files": asked.tokens.said}
+        report["seq_len"] = asked.seq_len
+    if asked.yaml and asked.tokens:
+        counted = [each.n_tokens for each in found.train]
+        report["expected"] = _expected(asked.yaml, asked.tokens, counted)
+    if html:
+        _write_html(html, report, asked, format)
+    _print(report, asked, everything=everything, as_json=as_json)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def processors() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def inputs(named: list[str]) -> list[Input]:
+    """Every file that a name stands for, in order.
+
+    Raises:
+        InvalidInput: a name stands for nothing; all of them are told.
+    """
+    from modiste.errors import InvalidInput
+    from modiste.prepare.checks.findings import Input
+
+    found: list[Input] = []
+    missing = []
+    for name in named:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            inside = sorted(each for each in path.rglob("*") if each.is_file())
+            found += [Input(each, str(each)) for each in inside if each.suffix == ".jsonl"]
+        elif path.is_file():
+            found.append(Input(path, name))
+        else:
+            missing.append(name)
+    if missing:
+        raise InvalidInput(f"no such file: {', '.join(missing)}", param="files")
+    return found
+
+
+def length_for(tokens: Tokens | None, asked: int | None) -> int | None:
+    """As a job would choose: what was asked, else what the base reads, up to the plan's bound."""
+    from modiste.tune.plan import DEFAULT_LONGEST
+
+    if asked is not None or tokens is None or tokens.base is None:
+        return asked
+    return min(tokens.base.max_context_length, DEFAULT_LONGEST)
+
+
+def _asked(
+    files: list[str] | None,
+    validation: list[str] | None,
+    model: str | None,
+    seq_len: int | None,
+    train_yaml: Path | None,
+) -> Asked:
+    from modiste.cli import tokenizers
+    from modiste.errors import InvalidInput
+
+    if train_yaml is not None:
+        if files:
+            raise InvalidInput("--train-yaml names the files itself; leave the others out")
+        return _asked_by_yaml(train_yaml, validation, model, seq_len)
+    if not files:
+        raise InvalidInput("name at least one file, or a training file with --train-yaml")
+    train, evaluated = inputs(files), inputs(validation or [])
+    tokens = tokenizers.resolve(model) if model is not None else None
+    return Asked(train, evaluated, tokens, length_for(tokens, seq_len))
+
+
+def _asked_by_yaml(
+    path: Path, validation: list[str] | None, model: str | None, seq_len: int | None
+) -> Asked:
+    from modiste.cli import tokenizers, train_yaml
+    from modiste.prepare.checks.findings import Input
+
+    read = train_yaml.read(path)
+    for note in read.notes:
+        say(f"{path}: {note}")
+
+    def listed(sources: tuple[train_yaml.Source, ...]) -> list[Input]:
+        return [Input(file, str(file)) for source in sources for file in source.files]
+
+    tokens = tokenizers.resolve(model or read.model)
+    evaluated = [*listed(read.validation), *inputs(validation or [])]
+    return Asked(listed(read.train), evaluated, tokens, seq_len, read)
+
+
+def _expected(asked: TrainYaml, tokens: Tokens, n_tokens: list[int]) -> dict[str, Any]:
+    """`n_tokens` of each file, in the order of the sources."""
+    from modiste.cli import train_yaml
+
+    left = iter(n_tokens)
+    counted = {s.name: sum(next(left) for _ in s.files) for s in asked.train}
+    n_gpus = train_yaml.count_gpus()
+    base = tokens.base
+    pace = train_yaml.speed(
+        asked.model,
+        n_gpus=n_gpus,
+        n_parameters=base.n_parameters if base else None,
+        width=base.hidden_size if base else None,
+    )
+    figures = train_yaml.expected(asked, counted, n_gpus=n_gpus, tokens_per_s=pace.tokens_per_s)
+    return {**figures, "eta_rests_on": pace.rests_on}
+
+
+def _fix(files: list[Input], *, quiet: bool) -> None:
+    from modiste.errors import NotYetSupported
+
+    raise NotYetSupported("--fix")
+
+
+def _write_html(path: Path, report: dict[str, Any], asked: Asked, format: Format | None) -> None:
+    from modiste.errors import NotYetSupported
+
+    raise NotYetSupported("--html")
+
+
+def _print(report: dict[str, Any], asked: Asked, *, everything: bool, as_json: bool) -> None:
+    from modiste.cli.report_text import print_report
+
+    if as_json:
+        print_json(report)
+        return
+    if asked.tokens:
+        say(f"tokens: {asked.tokens.said}")
+    print_report(report, everything=everything)
+    if "expected" in report:
+        typer.echo("expected:")
+        print_json(report["expected"])

@@ -1,0 +1,144 @@
+"""A check report in the terminal: problems of one kind together, the worst first.
+
+Reads the JSON form. Of each kind the first few are told in full and the others by their lines;
+nothing is left out without its number, and `--json` or `--all` tell everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from modiste.cli.output import console, printable
+
+Json = Mapping[str, Any]
+
+EACH = 3
+"""Problems of one kind told in full."""
+LINES = 12
+"""Line numbers named of the others."""
+COLOUR = {"error": "red", "warning": "yellow"}
+
+
+def print_report(report: Json, *, everything: bool = False) -> None:
+    out = console()
+    for at, file in enumerate(report["files"]):
+        if at:
+            out.print()
+        _print_file(out, file, everything)
+    out.print(_verdict(report))
+
+
+def grouped(problems: Iterable[Json]) -> list[tuple[str, str, list[Json]]]:
+    """Severity, code and problems of each kind: errors first, then by how many there are."""
+    kinds: dict[tuple[str, str], list[Json]] = {}
+    for problem in problems:
+        kinds.setdefault((problem["severity"], problem["code"]), []).append(problem)
+    ordered = sorted(kinds.items(), key=lambda kind: (kind[0][0] != "error", -len(kind[1])))
+    return [(severity, code, listed) for (severity, code), listed in ordered]
+
+
+def count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def line_list(numbers: Sequence[int], *, most: int = LINES) -> str:
+    """`4, 9–12, 40 and 3 more`."""
+    parts: list[str] = []
+    told = 0
+    for first, last in _runs(numbers):
+        if len(parts) == most:
+            break
+        parts.append(str(first) if first == last else f"{first}–{last}")
+        told += last - first + 1
+    rest = len(set(numbers)) - told
+    return ", ".join(parts) + (f" and {rest:,} more" if rest else "")
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    first = last = -1
+    for number in sorted(set(numbers)):
+        if number != last + 1 or first < 0:
+            if first >= 0:
+                yield first, last
+            first = number
+        last = number
+    if first >= 0:
+        yield first, last
+
+
+def _print_file(out: Console, file: Json, everything: bool) -> None:
+    kinds = grouped(file["problems"])
+    n_errors = sum(len(listed) for severity, _, listed in kinds if severity == "error")
+    n_warnings = len(file["problems"]) - n_errors
+    facts = [count(file["rows"], "row")]
+    facts += [str(file["format"])] if file.get("format") else []
+    if n_errors:
+        facts.append(count(n_errors, "error"))
+    if n_warnings:
+        facts.append(count(n_warnings, "warning"))
+    colour = "red" if n_errors else "green"
+    use = " (validation)" if file.get("use") == "validation" else ""
+    out.print(
+        Text.assemble(
+            ("✗ " if n_errors else "✓ ", f"bold {colour}"),
+            (printable(file["file"]) + use, "bold"),
+            "  " + ", ".join(facts),
+        )
+    )
+    if file.get("why"):
+        out.print(Text(f"  {printable(file['why'])}", style="dim"))
+    for severity, code, listed in kinds:
+        _print_kind(out, severity, code, listed, everything)
+
+
+def _print_kind(
+    out: Console, severity: str, code: str, listed: Sequence[Json], everything: bool
+) -> None:
+    times = f" ×{len(listed):,}" if len(listed) > 1 else ""
+    out.print(Text.assemble("  ", (f"{severity} {code}{times}", f"bold {COLOUR[severity]}")))
+    shown = listed if everything else listed[:EACH]
+    before = None
+    for at, problem in enumerate(shown):
+        where = "" if problem["line"] is None else f"line {problem['line']}  "
+        out.print(Text.assemble("    ", (where, "cyan"), printable(_said(problem))))
+        hint = problem.get("hint")
+        last = at + 1 == len(shown) or shown[at + 1].get("hint") != hint
+        if hint and hint != before and last:
+            out.print(Text(f"    → {printable(hint)}", style="dim"))
+    rest = listed[len(shown) :]
+    if rest:
+        numbers = [problem["line"] for problem in rest if problem["line"] is not None]
+        where = f" on lines {line_list(numbers)}" if numbers else ""
+        out.print(Text(f"    … and {len(rest):,} more{where} (--all tells them)", style="dim"))
+
+
+def _said(problem: Json) -> str:
+    """The message; with its path and value where it does not name them itself."""
+    said = str(problem["message"])
+    path, value = problem.get("path"), problem.get("value")
+    if path and path not in said:
+        said = f"{path}: {said}"
+    if value and value not in said:
+        said += f"  [{value}]"
+    return said
+
+
+def _verdict(report: Json) -> Text:
+    bad = [file for file in report["files"] if any(_is_error(p) for p in file["problems"])]
+    rows = sum(file["rows"] for file in report["files"])
+    if report["ok"]:
+        return Text(f"ok: all {count(rows, 'row')} may be trained on", style="bold green")
+    lines = {(f["file"], p["line"]) for f in bad for p in f["problems"] if _is_error(p)}
+    n_lines = sum(line is not None for _, line in lines)
+    said = f"not ok: {count(n_lines, 'row')} of {rows:,} may not be trained on"
+    if not n_lines:
+        said = f"not ok: {', '.join(file['file'] for file in bad)}"
+    return Text(said, style="bold red")
+
+
+def _is_error(problem: Json) -> bool:
+    return bool(problem["severity"] == "error")

@@ -1,0 +1,39 @@
+"""`modiste data preview` as its user meets it."""
+
+from __future__ import annotations
+
+import json
+
+
+def test_a_preview_shows_what_is_trained_and_whose_tokens_it_counts(modiste, training_file, home):
+    result = modiste("data", "preview", training_file, "-n", "2")
+
+    assert result.code == 0
+    assert "⟦Pong.</s>⟧" in result.out
+    assert "modiste-tiny" in result.out
+    assert "2 of the 20 rows" in result.out
+    assert not home.exists()
+
+
+def test_the_json_form_holds_every_span(modiste, training_file):
+    (made,) = modiste("data", "preview", training_file, "--model", "v7", "--json").json["previews"]
+
+    assert made["counts"]["samples"] == 5
+    assert {"text": " Pong.", "trained": True}.items() <= made["samples"][0]["spans"][-2].items()
+
+
+def test_the_same_seed_shows_the_same_rows(modiste, tmp_path):
+    path = tmp_path / "many.jsonl"
+    path.write_text("".join(json.dumps({"text": f"text {at}"}) + "\n" for at in range(200)))
+
+    def lines(seed):
+        made = modiste("data", "preview", path, "--seed", seed, "--json").json
+        return [sample["line"] for sample in made["previews"][0]["samples"]]
+
+    assert lines(1) == lines(1) != lines(2)
+
+
+def test_without_a_file_it_says_what_to_name(modiste, home):
+    result = modiste("data", "preview")
+
+    assert (result.code, "name at least one file" in result.err) == (2, True)
