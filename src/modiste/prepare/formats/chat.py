@@ -99,12 +99,8 @@ def _pretrain(value: dict[str, Any], row: Notes) -> Row:
 
 def _instruct(value: dict[str, Any], row: Notes) -> Row:
     listed = _one_of(value, "messages", "interactions", row)
-    tools = _tools(_one_of(value, "tools", "available_tools", row), row)
-    messages: list[Message] = []
-    if not isinstance(listed, list):
-        row.say("messages", "messages_type", f"messages is {type_name(listed)}, expected a list")
-    else:
-        messages = [_message(item, f"messages[{at}]", row) for at, item in enumerate(listed)]
+    tools = read_tools(_one_of(value, "tools", "available_tools", row), row)
+    messages = read_messages(listed, "messages", row)
     messages = _with_system_prompt(value, messages, row)
     if value.get("only_last"):
         messages = _only_last(messages)
@@ -112,6 +108,14 @@ def _instruct(value: dict[str, Any], row: Notes) -> Row:
     if "functions" in value:
         row.say("functions", "deprecated_key", "functions is not read", "use tools")
     return row.answer(Example(row.line, SampleType.INSTRUCT, tuple(messages), tools=tools))
+
+
+def read_messages(listed: Any, path: str, row: Notes) -> list[Message]:
+    """Messages as Mistral and OpenAI write them; `path` is where they stand in the row."""
+    if isinstance(listed, list):
+        return [_message(item, f"{path}[{at}]", row) for at, item in enumerate(listed)]
+    row.say(path, "messages_type", f"{path} is {type_name(listed)}, expected a list")
+    return []
 
 
 def _one_of(value: Mapping[str, Any], name: str, alias: str, row: Notes) -> Any:
@@ -298,7 +302,8 @@ def _weight(item: Mapping[str, Any], path: str, row: Notes) -> int | None:
     return int(weight)
 
 
-def _tools(listed: Any, row: Notes) -> tuple[Mapping[str, Any], ...]:
+def read_tools(listed: Any, row: Notes) -> tuple[Mapping[str, Any], ...]:
+    """The functions a chat may call, as the API has them."""
     if listed is None:
         return ()
     if not isinstance(listed, list):
@@ -314,9 +319,42 @@ def _tools(listed: Any, row: Notes) -> tuple[Mapping[str, Any], ...]:
     return tuple(found)
 
 
+def write(example: Example) -> dict[str, Any]:
+    """A row that reads as `example` again: a chat, or plain text."""
+    if example.sample_type is SampleType.PRETRAIN:
+        return {"text": example.text}
+    row: dict[str, Any] = {"messages": [write_message(m) for m in example.messages]}
+    if example.tools:
+        row["tools"] = [dict(tool) for tool in example.tools]
+    return row
+
+
+def write_message(message: Message) -> dict[str, Any]:
+    """A message as the API has it; what is not set is left out."""
+    written: dict[str, Any] = {"role": str(message.role)}
+    if message.content is not None:
+        written["content"] = message.content
+    if message.tool_calls:
+        written["tool_calls"] = [_write_call(call) for call in message.tool_calls]
+    for key in ("tool_call_id", "name", "weight"):
+        if (value := getattr(message, key)) is not None:
+            written[key] = value
+    if message.prefix:
+        written["prefix"] = True
+    return written
+
+
+def _write_call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    named = {} if call.id is None else {"id": call.id}
+    return {**named, "type": "function", "function": function}
+
+
 def _unknown_format(value: Mapping[str, Any], row: Notes) -> None:
     named = next((name for key, name in _OTHER_FORMATS.items() if key in value), None)
     keys = ", ".join(map(repr, list(value)[:8])) or "no keys"
     text = f"the row has neither messages nor text, only {keys}"
     hint = f"this looks like {named} data: {_CHAT_HINT}" if named else _CHAT_HINT
+    if not named and len(value) > 1:
+        hint += ", or name its columns: --columns 'user={…}' --columns 'assistant={…}'"
     row.say("", "format_unknown", text, hint)

@@ -1,12 +1,156 @@
-"""Rows of any columns as chats, by a template for each message."""
+"""Rows of any columns as chats or texts, by a template for each message.
+
+    user={context}\\n\\n{question}    assistant={answer}
+
+`{name}` stands for a column, `{name.inner}` and `{name[0]}` for what is inside one, `{{` and `}}`
+for braces. A template is named for a role (`system`, `user`, `assistant`), in the order of the
+chat, or `text` for text to continue training on. With `label` (and `text` or `user`) rows become
+classifier rows.
+"""
 
 from __future__ import annotations
 
+import difflib
+import re
+import string
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from modiste.errors import InvalidInput
+from modiste.prepare.formats.row import Notes, Row, as_object, json_text
+from modiste.types import Example, Message, Role, SampleType
+
+TARGETS = ("system", "user", "assistant", "text", "label")
+_PART = re.compile(r"[^.\[\]]+")
+_ESCAPES = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}
+HINT = "columns are named as in 'user={question}' 'assistant={answer}'"
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The messages to make of a row: role and template each, `{name}` standing for a column."""
+    """What to make of a row: targets and their templates, in order."""
 
     messages: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def parse(cls, given: Iterable[str]) -> Columns:
+        """From `target=template` as they are typed; backslash n and t are line end and tab.
+
+        Raises:
+            InvalidInput: with everything that is wrong.
+        """
+        found, wrong = [], []
+        for text in given:
+            target, equals, template = text.partition("=")
+            if not equals or target not in TARGETS:
+                known = ", ".join(TARGETS)
+                wrong.append(f"{text!r} does not begin with one of {known} and an equals sign")
+            elif problem := _template_problem(template):
+                wrong.append(f"{text!r}: {problem}")
+            else:
+                found.append((target, _unescaped(template)))
+        wrong += _wrong_together([target for target, _ in found]) if not wrong else []
+        if wrong:
+            raise InvalidInput(f"columns: {'; '.join(wrong)}. {HINT}", param="columns")
+        return cls(tuple(found))
+
+    def names(self) -> set[str]:
+        """The columns that are read."""
+        return {
+            _PART.findall(name)[0] for _, template in self.messages for name in fields_of(template)
+        }
+
+
+def fields_of(template: str) -> Iterator[str]:
+    for _, name, _, _ in string.Formatter().parse(template):
+        if name is not None:
+            yield name
+
+
+def parse_row(value: Any, *, file: str, line: int, columns: Columns) -> Row:
+    notes = Notes(file, line)
+    row = as_object(value, notes, HINT)
+    if row is None:
+        return notes.refused()
+    filled = [(target, _filled(template, row, notes)) for target, template in columns.messages]
+    notes.ignore((key for key, inside in row.items() if inside is not None), columns.names())
+    for (target, text), (_, template) in zip(filled, columns.messages, strict=True):
+        if not text and target != "system" and not notes.problems:
+            notes.say(target, "field_empty", f"{target} is empty: so is {template}")
+    return notes.answer(_example(line, filled))
+
+
+def _example(line: int, filled: list[tuple[str, str]]) -> Example:
+    text = next((said for target, said in filled if target == "text"), None)
+    labels = tuple(said for target, said in filled if target == "label")
+    messages = tuple(
+        Message(Role(target), said)
+        for target, said in filled
+        if target not in ("text", "label") and (said or target != "system")
+    )
+    if labels:
+        return Example(line, SampleType.CLASSIFIER, messages, text=text, labels={"label": labels})
+    kind = SampleType.INSTRUCT if text is None else SampleType.PRETRAIN
+    return Example(line, kind, messages, text=text)
+
+
+def _filled(template: str, row: Mapping[str, Any], notes: Notes) -> str:
+    said = []
+    for literal, name, _, _ in string.Formatter().parse(template):
+        said.append(literal)
+        if name is not None:
+            said.append(_cell(name, row, notes))
+    return "".join(said)
+
+
+def _cell(name: str, row: Mapping[str, Any], notes: Notes) -> str:
+    found: Any = row
+    for part in [name] if name in row else _PART.findall(name):
+        if isinstance(found, list) and part.isdigit() and int(part) < len(found):
+            found = found[int(part)]
+            continue
+        if not isinstance(found, Mapping) or part not in found:
+            near = difflib.get_close_matches(part, [str(key) for key in row], n=1)
+            there = ", ".join(map(repr, list(row)[:8]))
+            hint = f"did you mean {near[0]}?" if near else f"the row has {there}"
+            notes.say(name, "column_missing", f"the row has no column {name!r}", hint)
+            return ""
+        found = found[part]
+    if found is None:
+        return ""
+    return found if isinstance(found, str) else json_text(found, name, notes)
+
+
+def _template_problem(template: str) -> str | None:
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        return f"{error}; write {{{{ for a brace"
+    for _, name, spec, conversion in parts:
+        if (name is not None and not _PART.search(name)) or spec or conversion:
+            return "braces hold the name of a column and nothing else"
+    return None
+
+
+def _unescaped(template: str) -> str:
+    text, at = [], 0
+    while at < len(template):
+        pair = template[at : at + 2]
+        text.append(_ESCAPES.get(pair, template[at]))
+        at += 2 if pair in _ESCAPES else 1
+    return "".join(text)
+
+
+def _wrong_together(targets: list[str]) -> list[str]:
+    if not targets:
+        return ["no template is given"]
+    if targets.count("text") > 1:
+        return ["text is given twice"]
+    if "text" in targets and {"user", "assistant", "system"} & set(targets):
+        return ["text and messages exclude each other"]
+    if "label" in targets and "assistant" not in targets and len(set(targets)) == 1:
+        return ["label needs a text or a message that it labels"]
+    if "label" not in targets and "text" not in targets and "assistant" not in targets:
+        return ["no assistant is given: there would be nothing to learn"]
+    return []

@@ -6,11 +6,13 @@ problems come at once, and nothing is left out without a word.
 
 from __future__ import annotations
 
+import json
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from modiste.prepare.conversation import MAX_JSON_DEPTH, too_deep
 from modiste.types import Example, Problem
 
 
@@ -43,7 +45,7 @@ class Notes:
             Problem(self.file, self.line, path, code, message, value=seen, hint=hint)
         )
 
-    def ignore(self, keys: Iterable[str], known: Collection[str], prefix: str = "") -> None:
+    def ignore(self, keys: Iterable[str], known: Collection[str | None], prefix: str = "") -> None:
         for key in keys:
             if key not in known:
                 self.ignored[f"{prefix}{key}"] = None
@@ -81,3 +83,44 @@ _BRIEFLY.maxstring = _BRIEFLY.maxother = 60
 
 def shown(value: Any) -> str:
     return _BRIEFLY.repr(value)
+
+
+def as_object(value: Any, notes: Notes, hint: str) -> dict[str, Any] | None:
+    """The row as an object; anything else is told."""
+    if isinstance(value, dict):
+        return value
+    notes.say("", "row_not_object", f"the row is {type_name(value)}, expected an object", hint)
+    return None
+
+
+def text_field(
+    value: dict[str, Any], key: str, notes: Notes, *, path: str | None = None, empty: bool = True
+) -> str:
+    """A field that must be text; numbers are written out, as tables hold them."""
+    path = path or key
+    found = value.get(key)
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        found = str(found)
+    if found is None:
+        notes.say(path, "field_missing", f"{path} is missing")
+    elif not isinstance(found, str):
+        text = f"{path} is {type_name(found)}, expected a string"
+        notes.say(path, "field_type", text, value=found)
+    elif not found and not empty:
+        notes.say(path, "field_empty", f"{path} is empty")
+    else:
+        return found
+    return ""
+
+
+def json_text(value: Any, path: str, notes: Notes) -> str:
+    """A value as JSON text; one nested too deeply to be written is told."""
+    if too_deep(value):
+        notes.say(path, "arguments_too_deep", f"{path} is nested deeper than {MAX_JSON_DEPTH}")
+        return "{}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def first_of(value: dict[str, Any], names: Sequence[str]) -> str | None:
+    """The first of `names` that the row has."""
+    return next((name for name in names if value.get(name) is not None), None)

@@ -143,7 +143,11 @@ def _row(line: int, names: list[str], cells: list[str], file: str) -> Item:
     value = {
         name: _cell(name, cell) for name, cell in zip(names, cells, strict=True) if name.strip()
     }
-    return Item(line, orjson.dumps(value), value)
+    try:
+        return Item(line, orjson.dumps(value), value)
+    except orjson.JSONEncodeError:
+        text = "a cell holds JSON that is nested too deeply"
+        return _wrong(file, line, "json_too_deep", text, "write it flatter")
 
 
 def _is_text(cell: str) -> bool:
