@@ -186,8 +186,8 @@ class Statistics:
         }
         written: dict[str, Any] = {
             "rows": self.n_rows,
-            "by_type": dict(self.rows),
-            "messages": dict(self.roles),
+            "by_type": {str(kind): n for kind, n in self.rows.items()},
+            "messages": {str(role): n for role, n in self.roles.items()},
             "with_system": self.n_with_system,
             "with_tools": self.n_with_tools,
             "tool_calls": self.n_tool_calls,
