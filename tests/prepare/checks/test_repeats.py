@@ -31,7 +31,8 @@ def text(seed: int, n: int = 120) -> str:
 
 
 def test_each_repeat_names_the_first_of_its_kind():
-    rows = [("q", "a"), ("x", "y"), ("q", "a"), ("Q ", "a"), ("q", "a")]
+    q = "a question to ask"
+    rows = [(q, "a"), ("x", "y"), (q, "a"), (q.upper() + " ", "a"), (q, "a")]
 
     assert told(seen(rows)) == [
         (3, 0, 1, How.EXACT),
@@ -41,9 +42,17 @@ def test_each_repeat_names_the_first_of_its_kind():
 
 
 def test_rows_of_files_before_are_named_with_their_file():
-    train, more, validation = seen([("a", "b")]), seen([("c", "d")]), seen([("e", "f"), ("C", "d")])
+    train, more, validation = (
+        seen([("a", "b")]),
+        seen([("c", "dog " * 3)]),
+        seen([("e", "f"), ("C", "dog " * 3)]),
+    )
 
     assert told(train, more, validation) == [(2, 1, 1, How.NORMAL)]
+
+
+def test_a_short_row_comes_again_only_byte_for_byte():
+    assert told(seen([("q", "yes"), ("q", " Yes"), ("q", "yes")])) == [(3, 0, 1, How.EXACT)]
 
 
 def test_the_same_question_with_another_answer_is_no_repeat():

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
+from modiste.prepare.sources.items import BREAKS
 from modiste.prepare.sources.jsonl import MAX_LINE_BYTES, RawLine, read_rows
 
 BLOCK_BYTES = 1 << 22
@@ -21,9 +22,13 @@ class Block(NamedTuple):
 
 
 def blocks(stream: BinaryIO, *, size: int = BLOCK_BYTES) -> Iterator[Block]:
-    """The stream from where it stands; never more than a block and a line in memory."""
+    """The stream from where it stands; never more than a block and a line in memory.
+
+    Raises:
+        OSError, EOFError, zlib.error: as the stream, after the whole lines before that.
+    """
     line, rest = 1, b""
-    while chunk := stream.read(size):
+    for chunk in _chunks(stream, size):
         data = rest + chunk
         cut = data.rfind(b"\n") + 1
         if cut == 0 and len(data) > MAX_LINE_BYTES:
@@ -40,6 +45,23 @@ def blocks(stream: BinaryIO, *, size: int = BLOCK_BYTES) -> Iterator[Block]:
 
 def lines(block: Block, *, file: str) -> Iterator[RawLine]:
     return read_rows(BytesIO(block.data), file=file, first_line=block.first_line)
+
+
+def _chunks(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    """About `size` bytes each. Of a stream that breaks, what came before it did."""
+    parts: list[bytes] = []
+    n_bytes = 0
+    try:
+        while part := stream.read1(size):  # type: ignore[attr-defined]
+            parts.append(part)
+            n_bytes += len(part)
+            if n_bytes >= size:
+                yield b"".join(parts)
+                parts, n_bytes = [], 0
+    except BREAKS:
+        yield b"".join(parts)
+        raise
+    yield b"".join(parts)
 
 
 def _after_line(stream: BinaryIO, size: int) -> bytes:

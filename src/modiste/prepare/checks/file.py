@@ -1,280 +1,266 @@
 """All problems of a training file, with line and field, in one pass and never a traceback.
 
 `json_problems` asks only whether a file is JSON lines at all (uploads). `check_file` asks whether
-it trains: rows, conversation rules and, with a renderer, tokens. Rows stream through; what is kept
-are problems, numbers of bad lines and eight bytes per row to know repeats.
+it trains: rows, conversation rules, tools and, with a renderer, tokens. Rows stream through; what
+is kept are problems, numbers of bad lines, counts, and some bytes per row to know repeats.
 
-An error makes its line bad: it is left out or the job is refused, as the job says. A warning
-does not; warnings of one kind are told once, with their count.
+JSON lines are cut into blocks that several processes can read side by side. One process reads the
+same blocks in the same way, so the answer does not depend on how many there are. What comes in
+other containers, or in rows of several lines, is read by one process.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from modiste.errors import ModisteError
-from modiste.prepare.conversation import Rules, Use, violations
-from modiste.prepare.formats.chat import parse_row, sample_type_of
+from modiste.prepare.checks import repeats
+from modiste.prepare.checks.blocks import Block, blocks, lines
+from modiste.prepare.checks.parallel import ordered
+from modiste.prepare.checks.report import Report, Tally
+from modiste.prepare.checks.rows import Wants, check_rows
+from modiste.prepare.formats.chat import sample_type_of
+from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
+from modiste.prepare.formats.read import Read, Told, parse_row, read, tell
 from modiste.prepare.formats.row import Row
+from modiste.prepare.over_length import OverLength
 from modiste.prepare.render import Renderer
+from modiste.prepare.sources.containers import Container
+from modiste.prepare.sources.items import BREAKS, broken, opened
 from modiste.prepare.sources.jsonl import RawLine, parse_json, read_rows
-from modiste.prepare.turns import turns
-from modiste.types import Example, Problem, SampleType, Severity
+from modiste.types import Problem, SampleType, Severity
+
+__all__ = ["OverLength", "Progress", "Report", "check_file", "json_problems"]
 
 MAX_PROBLEMS = 10_000
 """Problems told one by one; further ones are counted."""
 MAX_BAD_LINES = 1_000_000
 """Reading stops here: such a file is something else than training data."""
-MAX_ROWS_COMPARED = 2_000_000
-"""Rows remembered to find repeats."""
+ROWS_AT_ONCE = 4_096
+"""Of files that are not read in blocks."""
 
 
-@dataclass(frozen=True)
-class Report:
+class Progress(NamedTuple):
     filename: str
-    n_lines: int
-    """Lines that are not blank, good or bad."""
-    n_examples: int
-    """Rows without an error."""
+    done_bytes: int
+    total_bytes: int
+
+
+class _Work(NamedTuple):
+    """A block to check, and what its file was known to hold before it."""
+
+    block: Block
     sample_type: SampleType | None
-    """Of the first row that shows one; None when no row does."""
-    problems: tuple[Problem, ...]
-    bad_lines: frozenset[int]
-    n_tokens: int = 0
-    """Of the sequences that would be trained, prompts included. 0 without a renderer."""
-    n_trained_tokens: int = 0
-    n_samples: int = 0
-    """Sequences: a row may unroll into several (see `turns.py`)."""
-    longest_sample: int = 0
-
-    @property
-    def format(self) -> Format | None:
-        kinds = {SampleType.INSTRUCT: Format.CHAT, SampleType.PRETRAIN: Format.TEXT}
-        return kinds.get(self.sample_type) if self.sample_type else None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "file": self.filename,
-            "format": self.format,
-            "rows": self.n_lines,
-            "good_rows": self.n_examples,
-            "problems": [asdict(problem) for problem in self.problems],
-        }
-
-    @property
-    def errors(self) -> tuple[Problem, ...]:
-        return tuple(p for p in self.problems if p.severity is Severity.ERROR)
-
-    @property
-    def warnings(self) -> tuple[Problem, ...]:
-        return tuple(p for p in self.problems if p.severity is Severity.WARNING)
 
 
 def json_problems(path: Path, filename: str) -> Report:
     """Whether a file is JSON lines; every malformed line is one problem, warnings are left out."""
-    tally = _Tally(filename)
-    for raw in _lines(path, tally):
-        parsed = parse_json(raw, file=filename)
-        if parsed.problem:
-            tally.error(parsed.problem)
-            continue
-        tally.sample_type = tally.sample_type or sample_type_of(parsed.value)
-        tally.n_examples += 1
-    return tally.report(warnings=False)
+    tally = Tally(filename, MAX_PROBLEMS)
+    with path.open("rb") as stream:
+        for raw in _counted(read_rows(stream, file=filename), tally):
+            parsed = parse_json(raw, file=filename)
+            if parsed.problem:
+                tally.error(parsed.problem)
+                continue
+            tally.sample_type = tally.sample_type or sample_type_of(parsed.value)
+            tally.n_examples += 1
+    _stop_words(tally)
+    tally.shared.clear()
+    return tally.report()
 
 
 def check_file(
-    path: Path, *, filename: str, renderer: Renderer | None = None, seq_len: int | None = None
+    path: Path,
+    *,
+    filename: str,
+    renderer: Renderer | None = None,
+    seq_len: int | None = None,
+    over_length: OverLength | str = OverLength.REFUSE,
+    workers: int = 1,
+    format: Format | None = None,
+    columns: Columns | None = None,
+    inspect: bool = True,
+    near: bool = True,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Everything that is wrong with a training file.
 
     Args:
         renderer: of the base to be tuned; without one, tokens are not counted and rules that
             differ between chat formats are not applied.
-        seq_len: longest sample in tokens; conversations beyond it are errors, plain texts are cut.
+        seq_len: longest sample in tokens; plain texts are cut there.
+        over_length: whether longer conversations are errors, or cut between turns.
+        workers: processes that read side by side where the file is large and JSON lines.
+        format: what the rows are; None tells it from the file.
+        inspect: remark on what rows hold (private data, teachers' phrases, languages, …).
+        near: look for rows that are nearly the same.
+        on_progress: called after every block.
     """
-    tally = _Tally(filename)
-    rules = renderer.rules if renderer else Rules()
-    for raw in _lines(path, tally):
-        parsed = parse_json(raw, file=filename)
-        if parsed.problem:
-            tally.error(parsed.problem)
-            continue
-        row = parse_row(parsed.value, file=filename, line=raw.line)
-        if not _is_good(row, tally, rules) or row.example is None:
-            continue
-        if renderer and not _renders(row.example, renderer, seq_len, tally):
-            continue
-        tally.n_examples += 1
-        _remark(row, raw, tally)
-    if renderer and tally.n_examples and not tally.n_trained_tokens:
-        _nothing_to_train(tally)
-    return tally.report(warnings=True)
+    told = tell(path, filename=filename, format=format, columns=columns)
+    wants = Wants(
+        filename,
+        MAX_PROBLEMS,
+        renderer,
+        seq_len,
+        OverLength(over_length),
+        told.format,
+        told.columns,
+        inspect,
+        near,
+        _special_tokens(renderer) if inspect else (),
+    )
+    tally = wants.tally()
+    total = path.stat().st_size if on_progress and path.is_file() else 0
+
+    def progress(done: int) -> None:
+        if on_progress:
+            on_progress(Progress(filename, min(done, total), total))
+
+    by_line = told.container is Container.JSONL and told.format is not Format.CHAT_TABLE
+    parts = _by_block(path, told, wants, tally, workers, progress) if by_line else None
+    for part in parts or _by_row(path, told, wants, tally):
+        tally.merge(part)
+        if tally.stopped or len(tally.bad_lines) >= MAX_BAD_LINES:
+            break
+    progress(total)
+    _stop_words(tally)
+    _whole_file(tally)
+    return tally.report(format=told.format, why=told.why)
 
 
-def _lines(path: Path, tally: _Tally) -> Iterator[RawLine]:
-    with path.open("rb") as stream:
-        for raw in read_rows(stream, file=tally.filename):
-            if raw.problem is None and not raw.text.strip():
-                tally.warn(raw.line, "", "blank_line", "the line is blank")
-                continue
-            tally.n_lines += 1
-            yield raw
-            if len(tally.bad_lines) >= MAX_BAD_LINES:
-                text = f"stopped reading after {MAX_BAD_LINES:,} bad lines"
-                tally.error(Problem(tally.filename, None, "", "too_many_bad_lines", text))
-                return
-    if tally.n_lines == 0:
+def _by_block(
+    path: Path,
+    told: Told,
+    wants: Wants,
+    tally: Tally,
+    workers: int,
+    progress: Callable[[int], None],
+) -> Iterator[Tally]:
+    """A tally for each block. The first ones are read here, until a row has shown its kind."""
+
+    def check(work: _Work) -> Tally:
+        part = wants.tally(work.sample_type)
+        raws = _counted(lines(work.block, file=wants.filename), part)
+        check_rows(_reads(raws, wants), wants, part)
+        if part.seen:
+            part.seen.settle()
+        return part
+
+    after = 0
+
+    def cut(stream: Iterator[Block], position: Callable[[], int]) -> Iterator[_Work]:
+        nonlocal after
+        for block in stream:
+            yield _Work(block, tally.sample_type)
+            after = block.first_line + block.data.count(b"\n") - 1
+            progress(position())
+
+    try:
+        with path.open("rb") as plain, opened(path, told.gzipped) as stream:
+            works = cut(blocks(stream), plain.tell if not told.gzipped else lambda: 0)
+            for work in works:
+                yield check(work)
+                if tally.sample_type is not None or tally.stopped:
+                    break
+            yield from ordered(check, works, workers=workers)
+    except BREAKS as error:
+        part = wants.tally()
+        part.error(broken(error, file=wants.filename, after=after))
+        yield part
+
+
+def _by_row(path: Path, told: Told, wants: Wants, tally: Tally) -> Iterator[Tally]:
+    reading = read(
+        path,
+        filename=wants.filename,
+        format=told.format,
+        container=told.container,
+        columns=told.columns,
+    )
+    while batch := list(islice(reading.rows, ROWS_AT_ONCE)):
+        part = wants.tally(tally.sample_type)
+        part.n_lines = len(batch)
+        check_rows(batch, wants, part)
+        yield part
+
+
+def _reads(raws: Iterable[RawLine], wants: Wants) -> Iterator[Read]:
+    file, format, columns = wants.filename, wants.format, wants.columns
+    for raw in raws:
+        value, problem = parse_json(raw, file=file)
+        if problem is not None:
+            yield Read(raw.line, raw.text, None, Row(None, (problem,)))
+        else:
+            row = parse_row(value, file=file, line=raw.line, format=format, columns=columns)
+            yield Read(raw.line, raw.text, value, row)
+
+
+def _counted(raws: Iterable[RawLine], tally: Tally) -> Iterator[RawLine]:
+    """Lines with something on them, until nothing good can come any more."""
+    for raw in raws:
+        if raw.problem is None and not raw.text.strip():
+            tally.warn(raw.line, "", "blank_line", "the line is blank")
+            continue
+        tally.n_lines += 1
+        tally.stopped |= raw.problem is not None and raw.problem.code == "file_not_text"
+        yield raw
+        if len(tally.bad_lines) >= MAX_BAD_LINES:
+            return
+
+
+def _stop_words(tally: Tally) -> None:
+    if len(tally.bad_lines) >= MAX_BAD_LINES:
+        text = f"stopped reading after {MAX_BAD_LINES:,} bad lines"
+        tally.error(Problem(tally.filename, None, "", "too_many_bad_lines", text))
+    elif tally.n_lines == 0 and not tally.errors:
         tally.error(Problem(tally.filename, None, "", "file_empty", "the file holds no rows"))
 
 
-def _is_good(row: Row, tally: _Tally, rules: Rules) -> bool:
-    for problem in row.problems:
-        tally.error(problem)
-    example = row.example
-    if example is None:
-        return False
-    tally.sample_type = tally.sample_type or example.sample_type
-    if example.sample_type is not tally.sample_type:
-        text = f"the row is {example.sample_type}, the rows before it are {tally.sample_type}"
-        hint = "keep chats and plain texts in separate files"
-        problem = Problem(tally.filename, example.line, "", "sample_type_mixed", text, hint=hint)
-        tally.error(problem)
-        return False
-    if example.sample_type is SampleType.PRETRAIN:
-        return True
-    found = violations(example.messages, tools=example.tools, rules=rules, use=Use.TRAINING)
-    for violation in found:
-        text = f"{violation.path}: {violation.message}"
-        problem = Problem(tally.filename, example.line, violation.path, violation.code, text)
-        tally.error(problem)
-    return not found
+def _whole_file(tally: Tally) -> None:
+    """What only the whole file shows."""
+    if tally.n_examples and not tally.n_trainable:
+        text = "no token of the file would be trained: every answer has weight 0 or cannot be "
+        text += "asked for"
+        tally.error(Problem(tally.filename, None, "", "no_trainable_tokens", text))
+    if tally.ledger is not None:
+        for remark in tally.ledger.remarks():
+            tally.say(remark.problem(tally.filename))
+    if tally.seen is not None:
+        for problem in repeat_problems([tally.seen], [tally.filename]):
+            tally.say(problem)
 
 
-def _renders(example: Example, renderer: Renderer, seq_len: int | None, tally: _Tally) -> bool:
-    try:
-        samples = renderer.training_samples(example, max_length=seq_len)
-    except ModisteError as error:
-        code, text = error.error_code, error.message
-    except (ValueError, AssertionError, RecursionError) as error:
-        # Of the encoders underneath; a file can hold anything, a check has to outlive it.
-        code, text = "not_renderable", f"the row cannot be tokenised: {error}"
-    else:
-        lengths = [len(sample.ids) for sample in samples]
-        longest = max(lengths, default=0)
-        if seq_len is None or longest <= seq_len:
-            tally.n_samples += len(samples)
-            tally.n_tokens += sum(lengths)
-            tally.n_trained_tokens += sum(sample.n_trained for sample in samples)
-            tally.longest_sample = max(tally.longest_sample, longest)
-            if not samples:
-                text = "no answer of the row is trained"
-                tally.warn(example.line, "", "no_trained_tokens", text)
-            return True
-        code = "too_long"
-        text = f"the row takes {longest:,} tokens, more than the {seq_len:,} of the sequence length"
-    hint = "shorten it or raise the sequence length" if code == "too_long" else None
-    tally.error(Problem(tally.filename, example.line, "", code, text, hint=hint))
-    return False
-
-
-def _remark(row: Row, raw: RawLine, tally: _Tally) -> None:
-    """What a good row may still be told."""
-    for key in row.ignored:
-        tally.warn(raw.line, key, "key_ignored", f"the key {key} is not read")
-    if row.example is not None:
-        _remark_turns(row.example, tally)
-    if len(tally.seen) < MAX_ROWS_COMPARED:
-        mark = int.from_bytes(hashlib.blake2b(raw.text, digest_size=8).digest())
-        first = tally.seen.setdefault(mark, raw.line)
-        if first != raw.line:
-            tally.warn(raw.line, "", "row_repeated", f"the row repeats line {first}")
-
-
-def _remark_turns(example: Example, tally: _Tally) -> None:
-    for turn in turns(example.messages):
-        weights = {m.weight != 0 for m in example.messages[turn.first : turn.end]}
-        where = f"messages[{turn.first}]"
-        if turn.first == 0 and turn.wanted:
-            text = f"{where} opens the conversation: nobody can ask for it, it is not trained"
-            tally.warn(example.line, where, "turn_not_trained", text)
-        elif len(weights) > 1:
-            text = f"{where} and the assistant messages right after it differ in weight: none of "
-            text += "them is trained, because they are served as one answer"
-            tally.warn(example.line, where, "turn_not_trained", text)
-
-
-def _nothing_to_train(tally: _Tally) -> None:
-    text = "no token of the file would be trained: every answer has weight 0 or cannot be asked for"
-    tally.error(Problem(tally.filename, None, "", "no_trainable_tokens", text))
-
-
-@dataclass
-class _Tally:
-    """What is known so far about one file."""
-
-    filename: str
-    n_lines: int = 0
-    n_examples: int = 0
-    sample_type: SampleType | None = None
-    n_tokens: int = 0
-    n_trained_tokens: int = 0
-    n_samples: int = 0
-    longest_sample: int = 0
-    problems: list[Problem] = field(default_factory=list)
-    untold: int = 0
-    bad_lines: set[int] = field(default_factory=set)
-    warnings: dict[tuple[str, str], tuple[Problem, int]] = field(default_factory=dict)
-    """By code and field: the first of its kind, and how many there are."""
-    seen: dict[int, int] = field(default_factory=dict)
-    """Hash of a row to its first line."""
-
-    def error(self, problem: Problem) -> None:
-        if problem.line is not None:
-            self.bad_lines.add(problem.line)
-        if len(self.problems) < MAX_PROBLEMS or problem.line is None:
-            self.problems.append(problem)
+def repeat_problems(files: list[repeats.Seen], names: list[str]) -> Iterator[Problem]:
+    """Rows of the last file that repeat rows before them, in it or in the files before it."""
+    name, seen = names[-1], files[-1]
+    for line, file, first, how, similarity in repeats.repeats(files):
+        of = f"line {first}" if file == len(files) - 1 else f"line {first} of {names[file]}"
+        if how is repeats.How.EXACT:
+            code, text = "row_repeated", f"the row repeats {of}"
+        elif how is repeats.How.NORMAL:
+            code, text = "text_repeated", f"the row repeats {of} but for case and spacing"
         else:
-            self.untold += 1
-
-    def warn(self, line: int, path: str, code: str, message: str) -> None:
-        problem = Problem(self.filename, line, path, code, message, severity=Severity.WARNING)
-        first, count = self.warnings.get((code, path), (problem, 0))
-        if count or len(self.warnings) < MAX_PROBLEMS:
-            self.warnings[code, path] = (first, count + 1)
-
-    def report(self, *, warnings: bool) -> Report:
-        if self.untold:
-            text = f"and {self.untold:,} more problems; {len(self.bad_lines):,} lines are bad"
-            self.problems.append(Problem(self.filename, None, "", "more_problems", text))
-        told = [_counted(*entry) for entry in self.warnings.values()] if warnings else []
-        return Report(
-            self.filename,
-            self.n_lines,
-            self.n_examples,
-            self.sample_type,
-            (*self.problems, *told),
-            frozenset(self.bad_lines),
-            n_tokens=self.n_tokens,
-            n_trained_tokens=self.n_trained_tokens,
-            n_samples=self.n_samples,
-            longest_sample=self.longest_sample,
-        )
+            code, text = "near_repeated", f"the row is nearly {of} ({similarity:.0%} alike)"
+        yield _warning(name, line, code, text, "`modiste data dedup` keeps one of them")
+    if seen.n_left_out:
+        text = f"{seen.n_left_out:,} rows were not looked for repeats, only the first "
+        text += f"{repeats.MAX_ROWS:,}"
+        yield _warning(name, None, "rows_not_compared", text, "use `modiste data dedup`")
+    elif seen.n_unsketched:
+        text = f"{seen.n_unsketched:,} rows were not looked for near-repeats, only the first "
+        text += f"{repeats.MAX_SKETCHES:,} or fewer"
+        yield _warning(name, None, "rows_not_compared", text, "use `modiste data dedup`")
 
 
-def _counted(first: Problem, count: int) -> Problem:
-    if count == 1:
-        return first
-    return Problem(
-        first.file,
-        first.line,
-        first.path,
-        first.code,
-        f"{first.message} (and {count - 1:,} more lines like this)",
-        severity=first.severity,
-    )
+def _warning(file: str, line: int | None, code: str, text: str, hint: str) -> Problem:
+    return Problem(file, line, "", code, text, hint=hint, severity=Severity.WARNING)
+
+
+def _special_tokens(renderer: Renderer | None) -> tuple[str, ...]:
+    if renderer is None:
+        return ()
+    names = (renderer.token_name(token_id) for token_id in range(renderer.vocab_size))
+    return tuple(name for name in names if name)

@@ -27,6 +27,9 @@ MAX_SKETCHES = 1_000_000
 LIKELY = 0.8
 """Estimated share of common five-word runs from which two rows are near-repeats."""
 
+SHORT = 12
+"""Letters of a row that may come again, as long as its bytes do not: a yes to another question."""
+
 U64 = NDArray[np.uint64]
 
 
@@ -67,7 +70,8 @@ class Seen:
         text = f"{normal(asked)}\x1f{normal(answered)}"
         self.lines.append(line)
         self.exact.append(_mark(raw))
-        self.normal.append(_mark(text.encode("utf-8", "surrogatepass")))
+        told = len(text) > SHORT
+        self.normal.append(_mark(text.encode("utf-8", "surrogatepass") if told else raw))
         if self.sketches is not None and not self.n_unsketched:
             self._sketch(text, example)
 
@@ -96,7 +100,7 @@ class Seen:
         if len(self.sketches) >= MAX_SKETCHES:
             self.n_unsketched += 1
             return
-        self.sketches.add("\n".join(said(example)))
+        self.sketches.add("\n".join(said(example)) if len(text) > SHORT else "")
 
 
 def repeats(files: Sequence[Seen]) -> Iterator[Repeat]:

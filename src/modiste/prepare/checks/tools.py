@@ -2,7 +2,8 @@
 
 `conversation.py` says what a chat format can hold. Here stands what every format holds and no
 program behind the tools would take: arguments that are not JSON or break the tool's own schema, a
-tool that the row does not list, a result that answers no call.
+tool that the row does not list, a result that answers no call. A row that lists no tools at all may
+call any, as in mistral-finetune.
 
 Schemas are data of strangers: references out of a schema are not followed (nothing is fetched), and
 patterns that could take for ever are not tried.
@@ -50,9 +51,9 @@ def findings(example: Example) -> Iterator[Finding]:
         return
     schemas = dict(_schemas(example.tools))
     yield from _definitions(example.tools)
-    yield from _calls(example.messages, "messages", schemas, example)
-    yield from _calls(example.chosen, "chosen", schemas, example)
-    yield from _calls(example.rejected, "rejected", schemas, example)
+    yield from _calls(example.messages, "messages", schemas)
+    yield from _calls(example.chosen, "chosen", schemas)
+    yield from _calls(example.rejected, "rejected", schemas)
     yield from _results(example.messages)
 
 
@@ -75,16 +76,12 @@ def _definitions(tools: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
 
 
 def _calls(
-    messages: Sequence[Message], where: str, schemas: Mapping[str, Any], example: Example
+    messages: Sequence[Message], where: str, schemas: Mapping[str, Any]
 ) -> Iterator[Finding]:
     for index, message in enumerate(messages):
         for at, call in enumerate(message.tool_calls):
             path = f"{where}[{index}].tool_calls[{at}].function"
-            if not example.tools:
-                text = f"{path} calls {shown(call.name)}, but the row lists no tools"
-                hint = "a model that is served without tools never calls any: add the row's tools"
-                yield Finding(path, "tools_missing", text, call.name, hint, Severity.WARNING)
-            elif call.name not in schemas:
+            if schemas and call.name not in schemas:
                 text = f"{path}.name is {shown(call.name)}, the row's tools are {_names(schemas)}"
                 hint = "add the tool to the row, or mend the name"
                 yield Finding(f"{path}.name", "tool_unknown", text, call.name, hint)

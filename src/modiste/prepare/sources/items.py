@@ -22,6 +22,9 @@ from modiste.prepare.sources.jsonl import parse_json, read_rows
 from modiste.prepare.sources.table import read_table
 from modiste.types import Problem
 
+BREAKS = (OSError, EOFError, zlib.error)
+"""What reading the bytes of a file may end in."""
+
 
 def items(path: Path, packing: Packing, *, filename: str) -> Iterator[Item]:
     """Every row of a file. Blank lines between JSON lines are left out."""
@@ -30,15 +33,8 @@ def items(path: Path, packing: Packing, *, filename: str) -> Iterator[Item]:
         for item in _items(path, packing, filename):
             line = item.line
             yield item
-    except (gzip.BadGzipFile, zlib.error) as error:
-        text = f"the gzip data is damaged after line {line}: {error}"
-        yield _broken(filename, line + 1, "gzip_damaged", text, "copy or pack the file again")
-    except EOFError:
-        text = f"the gzip data ends early, after line {line}"
-        yield _broken(filename, line + 1, "gzip_truncated", text, "copy or pack the file again")
-    except OSError as error:
-        text = f"the file cannot be read: {error.strerror or error}"
-        yield _broken(filename, line + 1, "file_unreadable", text, None)
+    except BREAKS as error:
+        yield Item(line + 1, b"", None, broken(error, file=filename, after=line))
 
 
 def _items(path: Path, packing: Packing, filename: str) -> Iterator[Item]:
@@ -89,5 +85,13 @@ def _on_disk(path: Path, gzipped: bool) -> Iterator[Path]:
         yield Path(unpacked.name)
 
 
-def _broken(file: str, line: int, code: str, message: str, hint: str | None) -> Item:
-    return Item(line, b"", None, Problem(file, line, "", code, message, hint=hint))
+def broken(error: BaseException, *, file: str, after: int) -> Problem:
+    """What one of BREAKS says about a file that could be read up to the line `after`."""
+    if isinstance(error, gzip.BadGzipFile | zlib.error):
+        code, text = "gzip_damaged", f"the gzip data is damaged after line {after}: {error}"
+    elif isinstance(error, EOFError):
+        code, text = "gzip_truncated", f"the gzip data ends early, after line {after}"
+    else:
+        said = getattr(error, "strerror", None) or error
+        return Problem(file, after + 1, "", "file_unreadable", f"the file cannot be read: {said}")
+    return Problem(file, after + 1, "", code, text, hint="copy or pack the file again")
