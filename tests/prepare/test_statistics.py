@@ -80,6 +80,14 @@ def test_tokens_and_trained_tokens_are_counted_for_each_sequence():
     assert written["untrained_rows"] == 1
 
 
+def test_rows_left_out_for_their_length_are_counted_apart():
+    counted = Statistics(seq_len=8)
+    counted.refuse(11)
+
+    assert (counted.n_over_length, counted.n_over_length_tokens) == (1, 3)
+    assert counted.n_rows == counted.n_tokens == 0
+
+
 def test_an_answer_in_two_messages_is_one_turn():
     counted = Statistics()
     counted.add(chat((Role.SYSTEM, "be kind"), QUESTION, ANSWER, ANSWER, QUESTION, ANSWER))

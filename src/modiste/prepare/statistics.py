@@ -150,6 +150,11 @@ class Statistics:
         self.n_trained_tokens += trained_tokens
         self.n_untrained += not trained_tokens
 
+    def refuse(self, n_tokens: int) -> None:
+        """A row that is left out because its longest sequence has so many tokens."""
+        self.n_over_length += 1
+        self.n_over_length_tokens += n_tokens - (self.seq_len or n_tokens)
+
     def merge(self, other: Statistics) -> None:
         """Take in what was counted elsewhere, with the same sequence length."""
         for name, mine in vars(self).items():

@@ -208,6 +208,7 @@ def _too_long(
         text += ", and one question with its answer is too long by itself"
     problem = Problem(tally.filename, example.line, "", "too_long", text, str(longest), hint)
     tally.error(problem)
+    tally.statistics.refuse(longest)
     return _BAD
 
 
