@@ -39,6 +39,7 @@ MAX_PROBLEMS = 10_000
 """Problems told one by one; further ones are counted."""
 MAX_BAD_LINES = 1_000_000
 """Reading stops here: such a file is something else than training data."""
+REPEATED = frozenset({"row_repeated", "text_repeated", "near_repeated"})
 ROWS_AT_ONCE = 4_096
 """Of files that are not read in blocks."""
 

@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from modiste.prepare.checks.file import Report, check_file
+from modiste.prepare.checks.file import REPEATED, Progress, check_file, repeat_problems
+from modiste.prepare.checks.report import Report
+from modiste.prepare.checks.validation import leaks, size_problem
+from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
+from modiste.prepare.over_length import OverLength
 from modiste.prepare.render import Renderer
 from modiste.types import Problem
+
+__all__ = ["Findings", "Input", "OverLength", "Progress", "Report", "check_files"]
 
 
 class Input(NamedTuple):
     path: Path
     filename: str
     """As people know it; problems name it."""
-
-
-class Progress(NamedTuple):
-    filename: str
-    done_bytes: int
-    total_bytes: int
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,12 @@ def check_files(
     validation: Sequence[Input] = (),
     renderer: Renderer | None = None,
     seq_len: int | None = None,
-    over_length: str = "refuse",
+    over_length: OverLength | str = OverLength.REFUSE,
     workers: int = 1,
     format: Format | None = None,
+    columns: Columns | None = None,
+    inspect: bool = True,
+    near: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Findings:
     """Check files together.
@@ -74,10 +77,59 @@ def check_files(
             turns.
         workers: processes; what is found does not depend on it.
         format: what the rows are; None tells it from the file.
+        columns: for `Format.COLUMNS`.
+        inspect: remark on what rows hold: private data, teachers' phrases, languages, ….
+        near: look for rows that are nearly the same, within files and between them.
         on_progress: called now and then while a file is read.
     """
 
     def report(file: Input) -> Report:
-        return check_file(file.path, filename=file.filename, renderer=renderer, seq_len=seq_len)
+        return check_file(
+            file.path,
+            filename=file.filename,
+            renderer=renderer,
+            seq_len=seq_len,
+            over_length=over_length,
+            workers=workers,
+            format=format,
+            columns=columns,
+            inspect=inspect,
+            near=near,
+            on_progress=on_progress,
+        )
 
-    return Findings(tuple(map(report, train)), tuple(map(report, validation)))
+    trained = tuple(map(report, train))
+    validated = tuple(map(report, validation))
+    trained = tuple(
+        one.with_problems(_between(trained[:at], one)) for at, one in enumerate(trained)
+    )
+    said = [list(leaks(trained, one)) for one in validated]
+    if validated and (too_large := _size(train, validation)):
+        said[0].insert(0, too_large)
+    validated = tuple(
+        one.with_problems(tuple(more)) for one, more in zip(validated, said, strict=True)
+    )
+    return Findings(trained, validated)
+
+
+def _between(before: tuple[Report, ...], one: Report) -> tuple[Problem, ...]:
+    """Rows that repeat rows of the training files before; repeats within the file are told."""
+    files = [(r.seen, r.filename) for r in (*before, one) if r.seen is not None]
+    if not before or one.seen is None:
+        return ()
+    names = [name for _, name in files]
+    told = {p.line for p in one.problems if p.code in REPEATED}
+    found = repeat_problems([seen for seen, _ in files], names)
+    return tuple(p for p in found if p.line is not None and p.line not in told)
+
+
+def _size(train: Sequence[Input], validation: Sequence[Input]) -> Problem | None:
+    return size_problem(
+        sum(_bytes(file) for file in validation),
+        trained_bytes=sum(_bytes(file) for file in train),
+        names=[file.filename for file in validation],
+    )
+
+
+def _bytes(file: Input) -> int:
+    return file.path.stat().st_size if file.path.is_file() else 0
