@@ -7,12 +7,26 @@ from collections.abc import Callable
 
 import pytest
 
-from modiste.actions import files, jobs, keys, models
+from modiste.actions import files, jobs, keys, models, runs
+from modiste.store.blobs import adapter_of
 from modiste.store.database import Database
-from modiste.types import Actor, File, Job, TrainingFile
+from modiste.store.queue import WorkerId
+from modiste.types import (
+    Actor,
+    File,
+    Hyperparameters,
+    Job,
+    JobEstimate,
+    Model,
+    Parity,
+    TrainingFile,
+)
 
 Upload = Callable[..., File]
 CreateJob = Callable[..., Job]
+Tune = Callable[..., Model]
+HERE = WorkerId.of_this_process()
+PARITY = Parity(True, 8, 100, 1e-5, 1e-6, 1e-3, 0.5, "Served as trained.")
 
 
 def chat(question: str = "Hi?", answer: str = "Hello.") -> dict[str, object]:
@@ -59,5 +73,44 @@ def create(database: Database, admin: Actor, upload: Upload) -> CreateJob:
         wanted = {"model": "modiste-tiny", "training_files": [TrainingFile(upload().id)], **options}
         with database.transaction() as tx:
             return jobs.create(tx, actor, **wanted)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def tune(database: Database, create: CreateJob) -> Tune:
+    """`tune(*training_files, skip_lines=…, **options)` is the model of a job that went well."""
+
+    def make(
+        *training: File, skip_lines: dict[str, list[int]] | None = None, **options: object
+    ) -> Model:
+        wanted = [TrainingFile(file.id) for file in training]
+        create(training_files=wanted, auto_start=True, **options)
+        with database.transaction() as tx:
+            validating = runs.take(tx, HERE)
+            assert validating is not None
+            runs.record_data(
+                tx,
+                validating.claim,
+                rows=validating.rows,
+                report_sha256=None,
+                preview_sha256=None,
+            )
+            runs.record_validated(
+                tx,
+                validating.claim,
+                spec={},
+                estimate=JobEstimate(),
+                hyperparameters=Hyperparameters(),
+                skip_lines=skip_lines or {},
+            )
+        with database.transaction() as tx:
+            training_now = runs.take(tx, HERE)
+            assert training_now is not None
+            adapter = adapter_of({"adapter_model.safetensors": "f" * 64})
+            runs.record_trained(tx, training_now.claim, adapter=adapter, trained_tokens=9)
+            model = runs.record_success(tx, training_now.claim, parity=PARITY)
+            assert model is not None
+            return model
 
     return make

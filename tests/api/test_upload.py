@@ -105,18 +105,21 @@ def test_the_bytes_of_an_upload_are_written_once(
 ) -> None:
     from modiste.store import blobs
 
-    written: list[Path] = []
+    written: list[int] = []
     really = blobs._write_hashed
 
     def counting(path: Path, *rest: object) -> object:
-        written.append(path)
-        return really(path, *rest)  # type: ignore[arg-type]
+        upload = really(path, *rest)  # type: ignore[arg-type]
+        written.append(upload.size_bytes)
+        return upload
 
     monkeypatch.setattr(blobs, "_write_hashed", counting)
+    content = jsonl({"text": "once " * 1000})
     with front.client() as client:
-        part = {"file": ("once.jsonl", jsonl({"text": "once"}))}
+        part = {"file": ("once.jsonl", content)}
         client.post("/v1/files", files=part).raise_for_status()
-    assert len(written) == 1
+    assert written.count(len(content)) == 1, "beside it only its report and its rows are written"
+    assert len(written) == 3
 
 
 def test_several_uploads_at_once_do_not_mix(front: Front) -> None:

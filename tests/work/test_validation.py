@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from modiste.actions import jobs
+from modiste import __version__
+from modiste.actions import forgetting, jobs, seen
 from modiste.actions.runs import Assignment
 from modiste.errors import Corrupt, LeaseLost
+from modiste.prepare.records import row_id
 from modiste.store.database import Database
 from modiste.store.queue import Claim, WorkerId
-from modiste.store.tables import ModelRow
+from modiste.store.tables import JobRow, ModelRow
 from modiste.types import Actor, Hyperparameters, Job, JobStatus
 from modiste.work import validation
 from modiste.work.bench import Bench
@@ -116,10 +119,65 @@ def test_a_damaged_file_is_noticed_before_it_is_read(
     database: Database, create: Callable[..., Job], bench: Callable[[], Bench]
 ) -> None:
     create()
-    (blob,) = [p for p in (database.settings.home / "blobs").rglob("*") if p.is_file()]
+    at_work = bench()
+    (sha256,) = at_work.job.blobs.values()
+    blob = database.settings.home / "blobs" / sha256[:2] / sha256
     blob.write_bytes(b'{"messages": "others"}\n')
     with pytest.raises(Corrupt, match="Upload the file again"):
-        validation.run(bench())
+        validation.run(at_work)
+
+
+@pytest.mark.parametrize("rows", [[GOOD] * 6, [GOOD, BAD]])
+def test_report_and_preview_are_kept_with_the_job_however_it_ends(
+    database: Database,
+    create: Callable[..., Job],
+    bench: Callable[[], Bench],
+    look: Callable[[Job], Job],
+    rows: list[object],
+) -> None:
+    job = create(*rows)
+    validation.run(bench())
+    done = look(job)
+    assert done.report_sha256 is not None
+    assert done.preview_sha256 is not None
+    report = json.loads(b"".join(database.blobs.open(done.report_sha256)))
+    assert report["ok"] is (BAD not in rows)
+    assert report["files"][0]["rows"] == len(rows)
+    preview = json.loads(b"".join(database.blobs.open(done.preview_sha256)))
+    sample = preview["files"][0]["samples"][0]
+    assert 0 < sample["counts"]["trained"] < sample["counts"]["tokens"]
+
+
+def test_a_forgotten_row_makes_its_line_bad(
+    database: Database,
+    admin: Actor,
+    create: Callable[..., Job],
+    bench: Callable[[], Bench],
+    look: Callable[[Job], Job],
+) -> None:
+    other, gone = GOOD, {**GOOD, "tools": []}
+    with database.transaction() as tx:
+        forgetting.forget(tx, admin, [row_id(gone)], reason="asked to")
+    job = create(other, gone)
+    validation.run(bench())
+    error = look(job).error
+    assert error is not None
+    assert error.code == "row_forgotten"
+    assert [problem.line for problem in error.problems] == [2]
+
+
+def test_a_file_of_an_older_modiste_gets_its_rows_indexed(
+    database: Database, create: Callable[..., Job], bench: Callable[[], Bench]
+) -> None:
+    job = create(GOOD)
+    with database.transaction() as tx:
+        tx.session.query(JobRow).one().rows = None
+    validation.run(bench())
+    with database.transaction(write=False) as tx:
+        row = tx.session.query(JobRow).one()
+        assert row.code_version == __version__
+        index = seen.Indexes(tx).of_job(row)[job.training_files[0].file_id]
+    assert index.lines([row_id(GOOD)]) == {row_id(GOOD): [1]}
 
 
 def test_a_base_that_is_gone_fails_the_job_by_name(

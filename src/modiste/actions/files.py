@@ -3,42 +3,42 @@
 Bytes go to disk while they arrive, are checked there, and only then become a blob and a row; a
 refused upload leaves nothing behind. The same content under the same name and purpose is the same
 file. A file is seen by its organisation, or with visibility `user` only by the key that sent it
-(and by admins). Expired files are gone for everybody; `sweep` then removes their bytes.
+(and by admins). Expired files are gone for everybody; `sweep.py` then removes their bytes.
 """
 
 from __future__ import annotations
 
 import mimetypes
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from modiste.actions import signed_urls
+from modiste.actions import file_checks, signed_urls
+from modiste.actions.file_checks import Examined, Refused
 from modiste.actions.keys import require
 from modiste.actions.pages import page_of
 from modiste.errors import InvalidInput, NotFound
-from modiste.prepare.checks import file as checks
-from modiste.store.blobs import Upload, sweep_folder
+from modiste.store.blobs import Upload
 from modiste.store.database import Database, Tx
-from modiste.store.tables import FileRow, JobRow, ModelRow
-from modiste.types import Actor, File, JobStatus, Page, Problem, Purpose, Scope
+from modiste.store.tables import FileRow
+from modiste.types import Actor, File, Page, Purpose, Scope
 
 MAX_NAME = 500
 MAX_URL_HOURS = 24 * 7
-BLOB_GRACE = timedelta(hours=1)
-"""Blobs younger than this are never swept: the row that needs them may be on its way."""
-UPLOAD_GRACE = timedelta(days=1)
-"""What an upload that was killed left behind; a living one is not that old."""
 
 
 class Content(NamedTuple):
     file: File
     chunks: Iterator[bytes]
     """Raises Corrupt before the last chunk if the bytes are not those that were stored."""
+
+
+Examine = Callable[[Path, str], Examined | Refused]
+"""Looks into a training file; see `file_checks.examine`."""
 
 
 def add(
@@ -54,7 +54,7 @@ def add(
     """Store an upload; the answer is durable. Reads `chunks` to the end or to the limit.
 
     Raises:
-        InvalidInput: malformed JSONL (every line in `problems`), bad name, purpose or expiry.
+        InvalidInput: rows that cannot be read (all in `problems`), bad name, purpose or expiry.
         TooLarge: more than `settings.max_upload_bytes`.
         StorageFull: no room; nothing was stored.
     """
@@ -82,14 +82,22 @@ def add_received(
     purpose: Purpose | str = Purpose.FINE_TUNE,
     expires_in_s: float | None = None,
     visibility: str = "workspace",
+    source: str = "upload",
+    examine: Examine = file_checks.examine,
 ) -> File:
     """`add` for a door that learns only after the bytes what they are.
 
     Call it inside the block of `database.blobs.receive`.
+
+    Args:
+        source: `upload`, or `repository` for what was made here from other files.
+        examine: where the file is looked into; by default in this thread.
     """
     require(actor, Scope.DATA)
     purpose = _checked(filename, purpose, expires_in_s, visibility)
-    found = _inspect(upload, filename, purpose)
+    found = _inspect(upload, filename, purpose, examine)
+    report = found.report and database.blobs.put_bytes(found.report).sha256
+    rows = found.rows and database.blobs.put_bytes(found.rows).sha256
     stored = database.blobs.keep(upload)
     owner = actor.key_id if visibility == "user" else ""
     with database.transaction() as tx:
@@ -105,11 +113,14 @@ def add_received(
             created_at=tx.now(),
             created_by=actor.key_id,
             sample_type=found.sample_type,
-            source="upload",
+            source=source,
             n_lines=found.n_lines,
             mimetype=found.mimetype,
             expires_at=expires_at,
-            problems=found.warnings,
+            problems=(),
+            format=found.format,
+            report_sha256=report,
+            rows_sha256=rows,
         )
         return _kept_once(tx, new).noun()
 
@@ -167,6 +178,23 @@ def open_content(tx: Tx, actor: Actor, file_id: str) -> Content:
     return Content(file, tx.blobs.open(file.sha256))
 
 
+def report(tx: Tx, actor: Actor, file_id: str) -> bytes:
+    """What the checks said of a training file when it came, as JSON.
+
+    Raises:
+        NotFound: nothing was checked; code `no_report`.
+    """
+    file = get(tx, actor, file_id)
+    if file.report_sha256 is None:
+        why = (
+            "it was stored by a Modiste that kept no reports; upload it again"
+            if file.purpose is Purpose.FINE_TUNE
+            else f"its purpose is {file.purpose.value!r}, and only training files are checked"
+        )
+        raise NotFound(f"There is no report of {file.filename}: {why}.", code="no_report")
+    return b"".join(tx.blobs.open(file.report_sha256))
+
+
 def signed_path(tx: Tx, actor: Actor, file_id: str, *, expiry_hours: float = 24) -> str:
     """A token that opens this one file without a key until it expires."""
     require(actor, Scope.DATA)
@@ -187,7 +215,7 @@ def verify_signed(tx: Tx, token: str) -> Content:
         Forbidden: forged or expired. NotFound: the file was deleted since.
     """
     org, _, file_id = signed_urls.verify(tx.settings, token, now=tx.now()).partition("/")
-    row = tx.session.scalar(_living(tx).where(FileRow.org == org, FileRow.id == file_id))
+    row = tx.session.scalar(living(tx).where(FileRow.org == org, FileRow.id == file_id))
     if row is None:
         raise _no_file(file_id)
     return Content(row.noun(), tx.blobs.open(row.sha256))
@@ -207,59 +235,42 @@ def named(tx: Tx, actor: Actor, file_id: str) -> File | None:
     return None if row is None else row.noun()
 
 
-def sweep(database: Database, *, grace: timedelta = BLOB_GRACE) -> int:
-    """Remove bytes that no file, unfinished job or model refers to. Returns how many blobs went."""
-    with database.transaction() as tx:
-        living = _living(tx).subquery()
-        tx.session.execute(
-            sa.update(FileRow)
-            .where(FileRow.deleted_at.is_(None), FileRow.id.not_in(sa.select(living.c.id)))
-            .values(deleted_at=tx.now())
-        )
-        in_use = set(
-            tx.session.scalars(sa.select(FileRow.sha256).where(FileRow.deleted_at.is_(None)))
-        )
-        for job in tx.session.scalars(sa.select(JobRow).where(JobRow.fine_tuned_model.is_(None))):
-            in_use.update(job.blobs.values() if job.finished_at is None else ())
-            kept = job.finished_at is None or job.status is JobStatus.FAILED
-            in_use.update(job.adapter.files.values() if job.adapter and kept else ())
-        adapters = [a for a in tx.session.scalars(sa.select(ModelRow.adapter)) if a]
-        in_use.update(sha256 for adapter in adapters for sha256 in adapter.files.values())
-    cache, versions = database.settings.cache_dir, {adapter.version for adapter in adapters}
-    sweep_folder(database.blobs.scratch, keep=set(), older_than=UPLOAD_GRACE)
-    sweep_folder(cache / "blobs", keep=in_use, older_than=grace)
-    sweep_folder(cache / "adapters", keep=versions, older_than=grace)
-    return database.blobs.sweep(in_use, older_than=grace)
+def visible_ids(tx: Tx, actor: Actor) -> sa.Select[str]:
+    """A query for the ids of all living files that this actor may see."""
+    return _visible(tx, actor).with_only_columns(FileRow.id)
 
 
 class _Found(NamedTuple):
     n_lines: int | None
     sample_type: str
     mimetype: str | None
-    warnings: tuple[Problem, ...]
+    format: str | None = None
+    report: bytes | None = None
+    rows: bytes | None = None
 
 
-def _inspect(upload: Upload, filename: str, purpose: Purpose) -> _Found:
-    """Look into the bytes; a training file that is not JSONL is refused with all its lines."""
+def _inspect(upload: Upload, filename: str, purpose: Purpose, examine: Examine) -> _Found:
+    """Look into the bytes; a training file with rows that cannot be read is refused."""
     if purpose is not Purpose.FINE_TUNE:
         n_lines = _count_lines(upload.path) if purpose is Purpose.BATCH else None
         guessed = "application/jsonl" if n_lines is not None else _guess(filename)
-        kind = "batch_request" if purpose is Purpose.BATCH else "instruct"
-        return _Found(n_lines, kind, guessed, ())
-    found = checks.json_problems(upload.path, filename)
-    if found.problems:
-        raise InvalidInput(
-            _refusal(filename, found.problems), param="file", problems=found.problems
-        )
-    return _Found(found.n_lines, found.sample_type or "instruct", "application/jsonl", ())
+        return _Found(n_lines, "batch_request" if purpose is Purpose.BATCH else "instruct", guessed)
+    found = examine(upload.path, filename)
+    if isinstance(found, Refused):
+        raise InvalidInput(_refusal(filename, found), param="file", problems=found.problems)
+    return _Found(
+        found.n_rows, found.sample_type, found.mimetype, found.format, found.report, found.rows
+    )
 
 
-def _refusal(filename: str, problems: Sequence[Problem]) -> str:
+def _refusal(filename: str, found: Refused) -> str:
+    problems = found.problems
     shown = "; ".join(str(problem) for problem in problems[:5])
     more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+    advice = " A training file has one JSON object per line." if found.what == "JSONL" else ""
     return (
-        f"Invalid file format. {filename!r} is not JSONL, nothing was stored: {shown}{more}. "
-        "A training file has one JSON object per line."
+        f"Invalid file format. {filename!r} is not {found.what} that can be read, nothing was "
+        f"stored: {shown}{more}.{advice}"
     )
 
 
@@ -293,7 +304,8 @@ def _guess(filename: str) -> str | None:
     return mimetypes.guess_type(filename)[0]
 
 
-def _living(tx: Tx) -> sa.Select[FileRow]:
+def living(tx: Tx) -> sa.Select[FileRow]:
+    """A query for files that are neither deleted nor expired."""
     return sa.select(FileRow).where(
         FileRow.deleted_at.is_(None),
         sa.or_(FileRow.expires_at.is_(None), FileRow.expires_at > tx.now()),
@@ -301,7 +313,7 @@ def _living(tx: Tx) -> sa.Select[FileRow]:
 
 
 def _visible(tx: Tx, actor: Actor) -> sa.Select[FileRow]:
-    query = _living(tx).where(FileRow.org == actor.org)
+    query = living(tx).where(FileRow.org == actor.org)
     if actor.may(Scope.ADMIN):
         return query
     return query.where(FileRow.owner.in_(["", actor.key_id]))
@@ -338,6 +350,9 @@ def _kept_once(tx: Tx, new: FileRow) -> FileRow:
     there.expires_at = (
         max(there.expires_at, new.expires_at) if there.expires_at and new.expires_at else None
     )
+    # What it was told to hold when it first came may be the word of an older Modiste.
+    there.format, there.n_lines = new.format, new.n_lines
+    there.report_sha256, there.rows_sha256 = new.report_sha256, new.rows_sha256
     return there
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from modiste.nn.base import BaseInfo, describe_base
 from modiste.prepare import render
-from modiste.prepare.checks import file as checks
 from modiste.prepare.checks.file import Report
+from modiste.prepare.checks.findings import Findings, Input, check_files
+from modiste.prepare.render import Renderer
 from modiste.tune.plan import Plan, longest_allowed, plan
 from modiste.tune.spec import TuneSpec
 from modiste.types import (
@@ -26,11 +27,16 @@ from modiste.types import (
     JobError,
     JobEstimate,
     Problem,
+    SampleType,
     Severity,
 )
 
 MAX_VALIDATION_BYTES = 1_048_576
 VALIDATION_SHARE = 0.05
+NOT_TRAINED_YET = {
+    SampleType.CLASSIFIER: "put the label into an assistant message to train a chat model on it",
+    SampleType.PREFERENCE: "`modiste data convert --to chat` keeps the preferred answers",
+}
 SHOWN = 5
 """Problems that fit in a message; all of them are in `problems`."""
 
@@ -43,6 +49,8 @@ class DataFile:
     weight: float = 1.0
     share_read: float = 1.0
     """Less than 1 when `path` is only the beginning of the file."""
+    forgotten: tuple[int, ...] = ()
+    """Lines of rows that no model may learn from any more."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,9 @@ class Found:
     """What reading the files gave, sizes scaled to whole files."""
 
     base: BaseInfo
-    train: tuple[Report, ...]
-    validation: tuple[Report, ...]
+    renderer: Renderer
+    seq_len: int
+    findings: Findings
     n_tokens: int
     n_examples: int
     n_trained_tokens: int
@@ -62,6 +71,14 @@ class Found:
     """About sizes; those about rows are in the reports."""
     share_read: float
     """Of the training bytes; less than 1 only for estimates."""
+
+    @property
+    def train(self) -> tuple[Report, ...]:
+        return self.findings.train
+
+    @property
+    def validation(self) -> tuple[Report, ...]:
+        return self.findings.validation
 
 
 def read(
@@ -75,26 +92,30 @@ def read(
     base, renderer = describe_base(base_path), render.load(base_path)
     seq_len = longest_allowed(spec, base)
 
-    def report(file: DataFile) -> Report:
-        return checks.check_file(
-            file.path, filename=file.filename, renderer=renderer, seq_len=seq_len
-        )
-
-    trained = tuple(report(file) for file in train)
-    validated = tuple(report(file) for file in validation)
-    pairs = list(zip(trained, train, strict=True))
+    findings = check_files(
+        [Input(file.path, file.filename) for file in train],
+        validation=[Input(file.path, file.filename) for file in validation],
+        renderer=renderer,
+        seq_len=seq_len,
+    )
+    findings = Findings(
+        tuple(map(_judged, findings.train, train)),
+        tuple(map(_judged, findings.validation, validation)),
+    )
+    pairs = list(zip(findings.train, train, strict=True))
     too_big = _validation_size(train, validation)
     return Found(
         base=base,
-        train=trained,
-        validation=validated,
+        renderer=renderer,
+        seq_len=seq_len,
+        findings=findings,
         n_tokens=round(sum(r.n_tokens / f.share_read for r, f in pairs)),
         n_examples=round(sum((r.n_samples or r.n_examples) / f.share_read for r, f in pairs)),
         n_trained_tokens=round(sum(r.n_trained_tokens / f.share_read for r, f in pairs)),
-        n_validation_tokens=sum(r.n_tokens for r in validated),
-        longest=max((r.longest_sample for r in trained), default=0),
+        n_validation_tokens=sum(r.n_tokens for r in findings.validation),
+        longest=max((r.longest_sample for r in findings.train), default=0),
         warnings=tuple(p for p in too_big if p.severity is Severity.WARNING)
-        + tuple(p for r in (*trained, *validated) for p in r.warnings),
+        + tuple(p for r in findings.reports for p in r.warnings),
         errors=tuple(p for p in too_big if p.severity is Severity.ERROR),
         share_read=min((file.share_read for file in train), default=1.0),
     )
@@ -194,6 +215,26 @@ def estimate_of(made: Plan, *, currency: str, note: str = "") -> JobEstimate:
         training_steps=made.training_steps,
         epochs=made.epochs,
         details=f"{made.details} {note}".strip(),
+    )
+
+
+def _judged(report: Report, file: DataFile) -> Report:
+    """A report with what only a job minds: rows of other kinds, rows that were forgotten."""
+    problems = list(report.problems)
+    if report.sample_type in NOT_TRAINED_YET:
+        text = f"the rows are {report.sample_type} rows; this version trains chats and plain texts"
+        hint = NOT_TRAINED_YET[report.sample_type]
+        problems.append(Problem(file.filename, None, "", "kind_not_trained", text, hint=hint))
+    for line in file.forgotten:
+        text = "the row was forgotten: no model may learn from it"
+        hint = "leave it out of the file, or allow a share of invalid rows to be left out"
+        problems.append(Problem(file.filename, line, "", "row_forgotten", text, hint=hint))
+    newly_bad = frozenset(file.forgotten) - report.bad_lines
+    return replace(
+        report,
+        problems=tuple(problems),
+        bad_lines=report.bad_lines | newly_bad,
+        n_examples=report.n_examples - len(newly_bad),
     )
 
 

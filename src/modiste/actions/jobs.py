@@ -296,6 +296,7 @@ def _new_row(tx: Tx, actor: Actor, request: Request) -> JobRow:
         training_files=request.training_files,
         validation_files=request.validation_files,
         blobs={file_id: file.sha256 for file_id, file in request.files.items()},
+        rows={id: file.rows_sha256 for id, file in request.files.items() if file.rows_sha256},
         asked=request.hyperparameters,
         hyperparameters=request.hyperparameters,
         auto_start=request.auto_start,

@@ -17,7 +17,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from modiste.actions import models
+from modiste import __version__
+from modiste.actions import forgetting, models
 from modiste.actions.job_states import move
 from modiste.errors import NotFound
 from modiste.store import queue
@@ -36,7 +37,6 @@ from modiste.types import (
     Progress,
 )
 
-
 PHASES = (Phase.VALIDATE, Phase.TRAIN)
 
 
@@ -50,6 +50,8 @@ class Assignment:
     blobs: Mapping[str, str]
     """File id to sha256."""
     filenames: Mapping[str, str]
+    rows: Mapping[str, str]
+    """File id to the blob that knows its rows, where there is one."""
     asked: Hyperparameters
     spec: Mapping[str, Any] | None
     """The complete TuneSpec, once the job is validated."""
@@ -91,6 +93,7 @@ def take(tx: Tx, worker: WorkerId) -> Assignment | None:
         base_path=Path(base.path) if base else Path(),
         blobs=dict(row.blobs),
         filenames={file_id: filename for file_id, filename in names},
+        rows=dict(row.rows or {}),
         asked=row.asked,
         spec=row.spec,
         skip_lines=dict(row.skip_lines),
@@ -114,6 +117,31 @@ def count_attempt(tx: Tx, claim: Claim) -> bool:
     row = queue.held(tx, claim)
     row.attempts += 1
     return row.attempts <= queue.MAX_ATTEMPTS
+
+
+def forgotten_lines(tx: Tx, claim: Claim, rows: Mapping[str, str]) -> dict[str, list[int]]:
+    """Lines of the job's files that it may not train on and does not leave out yet."""
+    job = queue.held(tx, claim)
+    found = forgetting.forgotten_lines(tx, job.org, rows)
+    return {
+        file_id: left
+        for file_id, lines in found.items()
+        if (left := sorted(set(lines) - set(job.skip_lines.get(file_id, ()))))
+    }
+
+
+def record_data(
+    tx: Tx,
+    claim: Claim,
+    *,
+    rows: Mapping[str, str],
+    report_sha256: str | None,
+    preview_sha256: str | None,
+) -> None:
+    """What validation saw in the files; said before its verdict, whichever that is."""
+    row = queue.held(tx, claim)
+    row.rows, row.code_version = dict(rows), __version__
+    row.report_sha256, row.preview_sha256 = report_sha256, preview_sha256
 
 
 def record_validated(
@@ -186,6 +214,7 @@ def record_success(tx: Tx, claim: Claim, *, parity: Parity) -> Model | None:
         raise NotFound(f"Job {row.id} has no adapter to publish.")
     model = models.register(tx, row, adapter=row.adapter, parity=parity)
     row.fine_tuned_model = model.id
+    forgetting.mark(tx, row)
     _running(tx, row)  # Where training ended under an earlier claim, this one never trained.
     move(tx, row, JobStatus.SUCCESS, f"The model {model.id} is ready. {parity.message}")
     return model

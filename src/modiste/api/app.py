@@ -36,6 +36,8 @@ from modiste.errors import ModisteError
 from modiste.serve.stream import EngineStream
 from modiste.settings import Settings
 from modiste.store.database import Database
+from modiste.work.intake import Intake
+from modiste.work.supervisor import environment
 
 log = logging.getLogger(__name__)
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -54,7 +56,8 @@ def build_app(settings: Settings, *, engine: EngineStream | None = None) -> Fast
         database = await anyio.to_thread.run_sync(_open, settings)
         stream = engine or EngineStream(settings.process_dir)
         uploads = anyio.CapacityLimiter(MAX_UPLOADS)
-        app.state.house = House(settings, database, stream, Renderers(), uploads)
+        intake = Intake(environment(settings))
+        app.state.house = House(settings, database, stream, Renderers(), uploads, intake)
         try:
             yield
         finally:

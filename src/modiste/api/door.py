@@ -26,6 +26,7 @@ from modiste.serve.stream import EngineStream
 from modiste.settings import Settings
 from modiste.store.database import Database, Tx
 from modiste.types import Actor
+from modiste.work.intake import Intake
 
 MAX_JSON_BYTES = 32 * 1024 * 1024
 """Far above any conversation that fits a context; files have their own limit."""
@@ -51,6 +52,7 @@ class House:
     renderers: Renderers
     uploads: CapacityLimiter
     """Threads that write uploads; apart from the others, since a slow sender holds one."""
+    intake: Intake
 
     @property
     def serving(self) -> Serving:

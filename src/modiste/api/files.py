@@ -40,7 +40,13 @@ Words = Annotated[list[str], Query()]
 async def upload_file(request: Request, actor: Asker) -> Response:
     """Store a file. The same content under the same name and purpose is the same file."""
     behind = house(request)
-    file = await upload.receive(request, behind.database, actor, threads=behind.uploads)
+    file = await upload.receive(
+        request,
+        behind.database,
+        actor,
+        threads=behind.uploads,
+        examine=behind.intake.examine,
+    )
     return JSONResponse(file_object(file).model_dump())
 
 

@@ -30,9 +30,14 @@ MAX_UPLOADS = 32
 
 
 async def receive(
-    request: Request, database: Database, actor: Actor, *, threads: anyio.CapacityLimiter
+    request: Request,
+    database: Database,
+    actor: Actor,
+    *,
+    threads: anyio.CapacityLimiter,
+    examine: files.Examine,
 ) -> File:
-    """The file that the form brings, stored and durable.
+    """The file that the form brings, checked by `examine`, stored and durable.
 
     Raises:
         RequestValidationError: not a form, no file in it, unknown or malformed fields.
@@ -42,7 +47,8 @@ async def receive(
     try:
         keys.require(actor, Scope.DATA)
         _refuse_by_length(request, database.settings.max_upload_bytes)
-        upload = _Upload(database, actor, Form(request.headers.get("content-type", "")))
+        form = Form(request.headers.get("content-type", ""))
+        upload = _Upload(database, actor, form, examine)
         return await upload.run(body, threads=threads)
     finally:
         await body.drain()
@@ -76,8 +82,11 @@ class _Arriving:
 class _Upload:
     """One form on its way in: the event loop reads, a thread writes."""
 
-    def __init__(self, database: Database, actor: Actor, form: Form) -> None:
+    def __init__(
+        self, database: Database, actor: Actor, form: Form, examine: files.Examine
+    ) -> None:
         self._database, self._actor, self._form = database, actor, form
+        self._examine = examine
         self._complete = False
         """Set once the last byte arrived; a form that broke off is never stored."""
 
@@ -114,6 +123,7 @@ class _Upload:
                     purpose=about.purpose,
                     expires_in_s=about.expires_in_s,
                     visibility=about.visibility,
+                    examine=self._examine,
                 )
         finally:
             from_thread.run_sync(incoming.close)

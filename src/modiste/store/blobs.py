@@ -95,6 +95,9 @@ class Blobs:
         with self.receive(chunks, max_bytes=max_bytes) as upload:
             return self.keep(upload)
 
+    def put_bytes(self, content: bytes) -> Stored:
+        return self.put_stream([content], max_bytes=len(content))
+
     def put_file(self, path: Path) -> Stored:
         return self.put_stream(_chunks_of(path), max_bytes=2**63)
 

@@ -88,6 +88,9 @@ def _run(bench: Bench) -> None:
 
 def _trained(bench: Bench) -> Adapter | None:
     """The adapter, recorded; None when the job ended or was handed on without one."""
+    if bench.job.events_offset == 0 and (error := _forgotten_since(bench)) is not None:
+        bench.fail(error)
+        return None
     outcome = _left_by_an_earlier_worker(bench) or _run_trainer(bench)
     claim = bench.job.claim
     match outcome.ending:
@@ -114,6 +117,20 @@ def _trained(bench: Bench) -> Adapter | None:
         case Died() as died:
             bench.fail(JobError("trainer_died", _died(bench, died)))
     return None
+
+
+def _forgotten_since(bench: Bench) -> JobError | None:
+    """Rows may have been forgotten while the validated job waited. Training begun is finished."""
+    job = bench.job
+    found = bench.record(lambda tx: runs.forgotten_lines(tx, job.claim, job.rows))
+    told = [
+        f"{bench.filename(file_id)} line {', '.join(map(str, lines))}"
+        for file_id, lines in found.items()
+    ]
+    if not told:
+        return None
+    text = f"Rows of the job were forgotten while it waited: {'; '.join(told)}. Leave them out of "
+    return JobError("row_forgotten", text + "the files and create the job anew.", "training_files")
 
 
 def _run_trainer(bench: Bench) -> Outcome:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,20 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from modiste.actions import job_checks, runs
-from modiste.actions.job_checks import DataFile
+from modiste.actions.file_checks import report_json
+from modiste.actions.job_checks import DataFile, Found
 from modiste.actions.runs import Wish
 from modiste.errors import ModisteError
+from modiste.prepare.preview import preview
+from modiste.prepare.row_index import index_file
 from modiste.tune.spec import TuneSpec, from_hyperparameters
 from modiste.types import Hyperparameters, JobError, JobEstimate
 from modiste.work.bench import Bench
 from modiste.work.local import Died, write_json
 
 REQUEST, ANSWER = "validation-request.json", "validation.json"
+REPORT, PREVIEW = "report.json", "preview.json"
+PREVIEWED_FILES, PREVIEWED_ROWS = 8, 5
 LOOK_S = 0.05
 
 
@@ -60,8 +66,12 @@ ANSWERS: TypeAdapter[Valid | JobError] = TypeAdapter(Valid | JobError)
 
 def run(bench: Bench) -> None:
     claim = bench.job.claim
-    (bench.run_dir / ANSWER).unlink(missing_ok=True)
-    write_json(bench.run_dir / REQUEST, REQUESTS.dump_python(_request(bench), mode="json"))
+    for name in (ANSWER, REPORT, PREVIEW):
+        (bench.run_dir / name).unlink(missing_ok=True)
+    rows = _indexed(bench)
+    forgotten = bench.record(lambda tx: runs.forgotten_lines(tx, claim, rows))
+    request = _request(bench, forgotten)
+    write_json(bench.run_dir / REQUEST, REQUESTS.dump_python(request, mode="json"))
     reader = bench.start_child("modiste.work.validation", log_name="validation.log")
     try:
         while reader.exit_code is None:
@@ -77,6 +87,12 @@ def run(bench: Bench) -> None:
         died = Died(reader.exit_code or 0, reader.last_words())
         text = f"The check of the files {died.how}. It said last: {died.last_words}"
         return bench.fail(JobError("validation_died", text))
+    kept = {name: _kept(bench, name) for name in (REPORT, PREVIEW)}
+    bench.record(
+        lambda tx: runs.record_data(
+            tx, claim, rows=rows, report_sha256=kept[REPORT], preview_sha256=kept[PREVIEW]
+        )
+    )
     if isinstance(answer, JobError):
         return bench.fail(answer)
     return bench.record(
@@ -92,7 +108,23 @@ def run(bench: Bench) -> None:
     )
 
 
-def _request(bench: Bench) -> Request:
+def _indexed(bench: Bench) -> dict[str, str]:
+    """The index of every file; those that an older Modiste stored get theirs now."""
+    rows = dict(bench.job.rows)
+    for file_id in bench.job.blobs:
+        if file_id not in rows:
+            index = index_file(bench.local_blob(file_id), filename=bench.filename(file_id))
+            rows[file_id] = bench.blobs.put_bytes(index.to_bytes()).sha256
+    return rows
+
+
+def _kept(bench: Bench, name: str) -> str | None:
+    """What the child left, as a blob."""
+    path = bench.run_dir / name
+    return bench.blobs.put_file(path).sha256 if path.exists() else None
+
+
+def _request(bench: Bench, forgotten: Mapping[str, list[int]]) -> Request:
     job, settings = bench.job.job, bench.settings
     spec = from_hyperparameters(
         bench.job.asked,
@@ -103,7 +135,13 @@ def _request(bench: Bench) -> Request:
     )
 
     def data(file_id: str, weight: float = 1.0) -> DataFile:
-        return DataFile(file_id, bench.local_blob(file_id), bench.filename(file_id), weight)
+        return DataFile(
+            file_id,
+            bench.local_blob(file_id),
+            bench.filename(file_id),
+            weight,
+            forgotten=tuple(forgotten.get(file_id, ())),
+        )
 
     return Request(
         base_path=bench.job.base_path,
@@ -124,11 +162,14 @@ def _read_answer(run_dir: Path) -> Valid | JobError | None:
     return ANSWERS.validate_json(path.read_bytes()) if path.exists() else None
 
 
-def validate(request: Request) -> Valid | JobError:
+def validate(request: Request, run_dir: Path) -> Valid | JobError:
+    """The verdict. Leaves report and preview in `run_dir`, whatever it is."""
     spec = TuneSpec.model_validate(request.spec)
     found = job_checks.read(
         spec, request.base_path, train=request.train, validation=request.validation
     )
+    write_json(run_dir / REPORT, report_json(found.findings))
+    write_json(run_dir / PREVIEW, _preview(request, found))
     made = job_checks.planned(
         spec,
         found,
@@ -153,11 +194,30 @@ def validate(request: Request) -> Valid | JobError:
     )
 
 
+def _preview(request: Request, found: Found) -> dict[str, Any]:
+    """A few rows of each training file, token by token, as they will be trained."""
+    shown = request.train[:PREVIEWED_FILES]
+    n = max(1, PREVIEWED_ROWS // len(shown))
+    return {
+        "files": [
+            preview(
+                file.path,
+                filename=file.filename,
+                renderer=found.renderer,
+                n=n,
+                seq_len=found.seq_len,
+            ).to_json()
+            for file in shown
+        ],
+        "files_not_shown": [file.filename for file in request.train[PREVIEWED_FILES:]],
+    }
+
+
 def main(argv: list[str] | None = None) -> int:
     (run_dir,) = map(Path, sys.argv[1:] if argv is None else argv)
     request = REQUESTS.validate_json((run_dir / REQUEST).read_bytes())
     try:
-        answer = validate(request)
+        answer = validate(request, run_dir)
     except ModisteError as error:
         answer = JobError(error.error_code, error.message, error.param, error.problems)
     write_json(run_dir / ANSWER, json.loads(ANSWERS.dump_json(answer)))

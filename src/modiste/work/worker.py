@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 import sqlalchemy as sa
 
 from modiste import settings as settings_module
-from modiste.actions import files, runs
+from modiste.actions import runs, sweep
 from modiste.actions.runs import Assignment, Wish
 from modiste.errors import LeaseLost, ModisteError
 from modiste.settings import Settings
@@ -116,7 +116,7 @@ class Worker:
         self._sweep_at = time.monotonic() + SWEEP_EVERY_S
         finetune.tidy(self.database)
         try:
-            gone = files.sweep(self.database)
+            gone = sweep.sweep(self.database)
         except (ModisteError, OSError) as error:
             log.warning("could not sweep the blob store: %s", error)
         else:
