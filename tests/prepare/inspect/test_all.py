@@ -1,5 +1,12 @@
 """All inspectors as the checks use them."""
 
+import gzip
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 from modiste.prepare.inspect.all import Ledger, inspect
 from modiste.types import Example, Message, Role, SampleType
 
@@ -16,3 +23,46 @@ def test_a_ledger_says_about_a_row_what_inspect_says() -> None:
 
 def test_an_inspector_can_be_left_out() -> None:
     assert Ledger(without={"special_tokens"}).add(chat("Paris.<|im_end|>")) == []
+
+
+def test_parts_seen_by_other_processes_add_up() -> None:
+    rows = [chat("Paris is the capital of France and has been for a long time.") for _ in range(30)]
+    rows.append(chat("Paris ist die Hauptstadt von Frankreich und das seit einer langen Zeit."))
+    rows = [replace(row, line=line) for line, row in enumerate(rows, start=1)]
+    whole, first, later = Ledger(), Ledger(), Ledger(special_tokens=["☃"])
+    for row in rows:
+        whole.add(row)
+    for row in rows[:20]:
+        first.add(row)
+    for row in rows[20:]:
+        later.add(replace(row, line=row.line - 20))
+    later = pickle.loads(pickle.dumps(later))
+    first.merge(later, lines_before=20)
+    assert first.remarks() == whole.remarks()
+    assert [remark.line for remark in whole.remarks()] == [31]
+    assert later.add(chat("Paris. ☃"))
+
+
+def test_every_kind_of_row_is_inspected() -> None:
+    leak = "Mail jane.doe@acme.com"
+    said = (Message(Role.ASSISTANT, leak),)
+    rows = [
+        Example(1, SampleType.PRETRAIN, text=leak),
+        Example(2, SampleType.CLASSIFIER, text=leak, labels={"topic": ("a",)}),
+        Example(3, SampleType.PREFERENCE, (Message(Role.USER, "?"),), chosen=said, rejected=said),
+    ]
+    assert [[remark.path for remark in inspect(row)] for row in rows] == [
+        ["text"],
+        ["text"],
+        ["chosen[0].content", "rejected[0].content"],
+    ]
+
+
+def test_clean_questions_and_queries_get_no_remark(data_file: Callable[[str], Path]) -> None:
+    ledger = Ledger()
+    with gzip.open(data_file("a_wikisql/dev.jsonl.gz"), "rt") as lines:
+        for line, text in enumerate(lines, start=1):
+            row = json.loads(text)
+            question = f"{row['context']}\n\n{row['question']}"
+            assert ledger.add(replace(chat(row["answer"], question), line=line)) == []
+    assert ledger.remarks() == []

@@ -15,12 +15,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Self
 
-from modiste.prepare.inspect import special
+from modiste.prepare.inspect import credentials, private, special, teacher, truncation
+from modiste.prepare.inspect.labels import Labels
+from modiste.prepare.inspect.language import Languages
 from modiste.prepare.inspect.remark import Inspector, Passage, Remark, passages
 from modiste.types import Example
 
 ROW_INSPECTORS: Mapping[str, Inspector] = {
+    "private": private.inspect,
+    "credentials": credentials.inspect,
     "special_tokens": special.inspector(),
+    "teacher": teacher.inspect,
+    "truncation": truncation.inspect,
 }
 """By the name under which `without` leaves them out."""
 
@@ -40,15 +46,24 @@ class Ledger:
         """
         Args:
             special_tokens: the renderer's own control tokens, looked for beside the known ones.
-            without: names of `ROW_INSPECTORS` or of the file's accumulators to leave out.
+            without: names of `ROW_INSPECTORS`, `language` or `labels`, to leave out.
         """
         self._special_tokens = tuple(special_tokens)
         self._without = frozenset(without)
         self._inspectors = _chosen(self._special_tokens, self._without)
+        self.languages = Languages()
+        self.lengths = truncation.Lengths()
+        self.labels = Labels()
 
     def add(self, example: Example) -> list[Remark]:
         """Count a row; returns what `inspect` says about it."""
         found = passages(example)
+        if "language" not in self._without:
+            self.languages.add(example, found)
+        if "truncation" not in self._without:
+            self.lengths.add(example.line, found)
+        if "labels" not in self._without:
+            self.labels.add(example, found)
         return [remark for inspector in self._inspectors for remark in inspector(found)]
 
     def merge(self, later: Self, *, lines_before: int = 0) -> None:
@@ -57,10 +72,14 @@ class Ledger:
         Args:
             lines_before: added to the line numbers of `later`, when its part counted from 1.
         """
+        self.languages.merge(later.languages, lines_before)
+        self.lengths.merge(later.lengths, lines_before)
+        self.labels.merge(later.labels, lines_before)
 
     def remarks(self) -> list[Remark]:
         """What the whole file shows, most telling first; a `line` where one row is meant."""
-        return []
+        parts = (self.labels, self.lengths, self.languages)
+        return [remark for part in parts for remark in part.remarks()]
 
     def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in vars(self).items() if key != "_inspectors"}

@@ -67,6 +67,11 @@ def passages(example: Example) -> list[Passage]:
     return found
 
 
+def answers(passages: Sequence[Passage]) -> list[Passage]:
+    """What a model would be trained to say; tool calls are not among it."""
+    return [p for p in passages if p.learned and p.role is not None and p.path[-1] == "t"]
+
+
 def _of_messages(messages: Sequence[Message], name: str) -> Iterator[Passage]:
     for at, message in enumerate(messages):
         role = message.role

@@ -24,7 +24,7 @@ KNOWN = (
     r"<</?SYS>>",
     r"<(?:start_of_turn|end_of_turn|BOS_TOKEN|EOS_TOKEN|pad|unk)>",
     # `<s>` is also HTML for struck text; the end marker is what exports leave behind.
-    r"^<s>|</s>\Z|</s><s>",
+    r"</s>\Z|</s><s>|<s>\[INST\]|<s>(?!.*</s>)",
 )  # fmt: skip
 
 HINT = "take it out: the chat format is added by the renderer, text holds none of it"

@@ -1,0 +1,249 @@
+"""Which language a text is in, and whether a file's answers are in the language of its questions.
+
+A text is told by its script, or by the little words that every sentence of a language needs; when
+they are too few or point two ways the answer is None, and no remark rests on it. That is quick,
+needs no model, and errs on the side of silence: names, code, SQL and labels have no language.
+
+A question in one language and an answer in another is what a translation is made of, so it is the
+file that is judged: pairs of languages that many rows have are its task, rare ones are remarked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Self
+
+from modiste.prepare.inspect.function_words import ENGLISH, ENGLISH_ONLY, LETTERS, NAMES, WORDS
+from modiste.prepare.inspect.remark import Passage, Remark
+from modiste.types import Example, Role
+
+SAMPLE = 240
+"""Characters looked at first; where they do not tell, five times as many are."""
+RARE = 0.05
+"""Of the file: languages and pairs of languages above it are taken to be meant."""
+LINES_SHOWN = 5
+
+
+def language_of(text: str) -> str | None:
+    """Two-letter code, or None where the text does not show one."""
+    return _told(text[:SAMPLE]) or (_told(text[: 5 * SAMPLE]) if len(text) > SAMPLE else None)
+
+
+# Several inspectors ask about the same passage.
+
+
+_CODE = re.compile(r"```.*?(?:```|\Z)|https?://\S+", re.DOTALL)
+_KNOWN = frozenset(WORDS)
+
+
+@lru_cache(maxsize=256)
+def _told(sample: str) -> str | None:
+    if "```" in sample or "://" in sample:
+        sample = _CODE.sub(" ", sample)
+    # Most letters of every language with Latin letters are in Latin-1.
+    if not sample.isascii() and 2 * len(sample.encode("latin-1", "ignore")) < 1.2 * len(sample):
+        return _by_script(sample)
+    return _by_words(sample)
+
+
+def _by_words(sample: str) -> str | None:
+    lowered = sample.lower().replace(",", " ").replace(".", " ").replace("?", " ")
+    hits = _KNOWN.intersection(lowered.split())
+    if len(ENGLISH_ONLY & hits) >= 4 and len(hits - ENGLISH) <= 1:
+        return "en"
+    if len(hits) < 3:
+        return None
+    scores: dict[str, float] = {}
+    for word in hits:
+        languages = WORDS[word]
+        share = 1 / len(languages)
+        for language in languages:
+            scores[language] = scores.get(language, 0.0) + share
+    if not sample.isascii():
+        for letter, languages in LETTERS.items():
+            if letter in lowered:
+                for language in languages:
+                    scores[language] = scores.get(language, 0.0) + 1 / len(languages)
+    if not scores:
+        return None
+    best = max(scores, key=scores.__getitem__)
+    rest = max((score for language, score in scores.items() if language != best), default=0.0)
+    return best if scores[best] >= 2.5 and scores[best] >= 1.5 * rest + 0.5 else None
+
+
+_SCRIPTS: Sequence[tuple[str, int, int]] = (
+    ("latin", 0x41, 0x24F), ("el", 0x370, 0x3FF), ("cyrillic", 0x400, 0x52F), ("hy", 0x530, 0x58F),
+    ("he", 0x590, 0x5FF), ("arabic", 0x600, 0x77F), ("hi", 0x900, 0x97F), ("bn", 0x980, 0x9FF),
+    ("pa", 0xA00, 0xA7F), ("gu", 0xA80, 0xAFF), ("ta", 0xB80, 0xBFF), ("te", 0xC00, 0xC7F),
+    ("kn", 0xC80, 0xCFF), ("ml", 0xD00, 0xD7F), ("th", 0xE00, 0xE7F), ("ka", 0x10A0, 0x10FF),
+    ("latin", 0x1E00, 0x1EFF), ("kana", 0x3040, 0x30FF), ("han", 0x3400, 0x9FFF),
+    ("ko", 0xAC00, 0xD7AF),
+)  # fmt: skip
+
+
+def _by_script(sample: str) -> str | None:
+    counts: Counter[str] = Counter()
+    for letter in sample[:: max(1, len(sample) // 64)]:
+        if letter.isalpha():
+            point = ord(letter)
+            counts[next((s for s, low, high in _SCRIPTS if low <= point <= high), "?")] += 1
+    if not counts:
+        return None
+    script, n = counts.most_common(1)[0]
+    if counts["kana"] * 10 > counts.total():
+        return "ja"
+    if n * 2 <= counts.total() or script in ("?", "latin"):
+        return None
+    if script == "cyrillic":
+        return _cyrillic(sample)
+    if script == "arabic":
+        return _arabic(sample)
+    return "zh" if script == "han" else script
+
+
+_RUSSIAN = re.compile(r"[ыэё]|\b(?:и|в|не|что|как|это|для|чем|или|мне)\b")
+
+
+def _cyrillic(sample: str) -> str | None:
+    for letters, language in (("іїєґ", "uk"), ("јљњћђ", "sr")):
+        if any(letter in sample for letter in letters):
+            return language
+    if "ъ" in sample and not any(letter in sample for letter in "ыэё"):
+        return "bg"
+    return "ru" if _RUSSIAN.search(sample.lower()) else None
+
+
+def _arabic(sample: str) -> str:
+    if any(letter in sample for letter in "ٹڈڑے"):
+        return "ur"
+    return "fa" if any(letter in sample for letter in "پچژگ") else "ar"
+
+
+class Languages:
+    """The languages of a file's questions and answers."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[tuple[str, str], list[int]] = {}
+        """Question's and answer's language to the number of rows and the first lines."""
+
+    def add(self, example: Example, passages: Sequence[Passage]) -> None:
+        answer = next(
+            (p for p in reversed(passages) if p.role is Role.ASSISTANT and p.learned), None
+        )
+        if answer is None:
+            text = passages[0].text if passages and passages[0].role is None else ""
+            told = language_of(text) if len(text) >= 20 else None
+            self._count(told, told, example.line)
+            return
+        question = _asked(passages, answer)
+        if question is None or len(question.text) < 20 or len(answer.text) < 20:
+            return
+        asked, answered = language_of(question.text), language_of(answer.text)
+        if asked != answered and any(names_a_language(p.text) for p in passages if not p.learned):
+            return
+        self._count(asked, answered, example.line)
+
+    def _count(self, asked: str | None, answered: str | None, line: int) -> None:
+        if asked is None or answered is None:
+            return
+        entry = self.pairs.setdefault((asked, answered), [0])
+        entry[0] += 1
+        if len(entry) <= LINES_SHOWN:
+            entry.append(line)
+
+    def merge(self, later: Self, lines_before: int) -> None:
+        for pair, (n, *lines) in later.pairs.items():
+            entry = self.pairs.setdefault(pair, [0])
+            entry[0] += n
+            room = LINES_SHOWN + 1 - len(entry)
+            entry += [line + lines_before for line in lines[:room]]
+
+    def shares(self) -> dict[str, float]:
+        """Language of the answers to its share of the rows whose language is known."""
+        counts: Counter[str] = Counter()
+        for (_, answered), (n, *_) in self.pairs.items():
+            counts[answered] += n
+        return {language: n / counts.total() for language, n in counts.most_common()}
+
+    def remarks(self) -> Iterator[Remark]:
+        known = sum(n for n, *_ in self.pairs.values())
+        for (asked, answered), (n, *lines) in sorted(self.pairs.items()):
+            if asked == answered or n > RARE * known or known < 10:
+                continue
+            said = (
+                f"{_rows(n)} asked in {NAMES[asked]} and answered in {NAMES[answered]}: "
+                f"{_lines(lines, n)}"
+            )
+            hint = "answer in the language of the question, or ask for the other one by name"
+            yield Remark("", "language_mismatch", said, f"{asked}→{answered}", hint, line=lines[0])
+        yield from self._minorities(known)
+
+    def _minorities(self, known: int) -> Iterator[Remark]:
+        """Rows in one language where nearly all others are in another, or go between two."""
+        main, (n, *_) = max(self.pairs.items(), key=lambda item: item[1][0], default=(None, (0,)))
+        if main is None or known < 20 or n < 0.8 * known:
+            return
+        few = [
+            (answered, entry)
+            for (asked, answered), entry in sorted(self.pairs.items(), key=lambda i: -i[1][0])
+            if asked == answered and entry[0] <= RARE * known
+        ]
+        if few:
+            rest = f"not in {NAMES[main[0]]} like the rest"
+            if main[0] != main[1]:
+                rest = f"in one language, the rest go from {NAMES[main[0]]} to {NAMES[main[1]]}"
+            listed = ", ".join(f"{NAMES[language]} {n}" for language, (n, *_) in few)
+            lines = sorted(line for _, (_, *some) in few for line in some)
+            total = sum(n for _, (n, *_) in few)
+            said = f"{_rows(total)} {rest}: {listed} ({_lines(lines[:LINES_SHOWN], total)})"
+            hint = "leave them out, or add enough of them to be learned"
+            yield Remark("", "language_minority", said, few[0][0], hint, line=lines[0])
+
+
+def _rows(n: int) -> str:
+    return "1 row is" if n == 1 else f"{n:,} rows are"
+
+
+def _lines(lines: Sequence[int], total: int) -> str:
+    more = f" and {total - len(lines):,} more" if total > len(lines) else ""
+    return f"line{'s' if total > 1 else ''} {', '.join(map(str, lines))}{more}"
+
+
+def _asked(passages: Iterable[Passage], answer: Passage) -> Passage | None:
+    """The last user message before an answer."""
+    found = None
+    for passage in passages:
+        if passage is answer:
+            return found
+        if passage.role is Role.USER:
+            found = passage
+    return found
+
+
+_LANGUAGE_WORDS = frozenset(
+    word
+    for words in (
+        " ".join(NAMES.values()).lower(),
+        "translate translation translated latin hinglish spanglish afrikaans swahili malay tagalog",
+        "traduis traduire traduction traduisez anglais français allemand espagnol italien",
+        "übersetze übersetzen übersetzung englisch englische deutsch deutsche französisch spanisch",
+        "traduce traducir traducción traduzca inglés español francés alemán italiano portugués",
+        "traduci tradurre traduzione inglese francese tedesco spagnolo portoghese",
+        "traduza traduzir tradução inglês francês espanhol alemão vertaal vertaling engels frans",
+        "duits spaans översätt engelska tyska переведи переведите перевод английский русский",
+    )
+    for word in words.split()
+)
+_TRANSLATE = ("翻译", "翻譯", "翻訳", "번역", "英语", "英語", "中文", "日本語")
+_EDGES = str.maketrans(dict.fromkeys("\"'.,:;!?()[]“”«»", " "))
+
+
+def names_a_language(text: str) -> bool:
+    """Whether a question asks for another language than its own, in its first or last words."""
+    shown = text if len(text) <= 800 else f"{text[:400]} {text[-400:]}"
+    if not _LANGUAGE_WORDS.isdisjoint(shown.lower().translate(_EDGES).split()):
+        return True
+    return not shown.isascii() and any([word in shown for word in _TRANSLATE])
