@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modiste.prepare.curate import leaders as module
+from modiste.prepare.curate import normal
 from modiste.prepare.curate.leaders import clusters, find
 from modiste.prepare.curate.near import near_duplicates
 from modiste.prepare.curate.shingle_file import ShingleFile, filled
@@ -59,30 +60,62 @@ def test_unlike_rows_are_left_alone() -> None:
     assert near_duplicates([" ".join(text(seed)) for seed in range(300)]) == []
 
 
+def compared(rows: list[tuple[str, str]]) -> module.Found:
+    """Question and answer of each row, numbers that tell them apart included."""
+    sets, words = ShingleFile(5), ShingleFile(1)
+    for question, answer in rows:
+        sets.add(question, answer)
+        words.add(normal.words(question), normal.words(answer))
+    sets.settle()
+    words.settle()
+    asked, answered = ([row[side] for row in rows] for side in (0, 1))
+    questions = np.array([asked.index(question) for question in asked], dtype=np.uint64)
+    answers = np.array([answered.index(answer) for answer in answered])
+    known = module.Rows(questions, answers, words)
+    alive = np.ones(len(rows), dtype=np.bool_)
+    return find(sets, alive=alive, order=range(len(rows)), threshold=0.7, rows=known)
+
+
+def dropped(found: module.Found) -> dict[int, int]:
+    return {like.row: like.of for like in found.dropped.values()}
+
+
 def test_rows_alike_that_answer_differently_are_kept_and_named() -> None:
     question = " ".join(text(1))
-    sets = ShingleFile(5)
-    sets.add(question, "yes")
-    sets.add(question, "no")
-    sets.add(question, "yes")
-    sets.settle()
-    found = everything(sets)
-    assert {like.row: like.of for like in found.dropped.values()} == {2: 0}
+    found = compared([(question, "yes"), (question, "no"), (question + " please", "yes")])
+    assert dropped(found) == {2: 0}
     assert [(like.row, like.of) for like in found.differing] == [(1, 0), (2, 1)]
+
+
+def test_an_answer_that_changes_with_the_question_is_another_answer() -> None:
+    """One word of thirty: J = .76, enough for an equal question, not for another."""
+    question, answer = " ".join(text(1)), text(2, 40)
+    average = " ".join([*answer[:20], "average", *answer[21:]])
+    maximum = " ".join([*answer[:20], "maximum", *answer[21:]])
+    assert dropped(compared([(question, average), (question, maximum)])) == {1: 0}
+    assert dropped(compared([(question + " average", average), (question, maximum)])) == {}
 
 
 def test_one_long_answer_does_not_make_different_questions_the_same() -> None:
     refusal = " ".join(text(1))
-    questions = ["how do i pick this lock", "how do i pick that lock", "who may vote in may"]
-    sets, words = ShingleFile(5), ShingleFile(1)
-    for question in questions:
-        sets.add(question, refusal)
-        words.add(question)
-    sets.settle()
-    words.settle()
-    alive = np.ones(3, dtype=np.bool_)
-    found = find(sets, alive=alive, order=range(3), threshold=0.7, questions=words)
-    assert {like.row: like.of for like in found.dropped.values()} == {1: 0}
+    questions = ["how do i pick this old lock", "how do i pick that old lock", "is it inherited"]
+    assert dropped(compared([(question, refusal) for question in questions])) == {1: 0}
+
+
+def test_a_word_carried_from_question_to_answer_makes_a_case_of_its_own() -> None:
+    question, answer = text(1), text(2, 100)
+    rows = [(" ".join([*question, city]), " ".join([*answer, city])) for city in ("BAL", "HOU")]
+    assert dropped(compared(rows)) == {}
+    rows = [(" ".join([*question, city]), " ".join(answer)) for city in ("BAL", "HOU")]
+    assert dropped(compared(rows)) == {1: 0}
+
+
+def test_a_long_answer_may_differ_in_a_word_even_if_the_question_does() -> None:
+    question, answer = " ".join(text(1)), text(2, 150)
+    edited = " ".join([*answer[:75], "edited", *answer[76:]])
+    assert dropped(compared([(question, " ".join(answer)), (question + " please", edited)])) == {
+        1: 0
+    }
 
 
 def test_the_row_that_comes_first_in_order_is_kept() -> None:

@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modiste.prepare.curate.normal import digest, folded, normal, parted, said
+from modiste.prepare.curate.normal import digest, folded, normal, parted, said, words
 from modiste.types import Example, Message, Role, SampleType, ToolCall
 
 
@@ -39,6 +39,13 @@ def test_digits_are_levelled_only_on_request() -> None:
 def test_letters_of_scripts_without_blanks_are_words_of_their_own() -> None:
     assert parted("我爱你 ok").split() == ["我", "爱", "你", "ok"]
     assert parted("plain words") == "plain words"
+
+
+def test_words_are_letters_and_digits_only() -> None:
+    assert words('WHERE t1.year_of >= "2004-05";').split() == [
+        *("where", "t1", "year", "of", "2004", "05")
+    ]
+    assert words("Qu'est-ce? 我爱").split() == ["qu", "est", "ce", "我", "爱"]
 
 
 @settings(max_examples=300)

@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modiste.prepare.curate.minhash import BANDS, U32, band_keys, sign
-from modiste.prepare.curate.shingle_file import Likeness
-from modiste.prepare.curate.shingles import Indexes, Ragged
+from modiste.prepare.curate.minhash import BANDS, U32, band_keys, jaccard, sign
+from modiste.prepare.curate.shingle_file import ANSWER, Likeness
+from modiste.prepare.curate.shingles import U64, Indexes, Ragged
 
-LEAST_ASKED = 0.5
+CLOSE_ANSWER = 0.9
+LONG_ANSWER = 40
+"""Different words."""
 FOLLOWERS = 8
 """Rows beside leaders that a band remembers as company, to find chains by."""
 MOST_COMPARED = 256
@@ -32,6 +35,7 @@ rows that met more."""
 class Sets(Protocol):
     def __len__(self) -> int: ...
     def batches(self) -> Iterator[tuple[int, Ragged]]: ...
+    def of(self, row: int) -> U32: ...
     def compare(self, row: int, others: Sequence[int]) -> Likeness: ...
 
 
@@ -41,6 +45,22 @@ class Company(NamedTuple):
     rows: Indexes
     starts: Indexes
     groups: Indexes
+
+
+class Rows(NamedTuple):
+    """What else tells rows apart that look alike."""
+
+    questions: U64
+    """A number per row: equal where the questions are."""
+    answers: Indexes
+    words: Sets
+    """Words of both sides, without punctuation."""
+
+
+class Verdict(Enum):
+    SAME = auto()
+    OTHER_QUESTION = auto()
+    OTHER_ANSWER = auto()
 
 
 class Like(NamedTuple):
@@ -67,22 +87,18 @@ def find(
     alive: NDArray[np.bool_],
     order: Iterable[int],
     threshold: float,
-    answers: Indexes | None = None,
-    questions: Sets | None = None,
+    rows: Rows | None = None,
 ) -> Found:
     """Near-duplicates among the rows that are alive.
 
     Args:
         order: all rows, those first that are rather kept.
-        answers: a number per row that tells answers apart; rows whose numbers and whose answers'
-            shingles differ are not the same, however alike they are as a whole.
-        questions: the words of what each row asks; rows that share fewer than half of them are not
-            the same, however much of a common long answer makes them alike.
+        rows: without it, similarity alone decides; with it, `judge` has a say.
     """
     met = company(sets, alive)
     place = np.full(len(sets), -1, dtype=np.int64)
     place[met.rows] = np.arange(met.rows.size)
-    search = _Search(sets, threshold, answers, questions)
+    search = _Search(sets, threshold, rows)
     for row in order:
         at = int(place[row])
         if at >= 0:
@@ -133,13 +149,10 @@ def _by_row(rows: Indexes, groups: Indexes) -> Company:
 class _Search:
     """Leaders so far, and what was found on the way."""
 
-    def __init__(
-        self, sets: Sets, threshold: float, answers: Indexes | None, questions: Sets | None
-    ) -> None:
+    def __init__(self, sets: Sets, threshold: float, rows: Rows | None) -> None:
         self._sets = sets
         self._threshold = threshold
-        self._answers = answers
-        self._questions = questions
+        self._rows = rows
         self._leaders: dict[int, list[int]] = {}
         self._followers: dict[int, list[int]] = {}
         self._dropped: dict[int, Like] = {}
@@ -177,24 +190,58 @@ class _Search:
         whole, answer = self._sets.compare(row, others)
         same, differing = [], []
         for at in np.flatnonzero(whole >= self._threshold).tolist():
-            if self._questions is not None:
-                asked = self._questions.compare(row, [others[at]]).whole[0]
-                if asked < LEAST_ASKED:
-                    continue
             like = Like(row, others[at], round(float(whole[at]), 4))
-            if self._agree(row, others[at]) or answer[at] >= self._threshold:
+            verdict = self._verdict(row, others[at], float(answer[at]))
+            if verdict is Verdict.SAME:
                 same.append(like)
-            else:
+            elif verdict is Verdict.OTHER_ANSWER:
                 differing.append(like)
         if differing:  # the most alike only: one prompt with many answers has all pairs
             self._differing.append(max(differing, key=lambda like: like.similarity))
         return same
 
-    def _agree(self, row: int, other: int) -> bool:
-        return self._answers is not None and bool(self._answers[row] == self._answers[other])
+    def _verdict(self, row: int, other: int, answer_similarity: float) -> Verdict:
+        if self._rows is None:
+            return Verdict.SAME
+        return judge(self._rows, row, other, answer_similarity, self._threshold)
 
     def found(self) -> Found:
         return Found(self._dropped, self._links, self._differing, self._n_compared, self._n_capped)
+
+
+def judge(rows: Rows, row: int, other: int, answer_similarity: float, threshold: float) -> Verdict:
+    """Whether two rows that look alike are two versions of one.
+
+    An equal question: the answers must be similar by `threshold`. Another question: it must share
+    `threshold` of its words, or one long answer that many questions have would make them the same;
+    no word may be new in both question and answer (`BAL` there, `HOU` here: a case of its own); and
+    the answers must be equal, or long and similar by CLOSE_ANSWER.
+    """
+    same_answer = bool(rows.answers[row] == rows.answers[other])
+    if rows.questions[row] == rows.questions[other]:
+        alike = same_answer or answer_similarity >= threshold
+        return Verdict.SAME if alike else Verdict.OTHER_ANSWER
+    (asked, answered), (others_asked, others_answered) = (
+        np.split(words, [np.searchsorted(words, ANSWER)])
+        for words in (rows.words.of(row), rows.words.of(other))
+    )
+    if jaccard(asked, others_asked) < threshold:
+        return Verdict.OTHER_QUESTION
+    if same_answer:
+        return Verdict.SAME
+    if _carried(asked, others_asked, answered, others_answered) or _carried(
+        others_asked, asked, others_answered, answered
+    ):
+        return Verdict.OTHER_ANSWER
+    long = min(answered.size, others_answered.size) >= LONG_ANSWER
+    return Verdict.SAME if long and answer_similarity >= CLOSE_ANSWER else Verdict.OTHER_ANSWER
+
+
+def _carried(asked: U32, others_asked: U32, answered: U32, others_answered: U32) -> bool:
+    """Does a word that only this question has come back as one that only this answer has?"""
+    asks = np.setdiff1d(asked, others_asked, assume_unique=True)
+    answers = np.setdiff1d(answered, others_answered, assume_unique=True) & ~ANSWER
+    return bool(np.isin(asks, answers).any())
 
 
 def clusters(links: Iterable[tuple[int, int]]) -> list[tuple[int, ...]]:

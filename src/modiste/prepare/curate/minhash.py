@@ -69,7 +69,7 @@ def agreement(one: U32, other: U32) -> float:
     return float(np.mean(one == other))
 
 
-def jaccard(one: U64, other: U64) -> float:
+def jaccard(one: U64 | U32, other: U64 | U32) -> float:
     """Of two sorted arrays without repeats. Two empty sets are the same set."""
     if not one.size or not other.size:
         return float(one.size == other.size)

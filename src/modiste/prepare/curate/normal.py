@@ -26,6 +26,7 @@ _UNSPACED = re.compile(
 )
 """Letters of scripts that put no blanks between words; each counts as a word."""
 _DIGIT = re.compile(r"\d")
+_NOT_WORD = re.compile(r"(?:\W|_)+")
 
 
 def folded(text: str) -> str:
@@ -51,6 +52,11 @@ def parted(text: str) -> str:
     """`folded`, with blanks around letters of scripts that are written without any."""
     plain = folded(text)
     return plain if plain.isascii() else _UNSPACED.sub(r" \g<0> ", plain)
+
+
+def words(text: str) -> str:
+    """Letters and digits only, a blank between words: for finding copies, not for telling apart."""
+    return _NOT_WORD.sub(" ", parted(text))
 
 
 def digest(*texts: str) -> bytes:
