@@ -242,7 +242,7 @@ def repeat_problems(files: list[repeats.Seen], names: list[str]) -> Iterator[Pro
         if how is repeats.How.EXACT:
             code, text = "row_repeated", f"the row repeats {of}"
         elif how is repeats.How.NORMAL:
-            code, text = "text_repeated", f"the row repeats {of} but for case and spacing"
+            code, text = "text_repeated", f"the row says what {of} says, but for case and spacing"
         else:
             code, text = "near_repeated", f"the row is nearly {of} ({similarity:.0%} alike)"
         yield _warning(name, line, code, text, "`modiste data dedup` keeps one of them")

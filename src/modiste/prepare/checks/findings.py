@@ -28,6 +28,8 @@ class Input(NamedTuple):
     path: Path
     filename: str
     """As people know it; problems name it."""
+    share_read: float = 1.0
+    """Less than 1 where `path` is only the beginning of the file."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def _between(before: tuple[Report, ...], one: Report) -> tuple[Problem, ...]:
 def _size(train: Sequence[Input], validation: Sequence[Input]) -> Problem | None:
     return size_problem(
         sum(_bytes(file) for file in validation),
-        trained_bytes=sum(_bytes(file) for file in train),
+        trained_bytes=sum(_bytes(file) / file.share_read for file in train),
         names=[file.filename for file in validation],
     )
 
