@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from modiste.errors import BadRequest, InvalidInput
 from modiste.prepare import detokenize, turns
@@ -32,6 +32,12 @@ SAFE_PROMPT = (
     "positivity."
 )
 """Mistral's own words for `safe_prompt`."""
+
+
+class Ready(NamedTuple):
+    example: Example
+    """Kept, so that its identity stays its own."""
+    samples: list[Rendered]
 
 
 REMEMBERED_TEXTS = 64
@@ -63,6 +69,8 @@ class ChatRenderer(ABC):
         self._spelling = spelling
         self._strip_first_space = strip_first_space
         self._writes_call_ids = writes_call_ids
+        self._ready: dict[int, Ready] = {}
+        """By the identity of an example: what `read_ahead` made of it."""
 
     @abstractmethod
     def encode(self, text: str) -> list[int]: ...
@@ -104,9 +112,14 @@ class ChatRenderer(ABC):
         ids = self.whole_ids(example.messages, example.tools)
         return turns.sequence(example.messages, ids, self._writer(example))
 
+    def read_ahead(self, examples: Sequence[Example]) -> None:  # noqa: B027
+        """What is asked for next; a renderer may use it to work on all of them at once."""
+
     def training_samples(
         self, example: Example, *, max_length: int | None = None
     ) -> list[Rendered]:
+        if ready := self._ready.pop(id(example), None):
+            return ready.samples
         if example.sample_type is SampleType.PRETRAIN:
             ids = self._text_ids(example)
             return turns.text_samples(ids, bos_id=self.bos_id, max_length=max_length)

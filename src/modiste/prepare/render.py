@@ -46,6 +46,13 @@ class Renderer(Protocol):
         """
         ...
 
+    def read_ahead(self, examples: Sequence[Example]) -> None:
+        """Say which examples `training_samples` will be asked for next, a few hundred at a time.
+
+        It changes how long that takes, and nothing else. What was read ahead before is forgotten.
+        """
+        ...
+
     def training_samples(
         self, example: Example, *, max_length: int | None = None
     ) -> list[Rendered]:

@@ -17,12 +17,14 @@ as `▁` (U+2581), so that letter itself comes back as a space.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from mistral_common.exceptions import MistralCommonException
 from mistral_common.protocol.instruct import messages as mc
 from mistral_common.protocol.instruct.request import ChatCompletionRequest, ModelSettings
@@ -34,10 +36,13 @@ from mistral_common.tokens.tokenizers.sentencepiece import is_sentencepiece_toke
 from mistral_common.tokens.tokenizers.tekken import is_tekkenizer
 
 from modiste.errors import BadRequest, InvalidInput
-from modiste.prepare.chat import ChatRenderer, remembered
+from modiste.prepare import straight
+from modiste.prepare.chat import ChatRenderer, Ready, remembered
 from modiste.prepare.conversation import CallIds, Rules, normalised_json
+from modiste.prepare.cuts import Cuts, sentencepiece_cuts, tekken_cuts
 from modiste.prepare.detokenize import sentencepiece_bytes
-from modiste.types import Message, Role
+from modiste.prepare.words import Words
+from modiste.types import Example, Message, Role
 
 JOIN = "\n\n"
 """Between messages of one role in a row, and between system prompt and user message up to v3."""
@@ -97,6 +102,49 @@ class MistralRenderer(ChatRenderer):
         name: str = self._text.id_to_piece(token_id)
         return name
 
+    def read_ahead(self, examples: Sequence[Example]) -> None:
+        self._ready = {}
+        if self._straight is None:
+            return
+        planned = [(example, plan) for example in examples if (plan := straight.plan(example))]
+        try:
+            written = straight.write_all([plan for _, plan in planned], *self._straight)
+        except ValueError:  # of one text; it is met again, and named, when its row is asked for
+            return
+        self._ready = {
+            id(example): Ready(example, samples)
+            for (example, _), samples in zip(planned, written, strict=True)
+        }
+
+    @cached_property
+    def _straight(self) -> tuple[straight.Frames, Words] | None:
+        """What writes straight conversations; None if this vocabulary or format has no such way."""
+        frames, cuts = self._frames(), _cuts(self._text)
+        if frames is None or cuts is None:
+            return None
+        return frames, Words(_bare_encoder(self._text), self._spelling, cuts)
+
+    def _frames(self) -> straight.Frames | None:
+        """Read off empty messages. v1 has none: its `[INST]` is text among text."""
+        if self.version < TokenizerVersion.v2:
+            return None
+
+        def user(*, first: bool, last: bool) -> list[int]:
+            ids: list[int] = self._encoder.encode_user_message(
+                mc.UserMessage(content=""), None, last, first, settings=self._settings
+            )[0]
+            return ids
+
+        first, later = (user(first=first, last=False) for first in (True, False))
+        if first != user(first=True, last=True) or later != user(first=False, last=True):
+            return None
+        system = None
+        if self.version >= TokenizerVersion.v7:
+            ids, _ = self._encoder.encode_system_message(mc.SystemMessage(content=""))
+            system = (ids[:-1], ids[-1:])
+        start = list(self._encoder.start())
+        return straight.Frames(start, first[:-1], later[:-1], later[-1:], [self.eos_id], system)
+
     def prompt_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
     ) -> list[int]:
@@ -141,6 +189,20 @@ class MistralRenderer(ChatRenderer):
         else:
             ids, _ = encoder.encode_system_message(message)
         return ids
+
+
+def _cuts(tokenizer: Any) -> Cuts | None:
+    if is_sentencepiece_tokenizer(tokenizer):
+        return sentencepiece_cuts(tokenizer.file_path.read_bytes())
+    return tekken_cuts(getattr(tokenizer._model, "_pat_str", ""))
+
+
+def _bare_encoder(tokenizer: Any) -> Callable[[str], Sequence[int]]:
+    """`encode` without what surrounds it: tekken's shifts each id in a loop of Python."""
+    if is_sentencepiece_tokenizer(tokenizer):
+        return lambda text: tokenizer.encode(text, bos=False, eos=False)
+    bare, shift = tokenizer._model.encode_ordinary, tokenizer.num_special_tokens
+    return lambda text: np.array(bare(text), dtype=np.int64) + shift
 
 
 class _Remembering:

@@ -1,0 +1,257 @@
+"""Many texts to token ids at once, each word encoded once: the same ids, several times as fast.
+
+Texts are cut where nothing can reach across (`cuts.py`) into words of a few letters, most of which
+have been seen before. Words known already are found for all texts together in numpy; new ones are
+encoded in one call, with separators between them. What does not fit (a text that must not be cut,
+or is very long) goes to the tokenizer as it is, so the ids are always the tokenizer's own.
+
+Memory is bounded: when the table is full, everything is forgotten and learned anew.
+
+Shapes: B bytes of all texts, W words in them, D distinct new words, T tokens. A word is known by
+16 bytes in two numbers: its first 8 bytes, and its next 7 with its length above. Longer words are
+known by their bytes in a dict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modiste.prepare.cuts import Cuts
+
+Indexes = NDArray[np.int64]
+Keys = tuple[NDArray[np.uint64], NDArray[np.uint64]]
+
+MAX_WORDS = 1 << 18
+MAX_TOKENS = 1 << 21
+"""Of all words kept; with their table and keys 18 MB."""
+SLOT_BITS = 19
+N_SLOTS = 1 << SLOT_BITS
+BATCH_BYTES = 1 << 17
+"""Texts handled together: enough to spread numpy's cost per call, little enough for the cache,
+and always fewer words than the table has room for."""
+LONGEST_TEXT = 1 << 14
+"""Letters; a longer text gains little."""
+JOINED_WORDS = 128
+"""New words encoded in one call; SentencePiece is slow with very long texts."""
+LONGEST_KEY = 15
+
+_FIRST = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(LONGEST_KEY + 2)], dtype=np.uint64)
+_REST = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(LONGEST_KEY + 2)], dtype=np.uint64)
+"""Masks for the bytes of a word by its length."""
+_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
+"""Odd numbers with bits spread evenly: the golden ratio's, and xxHash's second prime."""
+
+
+class Words:
+    """What is known about a vocabulary's words."""
+
+    def __init__(
+        self, encode: Callable[[str], Sequence[int]], spelling: Sequence[bytes], cuts: Cuts
+    ) -> None:
+        """
+        Args:
+            encode: the tokenizer; text only, no control tokens. An array of ids will do.
+            spelling: the bytes of each id.
+        """
+        self._encode = encode
+        self._cuts = cuts
+        self._between = cuts.between.reshape(-1)
+        self._length_of_id = np.fromiter(map(len, spelling), np.int64, len(spelling))
+        self._forget()
+
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, as `encode` gives them.
+
+        Raises:
+            UnicodeEncodeError: a text holds half a surrogate pair.
+        """
+        found: list[list[int]] = [[] for _ in texts]
+        batch: dict[int, bytes] = {}
+        size = 0
+        for at, text in enumerate(texts):
+            if len(text) > LONGEST_TEXT or self._must_stay_whole(text):
+                found[at] = np.asarray(self._encode(text)).tolist()
+            elif text:
+                batch[at] = self._cuts.opening + text.encode()
+                size += len(batch[at])
+            if size > BATCH_BYTES:
+                self._fill(found, batch)
+                batch, size = {}, 0
+        if batch:
+            self._fill(found, batch)
+        return found
+
+    def _must_stay_whole(self, text: str) -> bool:
+        return not text.isascii() and self._cuts.uncut.search(text) is not None
+
+    def _fill(self, found: list[list[int]], batch: dict[int, bytes]) -> None:
+        data = b"".join(batch.values())
+        first_bytes = np.cumsum([0, *map(len, batch.values())])[:-1]
+        starts_W, lengths_W = self._cut(data, first_bytes)
+        entries_W = self._entries(data, starts_W, lengths_W)
+        counts_W = self._counts[entries_W]
+        firsts_W = np.cumsum(counts_W) - counts_W
+        at_T = np.repeat(self._firsts[entries_W] - firsts_W, counts_W)
+        at_T += np.arange(len(at_T))
+        ids = self._pool[at_T].tolist()
+        edges = firsts_W[np.searchsorted(starts_W, first_bytes)].tolist()
+        for at, (first, end) in zip(batch, pairwise([*edges, len(ids)]), strict=True):
+            found[at] = ids[first:end]
+
+    def _cut(self, data: bytes, first_bytes: Indexes) -> tuple[Indexes, Indexes]:
+        """Where words start, and how long they are."""
+        letters_B = np.frombuffer(data, dtype=np.uint8)
+        pairs_B = letters_B[:-1].astype(np.uint16)
+        pairs_B <<= 8
+        pairs_B |= letters_B[1:]
+        is_start_B = np.zeros(len(data), dtype=np.bool_)
+        is_start_B[1:] = self._between[pairs_B]
+        is_start_B[first_bytes] = True
+        starts_W = np.flatnonzero(is_start_B)
+        return starts_W, np.diff(starts_W, append=len(data))
+
+    def _entries(self, data: bytes, starts_W: Indexes, lengths_W: Indexes) -> Indexes:
+        """Where each word is kept; new words are learned."""
+        keys_W = _keys(data, starts_W, lengths_W)
+        entries_W = self._find(keys_W)
+        is_long_W = lengths_W > LONGEST_KEY
+        entries_W[is_long_W] = 0
+        short = np.flatnonzero((entries_W == 0) & ~is_long_W)
+        long = np.flatnonzero(is_long_W)
+        long_words = _slices(data, starts_W[long], lengths_W[long])
+        new_long = [word for word in dict.fromkeys(long_words) if word not in self._long]
+        if not self._has_room(len(short) + len(new_long), len(data)):
+            self._forget()
+            return self._entries(data, starts_W, lengths_W)
+        if len(short):
+            keys_D, chosen_D, which = _distinct((keys_W[0][short], keys_W[1][short]))
+            new = short[chosen_D]
+            entries_D = self._learn(_slices(data, starts_W[new], lengths_W[new]))
+            self._place(keys_D, entries_D)
+            entries_W[short] = entries_D[which]
+        if new_long:
+            self._long.update(zip(new_long, self._learn(new_long).tolist(), strict=True))
+        if long_words:
+            entries_W[long] = [self._long[word] for word in long_words]
+        return entries_W
+
+    def _find(self, keys_W: Keys) -> Indexes:
+        """Entries of keys, 0 where there is none. Open addressing; all words step together."""
+        slots_W = _slots(keys_W)
+        entries_W = self._table[slots_W].astype(np.int64)
+        lost = np.flatnonzero(self._is_other(entries_W, keys_W))
+        while len(lost):
+            slots_W[lost] = (slots_W[lost] + 1) % N_SLOTS
+            entries_W[lost] = self._table[slots_W[lost]]
+            keys = (keys_W[0][lost], keys_W[1][lost])
+            lost = lost[self._is_other(entries_W[lost], keys)]
+        return entries_W
+
+    def _is_other(self, entries: Indexes, keys: Keys) -> NDArray[np.bool_]:
+        """Which slots belong to another word."""
+        other: NDArray[np.bool_] = self._keys[0][entries] != keys[0]
+        other |= self._keys[1][entries] != keys[1]
+        other &= entries != 0
+        return other
+
+    def _place(self, keys_D: Keys, entries_D: Indexes) -> None:
+        """Into the first free slots; of several that want one, the last to write has it."""
+        self._keys[0][entries_D], self._keys[1][entries_D] = keys_D
+        slots_D = _slots(keys_D)
+        left = np.arange(len(entries_D))
+        while len(left):
+            free = left[self._table[slots_D[left]] == 0]
+            self._table[slots_D[free]] = entries_D[free]
+            left = left[self._table[slots_D[left]] != entries_D[left]]
+            slots_D[left] = (slots_D[left] + 1) % N_SLOTS
+
+    def _learn(self, words: list[bytes]) -> Indexes:
+        """Encode new words and keep them: most joined, alone what no separator may follow."""
+        entries_D = np.arange(self._n_words, self._n_words + len(words))
+        self._n_words += len(words)
+        ends_alone = ~self._cuts.between[:, self._cuts.separator]
+        last_D = np.frombuffer(b"".join([word[-1:] for word in words]), dtype=np.uint8)
+        alone_D = ends_alone[last_D]
+        for at in np.flatnonzero(alone_D).tolist():
+            alone = np.asarray(self._encode(words[at].decode()), dtype=np.int64)
+            self._keep(entries_D[at : at + 1], np.array([len(alone)]), alone)
+        joined = np.flatnonzero(~alone_D)
+        for start in range(0, len(joined), JOINED_WORDS):
+            some = joined[start : start + JOINED_WORDS]
+            counts, ids = self._encode_joined([words[at] for at in some.tolist()])
+            self._keep(entries_D[some], counts, ids)
+        return entries_D
+
+    def _encode_joined(self, words: list[bytes]) -> tuple[Indexes, Indexes]:
+        """How many ids each word has, and all ids, those of separators taken out."""
+        separator = bytes([self._cuts.separator])
+        text = separator + separator.join(words) + separator
+        ids_T = np.asarray(self._encode(text.decode()), dtype=np.int64)
+        ends_T = np.cumsum(self._length_of_id[ids_T])
+        starts = np.cumsum([len(self._cuts.opening) + 1, *(len(word) + 1 for word in words)])
+        before = np.searchsorted(ends_T, starts)
+        if not np.array_equal(ends_T[before], starts):
+            raise AssertionError("a token reaches across a cut: the cuts of cuts.py are wrong")
+        is_word_T = np.ones(len(ids_T), dtype=np.bool_)
+        is_word_T[: before[0]] = False
+        is_word_T[before] = False
+        return np.diff(before) - 1, ids_T[is_word_T]
+
+    def _keep(self, entries: Indexes, counts: Indexes, ids: Indexes) -> None:
+        self._counts[entries] = counts
+        self._firsts[entries] = self._n_tokens + np.cumsum(counts) - counts
+        self._pool[self._n_tokens : self._n_tokens + len(ids)] = ids
+        self._n_tokens += len(ids)
+
+    def _has_room(self, n_words: int, n_tokens: int) -> bool:
+        fits = self._n_words + n_words <= MAX_WORDS and self._n_tokens + n_tokens <= MAX_TOKENS
+        return fits or self._n_words == 1
+
+    def _forget(self) -> None:
+        """Entry 0 stands for unknown words."""
+        self._table = np.zeros(N_SLOTS, dtype=np.int32)
+        self._keys: Keys = (np.zeros(MAX_WORDS, np.uint64), np.zeros(MAX_WORDS, np.uint64))
+        self._firsts = np.zeros(MAX_WORDS, dtype=np.int32)
+        self._counts = np.zeros(MAX_WORDS, dtype=np.int32)
+        self._pool = np.zeros(MAX_TOKENS, dtype=np.int32)
+        self._long: dict[bytes, int] = {}
+        self._n_words, self._n_tokens = 1, 0
+
+
+def _keys(data: bytes, starts_W: Indexes, lengths_W: Indexes) -> Keys:
+    """16 bytes from where each word starts, what is beyond its end masked out."""
+    padded = data + bytes(16)
+    eight_B = np.ndarray(len(data) + 9, dtype="<u8", buffer=padded, strides=(1,))
+    lengths_W = np.minimum(lengths_W, LONGEST_KEY + 1)
+    rest_W = eight_B[starts_W + 8] & _REST[lengths_W]
+    rest_W |= lengths_W.astype(np.uint64) << np.uint64(56)
+    return eight_B[starts_W] & _FIRST[lengths_W], rest_W
+
+
+def _slots(keys: Keys) -> Indexes:
+    mixed = keys[0] * _MIX[0]
+    mixed ^= keys[1] * _MIX[1]
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= _MIX[0]
+    mixed >>= np.uint64(64 - SLOT_BITS)
+    return mixed.astype(np.int64)
+
+
+def _distinct(keys: Keys) -> tuple[Keys, Indexes, Indexes]:
+    """Distinct keys, where each was seen, and which of them each was."""
+    order = np.lexsort(keys)
+    first, rest = keys[0][order], keys[1][order]
+    is_new = np.ones(len(order), dtype=np.bool_)
+    is_new[1:] = (first[1:] != first[:-1]) | (rest[1:] != rest[:-1])
+    which = np.empty(len(order), dtype=np.int64)
+    which[order] = np.cumsum(is_new) - 1
+    return (first[is_new], rest[is_new]), order[is_new], which
+
+
+def _slices(data: bytes, starts: Indexes, lengths: Indexes) -> list[bytes]:
+    spans = zip(starts.tolist(), lengths.tolist(), strict=True)
+    return [data[start : start + length] for start, length in spans]
