@@ -110,3 +110,23 @@ def test_files_beside_a_training_file_are_refused(modiste, write, tmp_path):
 
     assert result.code == 2
     assert "--train-yaml names the files itself" in result.err
+
+
+def test_the_page_holds_problems_and_previews_of_every_file(modiste, write, tmp_path):
+    page = tmp_path / "report.html"
+
+    result = modiste("data", "check", write("a.jsonl", *GOOD, BAD), "--html", page)
+
+    text = page.read_text()
+    assert result.code == 1
+    assert str(page) in result.err
+    assert "role_unknown" in text
+    assert "What is trained" in text
+    assert "modiste-tiny" in text, "without a model the page says whose tokens it shows"
+
+
+def test_a_page_that_cannot_be_written_is_said(modiste, write, tmp_path):
+    result = modiste("data", "check", write("a.jsonl", *GOOD), "--html", tmp_path / "no" / "r.html")
+
+    assert result.code == 2
+    assert "cannot be written" in result.err

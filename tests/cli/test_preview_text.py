@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modiste.cli.preview_text import percent, print_preview
+from modiste.cli.preview_text import print_preview
 
 
 def preview(*spans, **sample):
@@ -92,10 +92,3 @@ def test_alarms_come_last_with_what_to_do(told):
 
 def test_text_cannot_steer_the_terminal(told):
     assert "\x1b" not in told(preview(span("\x1b[2Jboo", trained=True)))
-
-
-@pytest.mark.parametrize(
-    ("share", "said"), [(0, "0 %"), (0.001, "<1 %"), (0.999, ">99 %"), (1, "100 %")]
-)
-def test_almost_none_is_not_none(share, said):
-    assert percent(share) == said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modiste.cli.report_text import grouped, line_list, print_report
+from modiste.cli.report_text import line_list, print_report
 
 
 def problem(line, code="role_unknown", severity="error", **more):
@@ -37,16 +37,6 @@ def told(capsys):
 )
 def test_lines_are_told_as_runs(numbers, said):
     assert line_list(numbers, most=2) == said
-
-
-def test_errors_come_first_then_what_is_most_frequent():
-    found = grouped([problem(1, "a", "warning"), problem(2, "b"), problem(3, "c"), problem(4, "c")])
-
-    assert [(severity, code) for severity, code, _ in found] == [
-        ("error", "c"),
-        ("error", "b"),
-        ("warning", "a"),
-    ]
 
 
 def test_of_many_like_problems_the_lines_are_named(told):

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+import modiste
 from modiste.cli.output import AsJson, print_json, say
+from modiste.errors import InvalidInput
 from modiste.prepare.formats.kinds import Format
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Whether files may be trained on: every problem with its line, and what to do about it."""
+    from modiste.cli import tokenizers
     from modiste.prepare.checks.findings import check_files
 
     asked = _asked(files, validation, model, seq_len, train_yaml)
@@ -92,7 +95,7 @@ def check(
         workers=workers or processors(),
         format=format,
     )
-    report = found.to_json()
+    report = {"modiste_version": modiste.__version__, **found.to_json()}
     if asked.tokens:
         report["tokenizer"] = {"model": asked.tokens.name, "files": asked.tokens.said}
         report["seq_len"] = asked.seq_len
@@ -100,7 +103,8 @@ def check(
         counted = [each.n_tokens for each in found.train]
         report["expected"] = _expected(asked.yaml, asked.tokens, counted)
     if html:
-        _write_html(html, report, asked, format)
+        tokens = asked.tokens or tokenizers.resolve(None)
+        write_html(html, report, [*asked.train, *asked.validation], tokens, format)
     _print(report, asked, everything=everything, as_json=as_json)
     if not found.ok:
         raise typer.Exit(1)
@@ -117,7 +121,6 @@ def inputs(named: list[str]) -> list[Input]:
     Raises:
         InvalidInput: a name stands for nothing; all of them are told.
     """
-    from modiste.errors import InvalidInput
     from modiste.prepare.checks.findings import Input
 
     found: list[Input] = []
@@ -153,7 +156,6 @@ def _asked(
     train_yaml: Path | None,
 ) -> Asked:
     from modiste.cli import tokenizers
-    from modiste.errors import InvalidInput
 
     if train_yaml is not None:
         if files:
@@ -208,10 +210,30 @@ def _fix(files: list[Input], *, quiet: bool) -> None:
     raise NotYetSupported("--fix")
 
 
-def _write_html(path: Path, report: dict[str, Any], asked: Asked, format: Format | None) -> None:
-    from modiste.errors import NotYetSupported
+def write_html(
+    path: Path, report: dict[str, Any], files: list[Input], tokens: Tokens, format: Format | None
+) -> None:
+    """The report as a page, with a preview of each file's rows."""
+    from modiste.prepare.preview import preview
+    from modiste.prepare.report_html import page
 
-    raise NotYetSupported("--html")
+    def shown(file: dict[str, Any], source: Input) -> dict[str, Any]:
+        made = preview(
+            source.path,
+            filename=source.filename,
+            renderer=tokens.renderer,
+            seq_len=report.get("seq_len"),
+            format=format,
+        )
+        return file | {"preview": made.to_json() | {"tokens_of": tokens.said}}
+
+    pairs = zip(report["files"], files, strict=True)
+    text = page(report | {"files": [shown(file, source) for file, source in pairs]})
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be written: {error.strerror}", param="html") from None
+    say(f"The report is in {path}")
 
 
 def _print(report: dict[str, Any], asked: Asked, *, everything: bool, as_json: bool) -> None:

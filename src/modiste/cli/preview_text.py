@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from modiste.cli.output import console, printable
+from modiste.prepare.charts import percent
 
 Json = Mapping[str, Any]
 
@@ -84,15 +85,6 @@ def said_counts(counts: Json) -> str:
     said = f"{counts['tokens']:,} tokens: {counts['trained']:,} trained ({percent(share)}), "
     said += f"{counts['untrained']:,} not, {counts['special']:,} control"
     return said + (f", {counts['over_length']:,} over length" if counts["over_length"] else "")
-
-
-def percent(share: float) -> str:
-    """Never 0 % or 100 % of what is not none or all."""
-    if 0 < share < 0.01:
-        return "<1 %"
-    if 0.99 < share < 1:
-        return ">99 %"
-    return f"{share:.0%}".replace("%", " %")
 
 
 def _print_spans(out: Console, sample: Json, colours: bool) -> None:

@@ -6,13 +6,14 @@ nothing is left out without its number, and `--json` or `--all` tell everything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from modiste.cli.output import console, printable
+from modiste.prepare.report_html import kinds
 
 Json = Mapping[str, Any]
 
@@ -30,15 +31,6 @@ def print_report(report: Json, *, everything: bool = False) -> None:
             out.print()
         _print_file(out, file, everything)
     out.print(_verdict(report))
-
-
-def grouped(problems: Iterable[Json]) -> list[tuple[str, str, list[Json]]]:
-    """Severity, code and problems of each kind: errors first, then by how many there are."""
-    kinds: dict[tuple[str, str], list[Json]] = {}
-    for problem in problems:
-        kinds.setdefault((problem["severity"], problem["code"]), []).append(problem)
-    ordered = sorted(kinds.items(), key=lambda kind: (kind[0][0] != "error", -len(kind[1])))
-    return [(severity, code, listed) for (severity, code), listed in ordered]
 
 
 def count(n: int, noun: str) -> str:
@@ -71,8 +63,8 @@ def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _print_file(out: Console, file: Json, everything: bool) -> None:
-    kinds = grouped(file["problems"])
-    n_errors = sum(len(listed) for severity, _, listed in kinds if severity == "error")
+    listed_by_kind = kinds(file["problems"])
+    n_errors = sum(len(listed) for severity, _, listed in listed_by_kind if severity == "error")
     n_warnings = len(file["problems"]) - n_errors
     facts = [count(file["rows"], "row")]
     facts += [str(file["format"])] if file.get("format") else []
@@ -91,7 +83,7 @@ def _print_file(out: Console, file: Json, everything: bool) -> None:
     )
     if file.get("why"):
         out.print(Text(f"  {printable(file['why'])}", style="dim"))
-    for severity, code, listed in kinds:
+    for severity, code, listed in listed_by_kind:
         _print_kind(out, severity, code, listed, everything)
 
 

@@ -70,7 +70,7 @@ def resolve(name: str | None, wanted: Settings | None = None) -> Tokens:
     if known is None:
         raise InvalidInput(_no_such(name), param="model", code="tokenizer_unknown")
     said = f"{known.tokenizer} of mistral-common, the tokenizer of {name}"
-    renderer = _mistral(known_bases.tokenizer_path(known.tokenizer))
+    renderer = mistral(known_bases.tokenizer_path(known.tokenizer))
     return Tokens(name, said, renderer, known.shape and known.shape.info())
 
 
@@ -103,7 +103,7 @@ def _of_folder(name: str, folder: Path, said: str) -> Tokens:
 def _of_file(name: str, file: Path) -> Tokens:
     if file.name == "tokenizer.json":
         return _of_folder(name, file.parent, str(file))
-    return Tokens(name, str(file), _mistral(file), _described(file.parent))
+    return Tokens(name, str(file), mistral(file), _described(file.parent))
 
 
 def _of_installed(name: str, found: Installed) -> Tokens:
@@ -119,7 +119,7 @@ def _of_installed(name: str, found: Installed) -> Tokens:
     return tokens._replace(tokens_per_s=found.tokens_per_s)
 
 
-def _mistral(file: Path) -> Renderer:
+def mistral(file: Path) -> Renderer:
     from modiste.prepare.render_mistral import MistralRenderer
 
     return MistralRenderer(file)
