@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,40 +10,60 @@ from modiste.errors import InvalidInput
 from modiste.prepare.curate.stage import Corpus
 from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
+from modiste.prepare.sources.locate import Located, locate
+
+
+class Opened(str):
+    """A name whose files are known already: settings of a pipeline hold these."""
+
+    corpora: tuple[Corpus, ...]
+
+    def __new__(cls, name: str, corpora: Sequence[Corpus]) -> Opened:
+        opened = super().__new__(cls, name)
+        opened.corpora = tuple(corpora)
+        return opened
 
 
 def corpora(
-    places: Sequence[str], *, format: Format | None = None, columns: Columns | None = None
+    places: Sequence[str],
+    *,
+    format: Format | None = None,
+    columns: Columns | None = None,
+    folder: Path | None = None,
 ) -> list[Corpus]:
     """Every file behind the names, in order; one that is named twice is there once.
+
+    Args:
+        folder: what relative names are relative to; the names shown stay as they were written.
 
     Raises:
         InvalidInput: a name that leads to no file; all of them at once.
     """
-    found: dict[str, Corpus] = {}
-    missing = []
-    for place in places:
-        path = Path(place).expanduser()
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix == ".jsonl")
-        else:
-            files = [path] if path.is_file() else []
-        if not files:
-            missing.append(place)
-        for file in files:
-            found.setdefault(str(file), Corpus(file, filename=str(file), format=format))
-    if missing:
-        raise InvalidInput(f"no file at {', '.join(missing)}")
+    found: dict[Path, Corpus] = {}
+    for opened in places:
+        if isinstance(opened, Opened):
+            found |= {corpus.path: corpus for corpus in opened.corpora}
+    names = [place for place in places if not isinstance(place, Opened)]
+    for path, filename in _located(names, folder):
+        found.setdefault(path, Corpus(path, filename=filename, format=format, columns=columns))
     return list(found.values())
 
 
-def parts_of(folder: str, names: Sequence[str]) -> dict[str, Corpus]:
+def _located(names: Sequence[str], folder: Path | None) -> list[Located]:
+    if folder is None:
+        return locate(names)
+    inside = [name if "://" in name else str(folder / Path(name).expanduser()) for name in names]
+    return [
+        Located(path, filename.removeprefix(f"{folder}{os.sep}"))
+        for path, filename in locate(inside)
+    ]
+
+
+def parts_of(place: str, names: Sequence[str]) -> dict[str, Corpus]:
     """The parts of an earlier split that lie in a folder."""
-    paths = {name: Path(folder).expanduser() / f"{name}.jsonl" for name in names}
-    found = {name: Corpus(path) for name, path in paths.items() if path.is_file()}
-    if not found:
-        raise InvalidInput(
-            f"{folder} holds no part of an earlier split: none of "
-            f"{', '.join(path.name for path in paths.values())}"
-        )
-    return found
+    found = {corpus.path.stem: corpus for corpus in reversed(corpora([place]))}
+    parts = {name: found[name] for name in names if name in found}
+    if not parts:
+        wanted = ", ".join(f"{name}.jsonl" for name in names)
+        raise InvalidInput(f"{place} holds no part of an earlier split: none of {wanted}")
+    return parts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -35,16 +34,17 @@ class Rows(NamedTuple):
     class_indexes: NDArray[np.int32]
     """Pairs of a row and one of its classes."""
     class_names: tuple[str, ...]
-    files: tuple[str, ...]
     starts: tuple[int, ...]
-    """Index of each file's first row."""
+    """Index of the first row of each input."""
+    files: NDArray[np.int32]
+    file_names: tuple[str, ...]
     lines: NDArray[np.int64]
     weights: NDArray[np.float64]
     """Empty where none are asked for."""
 
     def where(self, row: int) -> str:
         """`train.jsonl line 7`."""
-        return f"{self.files[bisect_right(self.starts, row) - 1]} line {self.lines[row]}"
+        return f"{self.file_names[self.files[row]]} line {self.lines[row]}"
 
 
 def read_rows(
@@ -61,9 +61,8 @@ def read_rows(
         InvalidInput: rows that lack a field; how many, and the first ones.
     """
     collector = _Collector(fields, classes, weight)
-    files, starts = [], []
+    starts = []
     for corpus in inputs:
-        files.append(corpus.filename)
         starts.append(len(collector.ids))
         for record in corpus:
             collector.add(record)
@@ -80,8 +79,9 @@ def read_rows(
         np.frombuffer(collector.class_rows, dtype=np.int32),
         np.frombuffer(collector.class_indexes, dtype=np.int32),
         tuple(collector.class_names),
-        tuple(files),
         tuple(starts),
+        np.frombuffer(collector.files, dtype=np.int32),
+        tuple(collector.file_names),
         np.frombuffer(collector.lines, dtype=np.int64),
         np.frombuffer(collector.weights, dtype=np.float64),
     )
@@ -98,6 +98,8 @@ class _Collector:
         self.class_rows = array("i")
         self.class_indexes = array("i")
         self.class_names: dict[str, int] = {}
+        self.files = array("i")
+        self.file_names: dict[str, int] = {}
         self.lines = array("q")
         self.weights = array("d")
         self.kind_numbers: dict[tuple[str, ...], int] = {}
@@ -106,6 +108,7 @@ class _Collector:
     def add(self, record: Record) -> None:
         row = len(self.ids)
         self.ids.append(int(record.id[:16], 16))
+        self.files.append(self.file_names.setdefault(record.file, len(self.file_names)))
         self.lines.append(record.line)
         for column, (name, read) in zip(self.columns, self._readers, strict=True):
             value = read(record)

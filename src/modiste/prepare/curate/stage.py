@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol, TypeVar
+from typing import IO, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,6 +44,7 @@ class Corpus:
     Args:
         filename: what people call the file; rows and reports name it so.
         format, container, columns: what the file is, where it is not to be asked.
+        sha256, n_rows: where they are known already.
     """
 
     def __init__(
@@ -54,14 +55,16 @@ class Corpus:
         format: Format | None = None,
         container: Container | None = None,
         columns: Columns | None = None,
+        sha256: str | None = None,
+        n_rows: int | None = None,
     ) -> None:
         self.path = path
         self.filename = filename or str(path)
         self.format = format
         self.container = container
         self.columns = columns
-        self._sha256: str | None = None
-        self._n_rows: int | None = None
+        self._sha256 = sha256
+        self._n_rows = n_rows
 
     def __iter__(self) -> Iterator[Record]:
         """Raises InvalidInput at the end if any row could not be read."""
@@ -144,12 +147,12 @@ class Outcome(NamedTuple):
 class Stage(Protocol):
     """One kind of curation."""
 
-    name: str
+    name: ClassVar[str]
     """In YAML, in reports, on the command line."""
-    version: int
+    version: ClassVar[int]
     """Changed whenever the same rows and settings could come out differently: it keys caches."""
-    settings: type[BaseModel]
-    reads: tuple[str, ...]
+    settings: ClassVar[type[BaseModel]]
+    reads: ClassVar[tuple[str, ...]]
     """Names of settings that name other files (a string or several): these files key caches too."""
 
     def run(self, inputs: Sequence[Corpus], settings: Any) -> Outcome: ...
@@ -167,11 +170,12 @@ def parse_settings(model: type[S], values: Mapping[str, Any], *, where: str) -> 
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        said = [_wrong_setting(model, dict(found)) for found in error.errors()]
+        said = [wrong_setting(model, dict(found)) for found in error.errors()]
     raise InvalidInput("; ".join(f"{where}: {text}" for text in said))
 
 
-def _wrong_setting(model: type[BaseModel], found: Mapping[str, Any]) -> str:
+def wrong_setting(model: type[BaseModel], found: Mapping[str, Any]) -> str:
+    """One of Pydantic's errors, as people say it."""
     place = ".".join(str(part) for part in found["loc"]) or "settings"
     if found["type"] == "extra_forbidden":
         known = list(model.model_fields)
@@ -205,7 +209,7 @@ def write(
     _refuse_inputs([output], inputs)
     written = write_rows(outcome.kept, output)
     report = {
-        **_head(stage, settings, inputs),
+        **head(stage, settings, inputs),
         "output": written.to_json(),
         **outcome.report,
     }
@@ -228,7 +232,7 @@ def write_parts(
     _refuse_inputs(outputs.values(), inputs)
     written = write_many(outcome.kept, outputs)
     report = {
-        **_head(stage, settings, inputs),
+        **head(stage, settings, inputs),
         "outputs": {name: part.to_json() for name, part in written.items()},
         **outcome.report,
     }
@@ -236,7 +240,8 @@ def write_parts(
     return report
 
 
-def _head(stage: Stage, settings: BaseModel, inputs: Sequence[Corpus]) -> dict[str, Any]:
+def head(stage: Stage, settings: BaseModel, inputs: Sequence[Corpus]) -> dict[str, Any]:
+    """What every report begins with."""
     return {
         "stage": stage.name,
         "stage_version": stage.version,
