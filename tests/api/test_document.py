@@ -69,6 +69,14 @@ def test_every_route_is_in_the_document(document: dict[str, Any]) -> None:
         "/v1/models/bases": {"get", "post"},
         "/v1/fine_tuning/jobs/{job_id}/metrics": {"get"},
         "/v1/fine_tuning/jobs/{job_id}/progress": {"get"},
+        "/v1/fine_tuning/jobs/{job_id}/report": {"get"},
+        "/v1/fine_tuning/jobs/{job_id}/preview": {"get"},
+        "/v1/files/{file_id}/report": {"get"},
+        "/v1/files/{file_id}/rows": {"get"},
+        "/v1/models/{model_id}/lineage": {"get"},
+        "/v1/models/{model_id}/rows": {"get"},
+        "/v1/rows/{row_id}/models": {"get"},
+        "/v1/rows/forget": {"post"},
     }
     expected = dict(ours)
     for mount in ("/v1", "/mistral/v1", "/openai/v1"):
@@ -136,6 +144,8 @@ def test_real_answers_keep_what_the_document_promises(
         part = {"file": ("t.jsonl", jsonl(chat_row("q", mount)))}
         upload = client.post(f"{mount}/files", files=part)
         file_id = upload.json()["id"]
+        other = {"file": ("kept.jsonl", jsonl(chat_row("kept", mount)))}
+        kept = client.post(f"{mount}/files", files=other).json()["id"]
         job_body: dict[str, Any] = {
             "model": "modiste-tiny",
             "training_files": [file_id],
@@ -177,6 +187,12 @@ def test_real_answers_keep_what_the_document_promises(
                 client.get("/v1/keys"),
                 client.post("/v1/keys", json={"name": "doc", "scopes": ["infer"]}),
                 client.get(f"{jobs}/{job_id}/metrics"),
+                client.get(f"{jobs}/{job_id}/report"),
+                client.get(f"{mount}/files/{kept}/report"),
+                client.get(f"{mount}/files/{kept}/rows", params={"line": 1}),
+                client.get(f"{mount}/rows/{'0' * 32}/models"),
+                client.get(f"{mount}/models/modiste-tiny/lineage"),
+                client.post(f"{mount}/rows/forget", json={"rows": ["0" * 32], "reason": "doc"}),
             ]
     for answer in answers:
         schema = promised(document, answer)

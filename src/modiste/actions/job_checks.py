@@ -3,14 +3,11 @@
 A row that breaks a rule is left out when no more rows are bad than the job allows; otherwise the
 job fails and names every problem. The same reading gives the estimate of a dry run, where large
 files are read in part and the answer says so.
-
-The API asks that validation files stay under min(1 MB, 5 % of the training files). Above 1 MB is an
-error. Above 5 % is only a warning: small sets, the examples of this project among them, could not
-have a validation file of any use otherwise.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,11 +25,8 @@ from modiste.types import (
     JobEstimate,
     Problem,
     SampleType,
-    Severity,
 )
 
-MAX_VALIDATION_BYTES = 1_048_576
-VALIDATION_SHARE = 0.05
 NOT_TRAINED_YET = {
     SampleType.CLASSIFIER: "put the label into an assistant message to train a chat model on it",
     SampleType.PREFERENCE: "`modiste data convert --to chat` keeps the preferred answers",
@@ -67,8 +61,6 @@ class Found:
     n_validation_tokens: int
     longest: int
     warnings: tuple[Problem, ...]
-    errors: tuple[Problem, ...]
-    """About sizes; those about rows are in the reports."""
     share_read: float
     """Of the training bytes; less than 1 only for estimates."""
 
@@ -93,7 +85,7 @@ def read(
     seq_len = longest_allowed(spec, base)
 
     findings = check_files(
-        [Input(file.path, file.filename) for file in train],
+        [Input(file.path, file.filename, file.share_read) for file in train],
         validation=[Input(file.path, file.filename) for file in validation],
         renderer=renderer,
         seq_len=seq_len,
@@ -103,7 +95,6 @@ def read(
         tuple(map(_judged, findings.validation, validation)),
     )
     pairs = list(zip(findings.train, train, strict=True))
-    too_big = _validation_size(train, validation)
     return Found(
         base=base,
         renderer=renderer,
@@ -114,9 +105,7 @@ def read(
         n_trained_tokens=round(sum(r.n_trained_tokens / f.share_read for r, f in pairs)),
         n_validation_tokens=sum(r.n_tokens for r in findings.validation),
         longest=max((r.longest_sample for r in findings.train), default=0),
-        warnings=tuple(p for p in too_big if p.severity is Severity.WARNING)
-        + tuple(p for r in findings.reports for p in r.warnings),
-        errors=tuple(p for p in too_big if p.severity is Severity.ERROR),
+        warnings=tuple(p for r in findings.reports for p in r.warnings),
         share_read=min((file.share_read for file in train), default=1.0),
     )
 
@@ -150,7 +139,7 @@ def refusal(found: Found, made: Plan, *, skip_fraction: float) -> JobError | Non
             problems += errors
         elif of_files:
             problems += of_files
-    problems += [*found.errors, *made.problems]
+    problems += made.problems
     problems = list(dict.fromkeys(problems))
     if not problems:
         return None
@@ -175,10 +164,15 @@ def note(found: Found, *, skip_fraction: float) -> str:
                 f"{bad} of {rows} {what} rows are invalid and left out ({skip_fraction:.0%} were "
                 "allowed)."
             )
-    if found.warnings:
-        shown = "; ".join(str(warning) for warning in found.warnings[:SHOWN])
-        more = len(found.warnings) - SHOWN
-        said.append(f"Warnings: {shown}" + (f"; and {more} more." if more > 0 else "."))
+    kinds = Counter(warning.code for warning in found.warnings)
+    firsts = {warning.code: warning for warning in reversed(found.warnings)}
+    told = [
+        str(firsts[code]) + (f" (and {count - 1} more of this kind)" if count > 1 else "")
+        for code, count in kinds.items()
+    ]
+    if told:
+        more = f"; and {len(told) - SHOWN} kinds more" if len(told) > SHOWN else ""
+        said.append(f"Warnings: {'; '.join(told[:SHOWN])}{more}.")
     return " ".join(said)
 
 
@@ -256,21 +250,3 @@ def _too_many(what: str, bad: int, rows: int, allowed: float) -> str:
 def _up(fraction: float) -> float:
     """The next whole percent, so that the advice works as typed."""
     return min(0.5, (int(fraction * 100) + 1) / 100)
-
-
-def _validation_size(train: Sequence[DataFile], validation: Sequence[DataFile]) -> list[Problem]:
-    if not validation:
-        return []
-    size = sum(file.path.stat().st_size for file in validation)
-    trained = sum(file.path.stat().st_size / file.share_read for file in train)
-    names = ", ".join(file.filename for file in validation)
-    if size > MAX_VALIDATION_BYTES:
-        text = f"the validation files are {size:,} bytes, more than {MAX_VALIDATION_BYTES:,}"
-        hint = "evaluation would take longer than training; keep a sample of the rows"
-        return [Problem(names, None, "validation_files", "validation_too_large", text, hint=hint)]
-    if size > VALIDATION_SHARE * trained:
-        text = f"the validation files are {size / max(1, trained):.0%} of the training files"
-        hint = "5 % is usual; every evaluation reads all of it"
-        problem = Problem(names, None, "validation_files", "validation_share", text, hint=hint)
-        return [replace(problem, severity=Severity.WARNING)]
-    return []

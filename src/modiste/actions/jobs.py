@@ -267,6 +267,34 @@ def metrics(tx: Tx, actor: Actor, job_id: str, *, after_step: int = 0) -> tuple[
     return tuple(tx.session.scalars(query.order_by(MetricRow.step)))
 
 
+def report(tx: Tx, actor: Actor, job_id: str) -> bytes:
+    """What validation found in the job's files, as JSON.
+
+    Raises:
+        NotFound: the job was not validated yet; code `no_report`.
+    """
+    return _told(tx, actor, job_id, "report_sha256")
+
+
+def preview(tx: Tx, actor: Actor, job_id: str) -> bytes:
+    """A few rows of the job's files with the tokens it trains on, as JSON. Raises as `report`."""
+    return _told(tx, actor, job_id, "preview_sha256")
+
+
+def _told(tx: Tx, actor: Actor, job_id: str, column: str) -> bytes:
+    require(actor, Scope.TRAIN)
+    row = _row(tx, actor, job_id)
+    sha256: str | None = getattr(row, column)
+    if sha256 is None:
+        when = "never" if row.status.final else "not yet"
+        raise NotFound(
+            f"Job {row.id} is {row.status}: its files were {when} read by a Modiste that keeps "
+            "what it sees.",
+            code="no_report",
+        )
+    return b"".join(tx.blobs.open(sha256))
+
+
 def _beginning(
     opened: ExitStack, database: Database, request: Request, file_id: str, weight: float = 1.0
 ) -> DataFile:

@@ -27,7 +27,7 @@ from modiste import __version__
 from modiste import settings as settings_module
 from modiste.actions import keys, models
 from modiste.actions.completions import Renderers
-from modiste.api import chat, document, edge, files, health, jobs, native
+from modiste.api import chat, document, edge, files, health, jobs, lineage, native, reports
 from modiste.api import models as model_routes
 from modiste.api.dialect import MOUNTS
 from modiste.api.door import House
@@ -70,7 +70,8 @@ def build_app(settings: Settings, *, engine: EngineStream | None = None) -> Fast
     app.include_router(health.router)
     for mount, dialect in MOUNTS.items():
         routers = [files.router, jobs.router(dialect), chat.router, model_routes.router]
-        for router in [native.router, *routers] if mount == "/v1" else routers:
+        ours = [native.router, reports.router, lineage.router] if mount == "/v1" else []
+        for router in [*ours, *routers]:
             refusals = document.refusals_of(dialect)
             app.include_router(router, prefix=mount, responses=refusals)
     document.install(app)

@@ -99,6 +99,8 @@ class TunedModelCard(_Card):
     root: str
     job: str
     archived: bool
+    stale: bool
+    """It learned from rows that were forgotten since; `/lineage` of the model says more."""
 
 
 ModelCard = Annotated[BaseModelCard | TunedModelCard, Field(discriminator="type")]
@@ -187,7 +189,13 @@ def model_card(model: Model) -> BaseModelCard | TunedModelCard:
     if model.kind is ModelKind.BASE:
         return BaseModelCard.model_validate(shared)
     return TunedModelCard.model_validate(
-        {**shared, "root": model.root, "job": model.job_id, "archived": model.archived}
+        {
+            **shared,
+            "root": model.root,
+            "job": model.job_id,
+            "archived": model.archived,
+            "stale": model.stale is not None,
+        }
     )
 
 

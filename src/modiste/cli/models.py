@@ -48,6 +48,7 @@ def list_(as_json: AsJson = False) -> None:
 def _note(card: dict[str, Any]) -> str:
     notes = [card["name"]] if card.get("name") and card["name"] != card["id"] else []
     notes += ["archived"] if card.get("archived") else []
+    notes += ["stale: rows it learned from were forgotten"] if card.get("stale") else []
     if card.get("aliases"):
         notes.append("also " + ", ".join(card["aliases"]))
     return "; ".join(notes)
@@ -74,6 +75,7 @@ def show(model: ModelId, as_json: AsJson = False) -> None:
             ("can", ", ".join(able)),
             ("aliases", ", ".join(card.get("aliases") or [])),
             ("archived", "yes" if card.get("archived") else None),
+            ("stale", f"yes; see modiste data trace {card['id']}" if card.get("stale") else None),
             ("made", ago(card["created"])),
         ]
     )
