@@ -60,7 +60,7 @@ def test_what_fits_into_a_power_of_two_is_counted_exactly(values, power):
 def test_bars_hold_every_value_once_and_leave_no_gap(values):
     bars = histogram(values).bars()
 
-    assert sum(bar.count for bar in bars) == len(values)
+    assert sum(bar.n for bar in bars) == len(values)
     assert all(after.least == before.most + 1 for before, after in pairwise(bars))
     assert bars[0].least <= min(values)
     assert bars[-1].most >= max(values)

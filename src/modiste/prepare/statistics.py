@@ -30,11 +30,11 @@ SEQUENCE_LENGTHS = tuple(1 << power for power in range(8, 18))
 
 
 class Bar(NamedTuple):
-    """How many values lie from `least` to `most`, both included."""
+    """`n` values lie from `least` to `most`, both included."""
 
     least: int
     most: int
-    count: int
+    n: int
 
 
 @dataclass
@@ -266,5 +266,5 @@ def _edges(least: int, most: int, middle: int) -> Iterator[tuple[int, int]]:
 
 def _round_width(width: float) -> int:
     """1, 2 or 5 times a power of ten, at least `width`."""
-    power = 10 ** max(0, math.floor(math.log10(max(1.0, width))))
+    power: int = 10 ** max(0, math.floor(math.log10(max(1.0, width))))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= width)
