@@ -13,6 +13,8 @@ from modiste.prepare.conversation import (
     CallIds,
     Rules,
     Use,
+    _all_violations,
+    _is_plain,
     normalised_json,
     schema_problem,
     violations,
@@ -179,3 +181,27 @@ def test_json_that_no_parser_finishes_is_a_violation_not_a_crash(text, said):
     found = violations(messages, rules=Rules(), use=Use.TRAINING)
 
     assert [v.code for v in found] == ["arguments_unreadable"]
+
+
+TEXTS = st.sampled_from(["x", "é", "", None, "\ud800"])
+ANY = st.lists(
+    st.builds(
+        Message,
+        st.sampled_from(Role),
+        TEXTS,
+        tool_calls=st.sampled_from([(), (), (ToolCall("a", "f", "{}"),)]),
+        tool_call_id=st.sampled_from([None, None, "a"]),
+        name=st.sampled_from([None, None, "f"]),
+        weight=st.sampled_from([None, 0, 1, 2]),
+        prefix=st.sampled_from([False, False, True]),
+    ),
+    max_size=6,
+)
+
+
+@given(ANY | st.lists(st.builds(Message, st.sampled_from(Role), st.just("x")), max_size=6))
+def test_what_is_soon_seen_to_be_fine_breaks_no_rule(messages):
+    for use in Use:
+        if _is_plain(messages, use):
+            for rules in (Rules(), Rules(tools=False, results_name_their_call=True)):
+                assert _all_violations(messages, tools=(), rules=rules, use=use) == []

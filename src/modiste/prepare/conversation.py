@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from mistral_common.utils.json_utils import validate_json_schema_by_draft7
@@ -93,6 +94,10 @@ _MAY_FOLLOW = {
 }
 
 
+_FIELDS = attrgetter("role", "content", "tool_calls", "tool_call_id", "name", "weight", "prefix")
+_WEIGHTS = (None, 0, 1)
+
+
 def violations(
     messages: Sequence[Message],
     *,
@@ -101,6 +106,14 @@ def violations(
     use: Use,
 ) -> list[Violation]:
     """Everything that keeps a conversation from being rendered; empty when it is fine."""
+    if not tools and _is_plain(messages, use):
+        return []
+    return _all_violations(messages, tools=tools, rules=rules, use=use)
+
+
+def _all_violations(
+    messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]], rules: Rules, use: Use
+) -> list[Violation]:
     found = [*_structure(messages, use)]
     if rules.results_name_their_call:
         found += _results_by_id(messages, use)
@@ -112,6 +125,22 @@ def violations(
         last = index == len(messages) - 1
         found += _content(index, message, rules=rules, use=use, last=last)
     return [*found, *_tools(tools, rules)]
+
+
+def _is_plain(messages: Sequence[Message], use: Use) -> bool:
+    """Whether a conversation is of texts alone and in order: most are, and this is soon seen."""
+    before = Role.SYSTEM
+    for role, content, calls, call_id, name, weight, prefix in map(_FIELDS, messages):
+        if not content or calls or prefix or call_id is not None or name is not None:
+            return False
+        if role not in _MAY_FOLLOW[before] or role is Role.TOOL or weight not in _WEIGHTS:
+            return False
+        if not content.isascii() and not _is_unicode(content):
+            return False
+        before = role
+    return before is (Role.ASSISTANT if use is Use.TRAINING else Role.USER) and (
+        len(messages) > 1 or before is Role.USER
+    )
 
 
 def normalised_json(text: str | None) -> str:

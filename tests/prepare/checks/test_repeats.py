@@ -44,8 +44,8 @@ def test_each_repeat_names_the_first_of_its_kind():
 def test_rows_of_files_before_are_named_with_their_file():
     train, more, validation = (
         seen([("a", "b")]),
-        seen([("c", "dog " * 3)]),
-        seen([("e", "f"), ("C", "dog " * 3)]),
+        seen([("c", "dog " * 5)]),
+        seen([("e", "f"), ("C", "dog " * 5)]),
     )
 
     assert told(train, more, validation) == [(2, 1, 1, How.NORMAL)]

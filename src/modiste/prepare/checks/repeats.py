@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modiste.prepare.curate.near import Sketches
-from modiste.prepare.curate.normal import normal, said
+from modiste.prepare.curate.normal import folded, said
 from modiste.types import Example
 
 MAX_ROWS = 5_000_000
@@ -30,6 +30,7 @@ LIKELY = 0.8
 SHORT = 12
 """Letters of a row that may come again, as long as its bytes do not: a yes to another question."""
 
+_WHITE = b" \t\n\r\v\f"
 U64 = NDArray[np.uint64]
 
 
@@ -66,12 +67,11 @@ class Seen:
         if len(self.lines) >= MAX_ROWS:
             self.n_left_out += 1
             return
-        asked, answered = said(example, system=True)
-        text = f"{normal(asked)}\x1f{normal(answered)}"
+        text = _bare("\x1f".join(said(example, system=True)))
+        exact = _mark(raw)
         self.lines.append(line)
-        self.exact.append(_mark(raw))
-        told = len(text) > SHORT
-        self.normal.append(_mark(text.encode("utf-8", "surrogatepass") if told else raw))
+        self.exact.append(exact)
+        self.normal.append(_mark(text) if len(text) > SHORT else exact)
         if self.sketches is not None and not self.n_unsketched:
             self._sketch(text, example)
 
@@ -93,7 +93,7 @@ class Seen:
         if self.sketches is not None:
             self.sketches.settle()
 
-    def _sketch(self, text: str, example: Example) -> None:
+    def _sketch(self, text: bytes, example: Example) -> None:
         """System messages are left out: many rows share one, and then all look alike."""
         if self.sketches is None:
             return
@@ -157,6 +157,11 @@ def _later(marks: U64, *, since: int) -> Iterator[tuple[int, int]]:
     first = order[np.maximum.accumulate(np.where(fresh, np.arange(marks.size), 0))]
     again = ~fresh & (order >= since)
     yield from zip(order[again].tolist(), first[again].tolist(), strict=True)
+
+
+def _bare(text: str) -> bytes:
+    """The text with case and invisible characters levelled, and without any white space."""
+    return folded(text).encode("utf-8", "surrogatepass").translate(None, _WHITE)
 
 
 def _mark(text: bytes) -> int:

@@ -178,7 +178,8 @@ class Tally:
         if self.untold:
             text = f"and {self.untold:,} more problems; {len(self.bad_lines):,} lines are bad"
             told.append(Problem(self.filename, None, "", "more_problems", text))
-        told += [_counted(*entry) for entry in self.shared.values()]
+        shared = sorted(self.shared.values(), key=lambda entry: entry[0].line or 0)
+        told += [_counted(*entry) for entry in shared]
         told += self.warnings
         for code, count in self.n_warnings.items():
             if count > MAX_WARNINGS:

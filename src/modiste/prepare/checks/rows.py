@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from modiste.errors import ModisteError
@@ -27,7 +28,10 @@ from modiste.prepare.over_length import OverLength, cut
 from modiste.prepare.render import Rendered, Renderer
 from modiste.prepare.statistics import Statistics
 from modiste.prepare.turns import turns
-from modiste.types import Example, Message, Problem, SampleType, Severity
+from modiste.types import Example, Message, Problem, Role, SampleType, Severity
+
+BYTES_AT_ONCE = 1 << 18
+"""Of rows that are tokenised together."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Wants:
     near: bool = True
     special_tokens: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def rules(self) -> Rules:
         return self.renderer.rules if self.renderer else Rules()
 
@@ -62,16 +66,38 @@ class Wants:
 
 def check_rows(rows: Iterable[Read], wants: Wants, tally: Tally) -> None:
     """Check rows in order, into the tally."""
-    rules = wants.rules
-    for line, raw, value, row in rows:
-        example = row.example
-        if example is None or not _is_good(example, value, rules, tally):
-            for problem in row.problems:
-                tally.error(problem)
-            continue
-        found = _render(example, wants, tally)
-        if found is _BAD:
-            continue
+    for batch in _batches(rows):
+        if wants.renderer is not None:
+            chats = [row.example for _, _, _, row in batch if row.example]
+            wants.renderer.read_ahead(chats)
+        for read in batch:
+            _check_row(read, wants, tally)
+
+
+def _batches(rows: Iterable[Read]) -> Iterator[list[Read]]:
+    """Rows that are looked at together. A bad one ends its batch, so that it is counted at once."""
+    batch: list[Read] = []
+    n_bytes = 0
+    for read in rows:
+        batch.append(read)
+        n_bytes += len(read.raw)
+        if n_bytes >= BYTES_AT_ONCE or read.row.example is None:
+            yield batch
+            batch, n_bytes = [], 0
+    yield batch
+
+
+def _check_row(read: Read, wants: Wants, tally: Tally) -> None:
+    line, raw, value, row = read
+    example = row.example
+    if example is None:
+        for problem in row.problems:
+            tally.error(problem)
+        return
+    if not _is_good(example, value, wants.rules, tally):
+        return
+    found = _render(example, wants, tally)
+    if found is not _BAD:
         tally.n_examples += 1
         tally.statistics.add(example, found.samples)
         _remark(line, raw, row, example, tally)
@@ -219,7 +245,7 @@ def _refused(example: Example, code: str, text: str, tally: Tally) -> _Found:
 
 def _is_trainable(example: Example, tally: Tally) -> bool:
     """Told from the weights alone, where there is no tokenizer."""
-    if example.sample_type is not SampleType.INSTRUCT:
+    if example.sample_type is not SampleType.INSTRUCT or _all_wanted(example):
         return True
     if any(turn.wanted and turn.first > 0 for turn in turns(example.messages)):
         return True
@@ -233,13 +259,19 @@ def _remark(line: int, raw: bytes, row: Row, example: Example, tally: Tally) -> 
         tally.warn(line, key, "key_ignored", f"the key {key} is not read")
     for what in row.lost:
         tally.warn(line, "", "information_lost", what)
-    if example.sample_type is SampleType.INSTRUCT:
+    if example.sample_type is SampleType.INSTRUCT and not _all_wanted(example):
         _remark_turns(example, tally)
     if tally.ledger is not None:
         for remark in tally.ledger.add(example):
             tally.say(remark.problem(tally.filename, line))
     if tally.seen is not None:
         tally.seen.add(line, raw, example)
+
+
+def _all_wanted(example: Example) -> bool:
+    """Whether every answer is asked for and wanted; most rows are like this."""
+    messages = example.messages
+    return messages[0].role is not Role.ASSISTANT and all(m.weight is None for m in messages)
 
 
 def _remark_turns(example: Example, tally: Tally) -> None:

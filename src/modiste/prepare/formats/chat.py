@@ -153,6 +153,10 @@ def _only_last(messages: list[Message]) -> list[Message]:
 
 
 def _message(item: Any, path: str, row: Notes) -> Message:
+    if type(item) is dict and len(item) == 2:  # most messages are no more than this
+        named, content = item.get("role"), item.get("content")
+        if type(content) is str and type(named) is str and named in _ROLES:
+            return Message(_ROLES[named], content)
     nothing = Message(Role.USER)
     if not isinstance(item, dict):
         row.say(path, "message_type", f"{path} is {type_name(item)}, expected an object")
@@ -356,5 +360,6 @@ def _unknown_format(value: Mapping[str, Any], row: Notes) -> None:
     text = f"the row has neither messages nor text, only {keys}"
     hint = f"this looks like {named} data: {_CHAT_HINT}" if named else _CHAT_HINT
     if not named and len(value) > 1:
-        hint += ", or name its columns: --columns 'user={…}' --columns 'assistant={…}'"
+        first, second, *_ = [*(key for key, v in value.items() if isinstance(v, str)), "…", "…"]
+        hint += f", or say what is what: --columns 'user={{{first}}}' 'assistant={{{second}}}'"
     row.say("", "format_unknown", text, hint)
