@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modiste.prepare.sources.names import choose, is_rows
+from modiste.prepare.sources.names import choose, rows_files
 
 FILES = [
     "README.md",
@@ -21,7 +21,7 @@ FILES = [
     "name", ["a.jsonl", "a.JSONL", "a.jsonl.gz", "b/a.csv", "a.parquet", "a.arrow", "a.json"]
 )
 def test_files_of_rows_are_known_by_their_names(name: str) -> None:
-    assert is_rows(name)
+    assert rows_files([name]) == [name]
 
 
 @pytest.mark.parametrize(
@@ -32,12 +32,11 @@ def test_files_of_rows_are_known_by_their_names(name: str) -> None:
         "a/.hidden.jsonl",
         "train.report.json",
         "dataset_info.json",
-        "rows.jsonl.gz",
         "a.gz",
     ],
 )
 def test_what_stands_beside_rows_is_left_out(name: str) -> None:
-    assert not is_rows(name)
+    assert rows_files([name]) == []
 
 
 @pytest.mark.parametrize(
@@ -59,3 +58,8 @@ def test_a_path_a_folder_or_a_pattern_chooses(wanted: str, chosen: list[str]) ->
 
 def test_an_empty_name_chooses_every_file_of_rows_in_order() -> None:
     assert choose(FILES, "") == sorted(f for f in FILES if f not in FILES[:1] + FILES[-1:])
+
+
+def test_the_rows_of_a_manifest_are_not_rows_of_the_data_set() -> None:
+    folder = ["d/train.jsonl", "d/rows.jsonl.gz", "d/dataset.json", "e/rows.jsonl.gz"]
+    assert rows_files(folder) == ["d/train.jsonl", "e/rows.jsonl.gz"]

@@ -129,7 +129,7 @@ class _Grouping:
             problems.append(Problem(self.file, first, "", "chat_incomplete", text))
         if _first(rows[0].value, ORDERS):
             rows = sorted(rows, key=_order)
-        value: dict[str, Any] = {"messages": [_message(item.value) for item in rows]}
+        value: dict[str, Any] = {"messages": [message_of(item.value) for item in rows]}
         if tools := next((t for item in rows if (t := item.value.get("tools"))), None):
             value["tools"] = tools
         read = chat.parse_row(value, file=self.file, line=first)
@@ -178,7 +178,7 @@ def _order(item: Item) -> tuple[int, float, str]:
         return (1, 0.0, str(found))
 
 
-def _message(row: Mapping[str, Any]) -> dict[str, Any]:
+def message_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as a message; empty cells of a table are absent fields."""
     left_out = {*CHAT_IDS, *ORDERS, *STARTS, "tools"}
     message = {

@@ -56,7 +56,7 @@ def fetch(address: str) -> list[tuple[Path, str]]:
         if error.errno == 28:
             raise StorageFull(f"no space left for {address}") from error
         raise _offline(address, error) from error
-    except errors.HTTPError as error:  # of whichever HTTP client the hub's package is built on
+    except getattr(errors, "HTTPError", OSError) as error:  # of the HTTP client the hub is built on
         raise _offline(address, error) from error
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modiste.errors import InvalidInput
-from modiste.prepare.sources.names import PATTERN, is_rows
+from modiste.prepare.sources.names import PATTERN, rows_files
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 
@@ -55,8 +55,8 @@ def _local(place: str) -> Iterator[Located]:
     if path.is_file():
         return iter([Located(path, place)])
     if path.is_dir():
-        inside = [each for each in sorted(path.rglob("*")) if each.is_file()]
-        rows = [each for each in inside if is_rows(each.relative_to(path).as_posix())]
+        inside = [each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file()]
+        rows = [path / name for name in rows_files(inside)]
         if not rows:
             n_other = f" ({len(inside)} other files)" if inside else ""
             raise InvalidInput(

@@ -22,16 +22,21 @@ _BESIDE_ROWS = (
     "dataset_info.json",
     "dataset_infos.json",
     "state.json",
-    "rows.jsonl.gz",
 )
 """Reports of curation, manifests of datasets, and what `datasets` and the hub keep about a set."""
 
 
-def is_rows(name: str) -> bool:
-    """Whether a file of a folder holds rows, by its path below the folder."""
-    path = PurePosixPath(name)
+def rows_files(names: Iterable[str]) -> list[str]:
+    """The files of a folder that hold rows, by their paths below it, in order."""
+    there = set(names)
+    return [name for name in sorted(there) if _holds_rows(PurePosixPath(name), there)]
+
+
+def _holds_rows(path: PurePosixPath, there: set[str]) -> bool:
     hidden = any(part.startswith(".") for part in path.parts)
     beside = any(fnmatchcase(path.name, pattern) for pattern in _BESIDE_ROWS)
+    if path.name == "rows.jsonl.gz" and str(path.with_name("dataset.json")) in there:
+        beside = True  # where each row of the data set beside it came from
     return not hidden and not beside and named_container(path.name) is not None
 
 
@@ -45,7 +50,8 @@ def choose(names: Iterable[str], wanted: str) -> list[str]:
         asked = re.compile(_translated(wanted))
         return [name for name in names if asked.match(name)]
     below = f"{wanted}/" if wanted else ""
-    return [n for n in names if n.startswith(below) and is_rows(n.removeprefix(below))]
+    inside = rows_files(n.removeprefix(below) for n in names if n.startswith(below))
+    return [f"{below}{name}" for name in inside]
 
 
 def _translated(pattern: str) -> str:

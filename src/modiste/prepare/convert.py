@@ -1,0 +1,200 @@
+"""Files of any format into one file of JSON lines of another, with an account of every row.
+
+Beside the output stands `<output>.report.json`: how each input was told, which rows were left out
+and why, what of which rows was lost, and what the checks say about the result. The output appears
+whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from modiste import __version__
+from modiste.errors import InvalidInput
+from modiste.prepare.checks.findings import Findings, Input, check_files
+from modiste.prepare.curate.stage import hash_file, replacing, report_path, write_json
+from modiste.prepare.formats.columns import Columns
+from modiste.prepare.formats.kinds import Format
+from modiste.prepare.formats.read import Read, read
+from modiste.prepare.formats.write import write
+from modiste.prepare.sources.containers import Container
+from modiste.prepare.sources.locate import Located
+from modiste.types import Problem, Severity
+
+MAX_TOLD = 10_000
+"""Rows left out that are told one by one; further ones are counted."""
+
+
+@dataclass
+class Lines:
+    """Line numbers as they come, kept as ranges."""
+
+    count: int = 0
+    ranges: list[list[int]] = field(default_factory=list)
+
+    def add(self, line: int) -> None:
+        self.count += 1
+        if self.ranges and line in (self.ranges[-1][1], self.ranges[-1][1] + 1):
+            self.ranges[-1][1] = line
+        else:
+            self.ranges.append([line, line])
+
+
+@dataclass
+class Conversion:
+    """What became of the rows."""
+
+    to: Format | None
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    n_rows: int = 0
+    """Rows of the output."""
+    sha256: str = ""
+    dropped: list[Problem] = field(default_factory=list)
+    n_dropped: int = 0
+    """Rows left out."""
+    remarks: list[Problem] = field(default_factory=list)
+    """Warnings of the containers."""
+    lost: dict[tuple[str, str], Lines] = field(default_factory=dict)
+    """By file and what was lost: the lines that lost it."""
+    check: Findings | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Every row was written, and the checks find nothing that keeps one from training."""
+        return not self.n_dropped and self.check is not None and self.check.ok
+
+    def to_json(self, output: Path, settings: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "stage": "convert",
+            "modiste_version": __version__,
+            "ok": self.ok,
+            "settings": settings,
+            "inputs": self.inputs,
+            "output": {"file": output.name, "sha256": self.sha256, "rows": self.n_rows},
+            "dropped_rows": self.n_dropped,
+            "dropped": [asdict(problem) for problem in self.dropped],
+            "remarks": [asdict(problem) for problem in self.remarks],
+            "lost": [
+                {"file": file, "what": what, "rows": lines.count, "lines": lines.ranges}
+                for (file, what), lines in self.lost.items()
+            ],
+            "check": None if self.check is None else self.check.to_json(),
+        }
+
+
+def convert_files(
+    inputs: Sequence[Located],
+    output: Path,
+    *,
+    to: Format | None = None,
+    format: Format | None = None,
+    container: Container | None = None,
+    columns: Columns | None = None,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Write every row of the inputs as `to`, check the result, report beside it.
+
+    Args:
+        to: None for the format that keeps everything: chat, text, classifier or preference.
+        format: of the inputs; None tells it from each file.
+
+    Returns:
+        The report; `ok` is false when a row was left out or the result may not be trained on.
+
+    Raises:
+        InvalidInput: an output that is an input, a format nothing is written in, no row to write.
+    """
+    if to is Format.COLUMNS:
+        raise InvalidInput("columns say how rows are read, not how they are written", param="to")
+    if any(output.resolve() == each.path.resolve() for each in inputs):
+        raise InvalidInput(f"{output} is one of the inputs; name another output", param="output")
+    conversion = Conversion(to)
+    with replacing(output) as stream:
+        digest = hashlib.sha256()
+        for each in inputs:
+            reading = read(
+                each.path,
+                filename=each.filename,
+                format=format,
+                container=container,
+                columns=columns,
+            )
+            n_rows = _convert(reading.rows, each.filename, stream, digest, conversion)
+            conversion.inputs.append(
+                {
+                    "file": each.filename,
+                    "sha256": hash_file(each.path),
+                    "rows": n_rows,
+                    "container": reading.container,
+                    "format": reading.format,
+                    "why": reading.why,
+                }
+            )
+        if not conversion.n_rows:
+            raise _nothing(conversion)
+    conversion.sha256 = digest.hexdigest()
+    conversion.check = check_files([Input(output, str(output))], format=to, workers=workers)
+    settings = {
+        "to": to,
+        "format": format,
+        "columns": [list(pair) for pair in columns.messages] if columns else None,
+    }
+    report = conversion.to_json(output, settings)
+    write_json(report, report_path(output))
+    return report
+
+
+def _convert(
+    reads: Iterator[Read], filename: str, stream: IO[bytes], digest: Any, conversion: Conversion
+) -> int:
+    n_rows = 0
+    for line, _, _, row in reads:
+        errors = [p for p in row.problems if p.severity is Severity.ERROR]
+        conversion.remarks += [p for p in row.problems if p.severity is Severity.WARNING]
+        if row.example is None and not errors:
+            continue
+        n_rows += 1
+        if row.example is None:
+            _drop(conversion, errors)
+            continue
+        written = write(row.example, conversion.to, number=conversion.n_rows + 1)
+        if written.refused is not None:
+            hint = "leave the row out, or convert to chat"
+            problem = Problem(filename, line, "", "not_convertible", written.refused, hint=hint)
+            _drop(conversion, [problem])
+            continue
+        try:
+            text = b"".join(orjson.dumps(value) + b"\n" for value in written.rows)
+        except orjson.JSONEncodeError as error:
+            said = f"the row cannot be written as JSON: {error}"
+            _drop(conversion, [Problem(filename, line, "", "not_writable", said)])
+            continue
+        stream.write(text)
+        digest.update(text)
+        conversion.n_rows += 1
+        for what in dict.fromkeys((*row.ignored, *row.lost, *written.lost)):
+            conversion.lost.setdefault((filename, what), Lines()).add(line)
+    return n_rows
+
+
+def _drop(conversion: Conversion, problems: Sequence[Problem]) -> None:
+    conversion.n_dropped += 1
+    if len(conversion.dropped) < MAX_TOLD:
+        conversion.dropped += problems
+
+
+def _nothing(conversion: Conversion) -> InvalidInput:
+    if not conversion.dropped:
+        return InvalidInput("the inputs hold no rows")
+    first_of_kind = {(p.file, p.code, p.message): p for p in reversed(conversion.dropped)}
+    return InvalidInput(
+        f"none of the {conversion.n_dropped:,} rows can be converted; of each kind of problem the "
+        "first:",
+        problems=reversed(first_of_kind.values()),
+    )
