@@ -7,28 +7,25 @@ With `--html` the same report is one page that needs no network, with mask previ
 from __future__ import annotations
 
 import os
-from enum import StrEnum
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
 import modiste
-from modiste.cli.output import AsJson, print_json, say
+from modiste.cli.output import AsJson, print_json, printable, say, size
 from modiste.errors import InvalidInput
 from modiste.prepare.formats.kinds import Format
 
 if TYPE_CHECKING:
     from modiste.cli.tokenizers import Tokens
     from modiste.cli.train_yaml import TrainYaml
-    from modiste.prepare.checks.findings import Input
+    from modiste.prepare.checks.findings import Input, Progress
 
 app = typer.Typer(add_completion=False)
-
-
-class OverLength(StrEnum):
-    REFUSE = "refuse"
-    SPLIT = "split"
+WORTH_WATCHING_BYTES = 20_000_000
 
 
 Files = Annotated[list[str] | None, typer.Argument(help="Files, folders or patterns to train on.")]
@@ -60,8 +57,9 @@ def check(
     format: Forced = None,
     seq_len: Length = None,
     over_length: Annotated[
-        OverLength, typer.Option(help="Longer conversations: refuse them, or split at turns.")
-    ] = OverLength.REFUSE,
+        Literal["refuse", "split"],
+        typer.Option(help="Longer conversations: refuse them, or split at turns."),
+    ] = "refuse",
     train_yaml: Annotated[
         Path | None, typer.Option("--train-yaml", help="A training file of mistral-finetune.")
     ] = None,
@@ -94,6 +92,7 @@ def check(
         over_length=over_length,
         workers=workers or processors(),
         format=format,
+        on_progress=progress(),
     )
     report = {"modiste_version": modiste.__version__, **found.to_json()}
     if asked.tokens:
@@ -110,6 +109,21 @@ def check(
         raise typer.Exit(1)
 
 
+def progress() -> Callable[[Progress], None] | None:
+    """A line that tells how far a large file is read, where a person watches."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: Progress) -> None:
+        if done.total_bytes < WORTH_WATCHING_BYTES:
+            return
+        share = done.done_bytes / done.total_bytes
+        text = f"{done.filename}: {share:.0%} of {size(done.total_bytes)}" if share < 1 else ""
+        typer.echo(f"\r\x1b[K{printable(text)}", nl=False, err=True)
+
+    return show
+
+
 def processors() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -122,21 +136,9 @@ def inputs(named: list[str]) -> list[Input]:
         InvalidInput: a name stands for nothing; all of them are told.
     """
     from modiste.prepare.checks.findings import Input
+    from modiste.prepare.sources.locate import locate
 
-    found: list[Input] = []
-    missing = []
-    for name in named:
-        path = Path(name).expanduser()
-        if path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if each.is_file())
-            found += [Input(each, str(each)) for each in inside if each.suffix == ".jsonl"]
-        elif path.is_file():
-            found.append(Input(path, name))
-        else:
-            missing.append(name)
-    if missing:
-        raise InvalidInput(f"no such file: {', '.join(missing)}", param="files")
-    return found
+    return [Input(path, filename) for path, filename in locate(named)]
 
 
 def length_for(tokens: Tokens | None, asked: int | None) -> int | None:

@@ -18,11 +18,11 @@ from modiste.prepare.charts import percent
 
 Json = Mapping[str, Any]
 
-TRAINED = "bold black on green"
+TRAINED = "color(231) on color(22)"
 CONTEXT = "default"
 CONTROL = "magenta"
-CONTROL_TRAINED = "bold magenta on green"
-OVER = "strike red"
+CONTROL_TRAINED = "color(219) on color(22)"
+OVER = "red"
 OPEN, CLOSE = "⟦", "⟧"
 OVER_BEGINS = "⟨over length from here⟩"
 

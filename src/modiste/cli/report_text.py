@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from modiste.cli.output import console, printable
@@ -82,7 +83,7 @@ def _print_file(out: Console, file: Json, everything: bool) -> None:
         )
     )
     if file.get("why"):
-        out.print(Text(f"  {printable(file['why'])}", style="dim"))
+        _line(out, Text(printable(file["why"]), style="dim"), indent=2)
     for severity, code, listed in listed_by_kind:
         _print_kind(out, severity, code, listed, everything)
 
@@ -91,21 +92,30 @@ def _print_kind(
     out: Console, severity: str, code: str, listed: Sequence[Json], everything: bool
 ) -> None:
     times = f" ×{len(listed):,}" if len(listed) > 1 else ""
-    out.print(Text.assemble("  ", (f"{severity} {code}{times}", f"bold {COLOUR[severity]}")))
+    _line(out, Text(f"{severity} {code}{times}", style=f"bold {COLOUR[severity]}"), indent=2)
     shown = listed if everything else listed[:EACH]
     before = None
     for at, problem in enumerate(shown):
         where = "" if problem["line"] is None else f"line {problem['line']}  "
-        out.print(Text.assemble("    ", (where, "cyan"), printable(_said(problem))))
+        _line(out, Text.assemble((where, "cyan"), printable(_said(problem))), indent=4)
         hint = problem.get("hint")
         last = at + 1 == len(shown) or shown[at + 1].get("hint") != hint
         if hint and hint != before and last:
-            out.print(Text(f"    → {printable(hint)}", style="dim"))
+            _line(out, Text(f"→ {printable(hint)}", style="dim"), indent=4)
     rest = listed[len(shown) :]
     if rest:
         numbers = [problem["line"] for problem in rest if problem["line"] is not None]
         where = f" on lines {line_list(numbers)}" if numbers else ""
-        out.print(Text(f"    … and {len(rest):,} more{where} (--all tells them)", style="dim"))
+        more = f"… and {len(rest):,} more{where} (--all tells them)"
+        _line(out, Text(more, style="dim"), indent=4)
+
+
+def _line(out: Console, text: Text, *, indent: int) -> None:
+    """Indented, where the terminal breaks the line too."""
+    if out.soft_wrap:
+        out.print(Text(" " * indent) + text)
+    else:
+        out.print(Padding(text, (0, 0, 0, indent), expand=False))
 
 
 def _said(problem: Json) -> str:
@@ -114,7 +124,7 @@ def _said(problem: Json) -> str:
     path, value = problem.get("path"), problem.get("value")
     if path and path not in said:
         said = f"{path}: {said}"
-    if value and value not in said:
+    if value and value not in said and value not in said.replace(",", ""):
         said += f"  [{value}]"
     return said
 

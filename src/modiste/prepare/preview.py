@@ -22,7 +22,7 @@ from modiste.errors import ModisteError
 from modiste.prepare.formats.kinds import Format
 from modiste.prepare.formats.read import Read, read
 from modiste.prepare.render import Renderer
-from modiste.prepare.spans import NO_TOKENS, Counts, Span, counts, spans
+from modiste.prepare.spans import MOST_TOKENS_SHOWN, NO_TOKENS, Counts, Span, counts, spans
 from modiste.prepare.turns import Rendered
 from modiste.types import Example, Problem, SampleType, Severity
 
@@ -121,12 +121,14 @@ def preview(
     seq_len: int | None = None,
     seed: int = 0,
     format: Format | None = None,
+    most_tokens: int = MOST_TOKENS_SHOWN,
 ) -> Preview:
     """Render `n` rows of a file.
 
     Args:
         seq_len: tokens of a sequence; what lies behind is marked, and plain text is cut there.
         seed: of the draw.
+        most_tokens: of longer sequences the middle is left out, and counted.
     """
     reading = read(path, filename=filename, format=format)
     drawn = _draw(reading.rows, n, seed)
@@ -134,7 +136,7 @@ def preview(
         shown
         for found, picked in drawn.rows
         if found.row.example is not None
-        for shown in _shown(found.row.example, picked, filename, renderer, seq_len)
+        for shown in _shown(found.row.example, picked, filename, renderer, seq_len, most_tokens)
     )
     return Preview(
         file=filename,
@@ -195,7 +197,7 @@ def _lot(seed: int, line: int) -> int:
 
 
 def _shown(
-    example: Example, picked: str, file: str, renderer: Renderer, seq_len: int | None
+    example: Example, picked: str, file: str, renderer: Renderer, seq_len: int | None, most: int
 ) -> Iterator[Shown]:
     kind = example.sample_type
     for answer, row in _versions(example):
@@ -214,7 +216,7 @@ def _shown(
                 len(samples),
                 picked,
                 counts=counts(rendered, renderer, seq_len=seq_len),
-                spans=spans(rendered, renderer, seq_len=seq_len),
+                spans=spans(rendered, renderer, seq_len=seq_len, most=most),
                 answer=answer,
                 labels=example.labels if kind is SampleType.CLASSIFIER else None,
             )

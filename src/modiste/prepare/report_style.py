@@ -109,7 +109,8 @@ g:hover .bar { fill: var(--accent); }
 .c { color: var(--control); background: var(--control-back); border-radius: 4px; padding: 0 3px;
   margin: 0 1px; }
 .c.t { color: var(--control); background: var(--trained); }
-.o { color: var(--over); text-decoration: line-through; }
+.o, .o.t, .o.c { color: var(--over); background: none;
+  box-shadow: inset 0 -2px 0 var(--over); }
 .gap { display: block; color: var(--soft); font-style: italic; margin: 8px 0; }
 .alarm { border-left: 4px solid; padding: 6px 12px; margin: 8px 0; border-radius: 4px; }
 .alarm.error { border-color: var(--error); background: var(--error-back); }
