@@ -62,7 +62,7 @@ KEYS: tuple[Key, ...] = (
 )
 _JWT = re.compile(r"(?<!\w)(eyJ[\w-]{8,2000})\.eyJ[\w-]{8,8000}\.[\w-]{16,1000}")
 _PEM = re.compile(
-    r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----\s*[A-Za-z0-9+/=:,\s-]{16,}"
+    r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=:,\s\\-]{16,}"
 )
 _URL_PASSWORD = re.compile(
     r"[a-z][a-z0-9+.-]{1,20}://[^\s:/@<>\"'{}$]{1,64}:([^\s:/@<>\"'{}$]{6,128})@[\w.-]+"
@@ -90,7 +90,7 @@ def inspect(passages: Sequence[Passage]) -> Iterator[Remark]:
         return
     for path, text, _, _ in passages:
         seen: set[str] = set()
-        for code, noun, found in _finds(text, long_word=long_word, link=link, named=named):
+        for code, noun, found in secrets(text, long_word=long_word, link=link, named=named):
             if code not in seen:
                 seen.add(code)
                 shown = mask(found)
@@ -104,26 +104,33 @@ _SHAPE = bytes(
 """Words as x, so that one look finds a long one."""
 
 
-def _finds(
-    text: str, *, long_word: bool, link: bool, named: bool
-) -> Iterator[tuple[str, str, str]]:
+class Secret(NamedTuple):
+    code: str
+    noun: str
+    text: str
+
+
+def secrets(
+    text: str, *, long_word: bool = True, link: bool = True, named: bool = True
+) -> Iterator[Secret]:
+    """All secrets of a text, whole. The flags leave out what is known not to be there."""
     taken: list[str] = []
     if long_word:
-        for code, noun, found in _known(text):
-            if not any(found in other for other in taken):
-                taken.append(found)
-                yield code, noun, found
+        for secret in _known(text):
+            if not any(secret.text in other for other in taken):
+                taken.append(secret.text)
+                yield secret
     if link:
         for match in _URL_PASSWORD.finditer(text):
             if not _PLACEHOLDER.search(match[1]):
-                yield "secret_in_url", "a URL with a password", match[1]
+                yield Secret("secret_in_url", "a URL with a password", match[1])
     if named:
         for value in _assigned(text):
             if looks_random(value) and not any(value.strip(".") in one for one in taken):
-                yield "secret_assigned", "what looks like a secret behind its name", value
+                yield Secret("secret_assigned", "what looks like a secret behind its name", value)
 
 
-def _known(text: str) -> Iterator[tuple[str, str, str]]:
+def _known(text: str) -> Iterator[Secret]:
     for code, noun, start, pattern in KEYS:
         if start not in text:
             continue
@@ -131,14 +138,14 @@ def _known(text: str) -> Iterator[tuple[str, str, str]]:
             # Rows of x are placeholders; sk-learn-pipelines-explained is a link.
             dull = entropy(match[0]) < 3.0
             if not dull and (code != "secret_openai_key" or _mixed(match[0])):
-                yield code, noun, match[0]
+                yield Secret(code, noun, match[0])
     if "eyJ" in text:
         for match in _JWT.finditer(text):
             if _is_jwt_header(match[1]):
-                yield "secret_jwt", "a signed token (JWT)", match[0]
+                yield Secret("secret_jwt", "a signed token (JWT)", match[0])
     if "-----BEGIN" in text:
         for match in _PEM.finditer(text):
-            yield "secret_private_key", "a private key (PEM)", match[0]
+            yield Secret("secret_private_key", "a private key (PEM)", match[0])
 
 
 def _assigned(text: str) -> Iterator[str]:
