@@ -7,6 +7,7 @@ beside other threads, everything happens here, with the same answers.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import sys
 import threading
@@ -106,6 +107,7 @@ class _Hand:
 
 def _serve(function: Callable[[Any], Any], connection: Connection, parents: Connection) -> None:
     """The loop of a hand: answer until the other end is closed."""
+    gc.freeze()  # what was there before the fork is never garbage, and need not be copied to see it
     parents.close()
     while True:
         try:
