@@ -96,9 +96,10 @@ class _Text:
     """A window on bytes that counts lines and knows where a JSON value ends."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self.stream = stream
+        # As far as bytes can be had: what breaks later does not take along what came before.
+        self._read = getattr(stream, "read1", stream.read)
         self.line = 1
-        self._window = stream.read(_CHUNK_BYTES).removeprefix(_BOM)
+        self._window = self._read(_CHUNK_BYTES).removeprefix(_BOM)
         self._at = 0
         self._ended = not self._window
 
@@ -184,7 +185,7 @@ class _Text:
         """Widen the window by at least what it holds, so that long values are read in linear
         time; what was passed is let go."""
         kept = self._window[self._at :]
-        fresh = b"" if self._ended else self.stream.read(max(_CHUNK_BYTES, len(kept)))
+        fresh = b"" if self._ended else self._read(max(_CHUNK_BYTES, len(kept)))
         self._ended = not fresh
         self._window, self._at = kept + fresh, 0
         return bool(fresh)

@@ -11,7 +11,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -49,13 +49,17 @@ def read_table(stream: BinaryIO, *, file: str, delimiter: str | None = None) -> 
     """The records below the header; without a delimiter the header tells it."""
     # The limit is the process's, there is no other way to set it; ours is the limit of every row.
     csv.field_size_limit(MAX_LINE_BYTES)
-    buffered = io.BufferedReader(cast(io.RawIOBase, stream))
+    buffered = io.BufferedReader(_AsItComes(stream))
     if buffered.peek(2)[:2] in _UTF16:
         yield _wrong(file, 1, "file_not_text", "the file is UTF-16 text", "save it as UTF-8")
         return
     text = io.TextIOWrapper(buffered, encoding="utf-8-sig", errors="surrogateescape", newline="")
     lines = _lines(text)
-    first = next(lines, None)
+    try:
+        first = next(lines, None)
+    except csv.Error as error:
+        yield Item(1, b"", None, _csv_problem(file, 1, error))
+        return
     if first is None:
         return
     rows = csv.reader(_again(first, lines), delimiter=delimiter or _told(first), strict=True)
@@ -73,14 +77,31 @@ def read_table(stream: BinaryIO, *, file: str, delimiter: str | None = None) -> 
             yield _row(line, names[1], cells, file)
 
 
+class _AsItComes(io.RawIOBase):
+    """Bytes as far as they can be had: what breaks later does not take along what came before."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._read = getattr(stream, "read1", stream.read)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        data = self._read(len(into))
+        into[: len(data)] = data
+        return len(data)
+
+
 def _told(first: str) -> str:
     """The delimiter that cuts the first line into most names."""
     return max(DELIMITERS, key=first.count) if any(d in first for d in DELIMITERS) else ","
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:
-    """Lines, none longer than a row may be; of a longer one, enough to be refused."""
+    """Lines; at one that is longer than a row may be, reading ends as at a cell that is."""
     while line := text.readline(MAX_LINE_BYTES + 1):
+        if len(line) > MAX_LINE_BYTES and not line.endswith(("\n", "\r")):
+            raise csv.Error("field larger than a row")
         yield line
 
 
