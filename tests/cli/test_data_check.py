@@ -130,3 +130,13 @@ def test_a_page_that_cannot_be_written_is_said(modiste, write, tmp_path):
 
     assert result.code == 2
     assert "cannot be written" in result.err
+
+
+def test_columns_of_any_name_become_chats_by_templates(modiste, write):
+    path = write("table.jsonl", *({"q": f"What is {at}?", "a": f"It is {at}."} for at in range(9)))
+
+    assert modiste("data", "check", path).code == 1
+    result = modiste("data", "check", path, "--columns", "user={q}", "assistant={a}", "--json")
+
+    assert result.code == 0
+    assert result.json["files"][0]["format"] == "columns"

@@ -6,6 +6,7 @@ import pytest
 
 from modiste import settings
 from modiste.cli import tokenizers
+from modiste.cli.data_options import named
 from modiste.cli.estimates import Wish, estimates, sample_of, shown
 from modiste.prepare.statistics import Statistics
 from modiste.types import Example, Message, Role, SampleType
@@ -80,6 +81,6 @@ def test_no_tokens_mean_no_estimate(tiny):
 def test_texts_are_taken_from_rows_that_can_be_read(training_file):
     training_file.write_text(training_file.read_text() + "{broken\n")
 
-    texts = sample_of([(training_file, "train.jsonl")])
+    texts = sample_of(named([str(training_file)], None, None))
 
     assert texts == ["Ping?\nPong."] * 20

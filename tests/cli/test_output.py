@@ -38,3 +38,9 @@ def test_tables_in_a_pipe_are_never_cut(capsys: pytest.CaptureFixture[str]) -> N
     long = "ft:" + "x" * 150
     output.print_table(["model", "note"], [(long, "y" * 100)], empty="")
     assert long in capsys.readouterr().out
+
+
+def test_numbers_end_on_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(["a", "n"], [("x", "1"), ("y", "1,000")], empty="", numbers=("n",))
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert len({len(line) for line in lines if line.endswith(("1", "1,000"))}) == 1

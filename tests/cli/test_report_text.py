@@ -13,7 +13,9 @@ def problem(line, code="role_unknown", severity="error", **more):
 
 
 def report(*problems, rows=100, ok=False):
-    file = {"file": "a.jsonl", "format": "chat", "rows": rows, "problems": list(problems)}
+    bad = {p["line"] for p in problems if p["severity"] == "error" and p["line"] is not None}
+    file = {"file": "a.jsonl", "format": "chat", "rows": rows, "bad_rows": len(bad)}
+    file["problems"] = list(problems)
     return {"ok": ok, "files": [file]}
 
 

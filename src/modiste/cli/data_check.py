@@ -6,41 +6,40 @@ With `--html` the same report is one page that needs no network, with mask previ
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
 import modiste
-from modiste.cli.output import AsJson, print_json, printable, say, size
+from modiste.cli.data_options import (
+    Files,
+    Forced,
+    Length,
+    Model,
+    Named,
+    Templates,
+    inputs,
+    length_for,
+    named,
+    processors,
+    progress,
+    whose,
+)
+from modiste.cli.output import AsJson, print_json, say
 from modiste.errors import InvalidInput
 from modiste.prepare.formats.kinds import Format
 
 if TYPE_CHECKING:
     from modiste.cli.tokenizers import Tokens
     from modiste.cli.train_yaml import TrainYaml
-    from modiste.prepare.checks.findings import Input, Progress
+    from modiste.prepare.checks.findings import Input
 
 app = typer.Typer(add_completion=False)
-WORTH_WATCHING_BYTES = 20_000_000
-
-
-Files = Annotated[list[str] | None, typer.Argument(help="Files, folders or patterns to train on.")]
-Model = Annotated[
-    str | None,
-    typer.Option("--model", "-m", help="The base: a name, a folder or a tokenizer file."),
-]
-Length = Annotated[
-    int | None, typer.Option("--seq-len", min=16, help="Tokens of the longest sample.")
-]
-Forced = Annotated[Format | None, typer.Option("--format", help="What the rows are; else told.")]
 
 
 class Asked(NamedTuple):
-    train: list[Input]
+    train: Named
     validation: list[Input]
     tokens: Tokens | None
     seq_len: int | None
@@ -55,6 +54,7 @@ def check(
         list[str] | None, typer.Option("--validation", help="Files to evaluate on; repeatable.")
     ] = None,
     format: Forced = None,
+    columns: Templates = None,
     seq_len: Length = None,
     over_length: Annotated[
         Literal["refuse", "split"],
@@ -78,23 +78,26 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Whether files may be trained on: every problem with its line, and what to do about it."""
-    from modiste.cli import tokenizers
     from modiste.prepare.checks.findings import check_files
 
-    asked = _asked(files, validation, model, seq_len, train_yaml)
-    if fix:
-        _fix([*asked.train, *asked.validation], quiet=as_json)
+    if train_yaml is not None:
+        if files:
+            raise InvalidInput("--train-yaml names the files itself; leave the others out")
+        asked = _asked_by_yaml(train_yaml, validation, model, seq_len, format)
+    else:
+        asked = _asked(named(files, format, columns), validation, model, seq_len)
     found = check_files(
-        asked.train,
+        asked.train.files,
         validation=asked.validation,
         renderer=asked.tokens.renderer if asked.tokens else None,
         seq_len=asked.seq_len,
         over_length=over_length,
         workers=workers or processors(),
-        format=format,
+        format=asked.train.format,
+        columns=asked.train.columns,
         on_progress=progress(),
     )
-    report = {"modiste_version": modiste.__version__, **found.to_json()}
+    report: dict[str, Any] = {"modiste_version": modiste.__version__, **found.to_json()}
     if asked.tokens:
         report["tokenizer"] = {"model": asked.tokens.name, "files": asked.tokens.said}
         report["seq_len"] = asked.seq_len
@@ -102,76 +105,28 @@ def check(
         counted = [each.n_tokens for each in found.train]
         report["expected"] = _expected(asked.yaml, asked.tokens, counted)
     if html:
-        tokens = asked.tokens or tokenizers.resolve(None)
-        write_html(html, report, [*asked.train, *asked.validation], tokens, format)
+        _write_html(html, report, asked)
     _print(report, asked, everything=everything, as_json=as_json)
     if not found.ok:
         raise typer.Exit(1)
 
 
-def progress() -> Callable[[Progress], None] | None:
-    """A line that tells how far a large file is read, where a person watches."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(done: Progress) -> None:
-        if done.total_bytes < WORTH_WATCHING_BYTES:
-            return
-        share = done.done_bytes / done.total_bytes
-        text = f"{done.filename}: {share:.0%} of {size(done.total_bytes)}" if share < 1 else ""
-        typer.echo(f"\r\x1b[K{printable(text)}", nl=False, err=True)
-
-    return show
-
-
-def processors() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def inputs(named: list[str]) -> list[Input]:
-    """Every file that a name stands for, in order.
-
-    Raises:
-        InvalidInput: a name stands for nothing; all of them are told.
-    """
-    from modiste.prepare.checks.findings import Input
-    from modiste.prepare.sources.locate import locate
-
-    return [Input(path, filename) for path, filename in locate(named)]
-
-
-def length_for(tokens: Tokens | None, asked: int | None) -> int | None:
-    """As a job would choose: what was asked, else what the base reads, up to the plan's bound."""
-    from modiste.tune.plan import DEFAULT_LONGEST
-
-    if asked is not None or tokens is None or tokens.base is None:
-        return asked
-    return min(tokens.base.max_context_length, DEFAULT_LONGEST)
-
-
 def _asked(
-    files: list[str] | None,
-    validation: list[str] | None,
-    model: str | None,
-    seq_len: int | None,
-    train_yaml: Path | None,
+    train: Named, validation: list[str] | None, model: str | None, seq_len: int | None
 ) -> Asked:
     from modiste.cli import tokenizers
 
-    if train_yaml is not None:
-        if files:
-            raise InvalidInput("--train-yaml names the files itself; leave the others out")
-        return _asked_by_yaml(train_yaml, validation, model, seq_len)
-    if not files:
-        raise InvalidInput("name at least one file, or a training file with --train-yaml")
-    train, evaluated = inputs(files), inputs(validation or [])
+    evaluated = inputs(validation) if validation else []
     tokens = tokenizers.resolve(model) if model is not None else None
     return Asked(train, evaluated, tokens, length_for(tokens, seq_len))
 
 
 def _asked_by_yaml(
-    path: Path, validation: list[str] | None, model: str | None, seq_len: int | None
+    path: Path,
+    validation: list[str] | None,
+    model: str | None,
+    seq_len: int | None,
+    format: Format | None,
 ) -> Asked:
     from modiste.cli import tokenizers, train_yaml
     from modiste.prepare.checks.findings import Input
@@ -183,9 +138,11 @@ def _asked_by_yaml(
     def listed(sources: tuple[train_yaml.Source, ...]) -> list[Input]:
         return [Input(file, str(file)) for source in sources for file in source.files]
 
-    tokens = tokenizers.resolve(model or read.model)
-    evaluated = [*listed(read.validation), *inputs(validation or [])]
-    return Asked(listed(read.train), evaluated, tokens, seq_len, read)
+    train = Named(listed(read.train), format, None)
+    evaluated = [*listed(read.validation), *(inputs(validation) if validation else [])]
+    return Asked(
+        train, evaluated, tokenizers.resolve(model or read.model), seq_len or read.seq_len, read
+    )
 
 
 def _expected(asked: TrainYaml, tokens: Tokens, n_tokens: list[int]) -> dict[str, Any]:
@@ -206,30 +163,26 @@ def _expected(asked: TrainYaml, tokens: Tokens, n_tokens: list[int]) -> dict[str
     return {**figures, "eta_rests_on": pace.rests_on}
 
 
-def _fix(files: list[Input], *, quiet: bool) -> None:
-    from modiste.errors import NotYetSupported
-
-    raise NotYetSupported("--fix")
-
-
-def write_html(
-    path: Path, report: dict[str, Any], files: list[Input], tokens: Tokens, format: Format | None
-) -> None:
+def _write_html(path: Path, report: dict[str, Any], asked: Asked) -> None:
     """The report as a page, with a preview of each file's rows."""
+    from modiste.cli import tokenizers
     from modiste.prepare.preview import preview
     from modiste.prepare.report_html import page
+
+    tokens = asked.tokens or tokenizers.resolve(None)
 
     def shown(file: dict[str, Any], source: Input) -> dict[str, Any]:
         made = preview(
             source.path,
             filename=source.filename,
             renderer=tokens.renderer,
-            seq_len=report.get("seq_len"),
-            format=format,
+            seq_len=asked.seq_len,
+            format=asked.train.format,
+            columns=asked.train.columns,
         )
         return file | {"preview": made.to_json() | {"tokens_of": tokens.said}}
 
-    pairs = zip(report["files"], files, strict=True)
+    pairs = zip(report["files"], [*asked.train.files, *asked.validation], strict=True)
     text = page(report | {"files": [shown(file, source) for file, source in pairs]})
     try:
         path.write_text(text, encoding="utf-8")
@@ -245,7 +198,7 @@ def _print(report: dict[str, Any], asked: Asked, *, everything: bool, as_json: b
         print_json(report)
         return
     if asked.tokens:
-        say(f"tokens: {asked.tokens.said}")
+        say(whose(asked.tokens, asked.seq_len))
     print_report(report, everything=everything)
     if "expected" in report:
         typer.echo("expected:")

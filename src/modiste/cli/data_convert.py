@@ -53,7 +53,7 @@ def convert(
     from modiste.prepare.formats.columns import Columns
     from modiste.prepare.sources.locate import locate
 
-    places, templates = _apart(inputs, columns or [])
+    places, templates = apart(inputs, columns or [])
     located = locate(places)
     target = output or _beside(places[0], located[0].path, to)
     if target.exists() and not overwrite:
@@ -74,7 +74,7 @@ def convert(
         raise typer.Exit(1)
 
 
-def _apart(given: list[str], columns: list[str]) -> tuple[list[str], list[str]]:
+def apart(given: list[str], columns: list[str]) -> tuple[list[str], list[str]]:
     """Templates typed one after the other behind a single --columns arrive among the inputs."""
     from modiste.errors import InvalidInput
     from modiste.prepare.formats.columns import TARGETS

@@ -5,25 +5,22 @@ Without `--model` the tokens are those of the shipped base, and that is said.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from modiste.cli.data_check import (
+from modiste.cli.data_options import (
     Files,
     Forced,
     Length,
     Model,
-    inputs,
+    Templates,
     length_for,
+    named,
     processors,
     progress,
 )
 from modiste.cli.output import AsJson, print_json
-from modiste.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from modiste.prepare.checks.findings import Input
 
 app = typer.Typer(add_completion=False)
 
@@ -39,6 +36,7 @@ def preview(
         int, typer.Option("--tokens", min=16, help="Of longer sequences the middle is left out.")
     ] = 1_000,
     format: Forced = None,
+    columns: Templates = None,
     as_json: AsJson = False,
 ) -> None:
     """A few rows as they would be trained: trained tokens coloured, control tokens visible."""
@@ -46,7 +44,7 @@ def preview(
     from modiste.cli.preview_text import print_preview
     from modiste.prepare.preview import preview as make
 
-    found = _named(files)
+    asked = named(files, format, columns)
     tokens = tokenizers.resolve(model)
     length = length_for(tokens, seq_len)
     made = [
@@ -57,10 +55,11 @@ def preview(
             n=n,
             seq_len=length,
             seed=seed,
-            format=format,
+            format=asked.format,
+            columns=asked.columns,
             most_tokens=most,
         ).to_json()
-        for file in found
+        for file in asked.files
     ]
     if as_json:
         print_json({"model": tokens.name, "tokenizer": tokens.said, "previews": made})
@@ -83,6 +82,7 @@ def stats(
         int | None, typer.Option(min=1, help="Plan for so many steps; decides over --epochs.")
     ] = None,
     format: Forced = None,
+    columns: Templates = None,
     as_json: AsJson = False,
 ) -> None:
     """Rows, tokens, turns and lengths; steps, memory, duration and cost on each known base."""
@@ -91,15 +91,16 @@ def stats(
     from modiste.prepare.checks.findings import check_files
     from modiste.prepare.statistics import Statistics
 
-    named = _named(files)
+    asked = named(files, format, columns)
     tokens = tokenizers.resolve(model)
     length = length_for(tokens, seq_len)
     found = check_files(
-        named,
+        asked.files,
         renderer=tokens.renderer,
         seq_len=length,
         workers=processors(),
-        format=format,
+        format=asked.format,
+        columns=asked.columns,
         inspect=False,
         near=False,
         on_progress=progress(),
@@ -110,7 +111,7 @@ def stats(
     planned = estimates.estimates(
         total,
         tokens,
-        texts=estimates.sample_of([(each.path, each.filename) for each in named], format),
+        texts=estimates.sample_of(asked),
         wanted=settings.load(),
         wish=estimates.Wish(epochs, steps, seq_len),
     )
@@ -122,12 +123,6 @@ def stats(
         "estimates": planned,
     }
     print_json(answer) if as_json else stats_text.print_stats(answer)
-
-
-def _named(files: list[str] | None) -> list[Input]:
-    if not files:
-        raise InvalidInput("name at least one file")
-    return inputs(files)
 
 
 def _counted(report: dict[str, Any]) -> dict[str, Any]:

@@ -8,16 +8,16 @@ tokens are estimated from a sample of the texts, and marked so.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from modiste.cli import known_bases, tokenizers
+from modiste.cli.data_options import Named
 from modiste.cli.output import duration, size
 from modiste.cli.tokenizers import Tokens
 from modiste.errors import ModisteError
-from modiste.prepare.formats.kinds import Format
+from modiste.prepare.checks.findings import Input
 from modiste.prepare.formats.read import read
 from modiste.prepare.records import answer_text, prompt_text
 from modiste.prepare.render import Renderer
@@ -64,9 +64,9 @@ def estimates(
     return found
 
 
-def sample_of(files: Iterable[tuple[Path, str]], format: Format | None = None) -> list[str]:
+def sample_of(asked: Named) -> list[str]:
     """The texts of the first rows of each file that can be read."""
-    return [text for path, name in files for text in islice(_texts(path, name, format), TEXTS)]
+    return [text for file in asked.files for text in islice(_texts(file, asked), TEXTS)]
 
 
 def shown(estimate: dict[str, Any]) -> dict[str, str]:
@@ -163,8 +163,9 @@ def _vendors(taken: set[str]) -> Iterator[Tokens]:
         yield Tokens(known.names[0], file, loaded[file], shape.info())
 
 
-def _texts(path: Path, name: str, format: Format | None) -> Iterator[str]:
-    for found in read(path, filename=name, format=format).rows:
+def _texts(file: Input, asked: Named) -> Iterator[str]:
+    reading = read(file.path, filename=file.filename, format=asked.format, columns=asked.columns)
+    for found in reading.rows:
         if found.row.example is not None:
             example = found.row.example
             yield f"{prompt_text(example)}\n{answer_text(example)}"

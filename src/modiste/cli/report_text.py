@@ -69,7 +69,9 @@ def _print_file(out: Console, file: Json, everything: bool) -> None:
     n_warnings = len(file["problems"]) - n_errors
     facts = [count(file["rows"], "row")]
     facts += [str(file["format"])] if file.get("format") else []
-    if n_errors:
+    if file.get("bad_rows"):
+        facts.append(count(file["bad_rows"], "bad row"))
+    elif n_errors:
         facts.append(count(n_errors, "error"))
     if n_warnings:
         facts.append(count(n_warnings, "warning"))
@@ -105,7 +107,8 @@ def _print_kind(
     rest = listed[len(shown) :]
     if rest:
         numbers = [problem["line"] for problem in rest if problem["line"] is not None]
-        where = f" on lines {line_list(numbers)}" if numbers else ""
+        where = f" on line{'s' if len(set(numbers)) > 1 else ''} {line_list(numbers)}"
+        where = where if numbers else ""
         more = f"… and {len(rest):,} more{where} (--all tells them)"
         _line(out, Text(more, style="dim"), indent=4)
 
@@ -134,10 +137,9 @@ def _verdict(report: Json) -> Text:
     rows = sum(file["rows"] for file in report["files"])
     if report["ok"]:
         return Text(f"ok: all {count(rows, 'row')} may be trained on", style="bold green")
-    lines = {(f["file"], p["line"]) for f in bad for p in f["problems"] if _is_error(p)}
-    n_lines = sum(line is not None for _, line in lines)
-    said = f"not ok: {count(n_lines, 'row')} of {rows:,} may not be trained on"
-    if not n_lines:
+    n_bad = sum(file.get("bad_rows", 0) for file in bad)
+    said = f"not ok: {count(n_bad, 'row')} of {rows:,} may not be trained on"
+    if not n_bad:
         said = f"not ok: {', '.join(file['file'] for file in bad)}"
     return Text(said, style="bold red")
 

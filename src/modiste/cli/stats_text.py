@@ -30,9 +30,8 @@ def print_stats(answer: Json) -> None:
     files, total = answer["files"], answer["total"]
     say(f"tokens: {printable(answer['tokenizer']['files'])}")
     if len(files) > 1:
-        print_table(
-            ["file", "format", "rows", "bad", "tokens", "trained"], map(_file, files), empty=""
-        )
+        columns = ["file", "format", "rows", "bad", "tokens", "trained"]
+        print_table(columns, map(_file, files), empty="", numbers=columns[2:])
     else:
         typer.echo(f"{printable(files[0]['file'])}: {files[0]['format'] or 'no format'}")
     print_fields(_facts(total, files))
@@ -94,6 +93,7 @@ def _print_lengths(lengths: Json) -> None:
             for name, each in lengths.items()
         ),
         empty="nothing to measure",
+        numbers=("median", "90 %", "99 %", "most"),
     )
 
 
@@ -103,7 +103,8 @@ def _print_estimates(estimates: Sequence[dict[str, Any]]) -> None:
     rows = [shown(each) for each in estimates]
     columns = [name for name in COLUMNS if any(row[name] for row in rows)]
     typer.echo()
-    print_table(columns, ([row[name] for name in columns] for row in rows), empty="")
+    cells = ([row[name] for name in columns] for row in rows)
+    print_table(columns, cells, empty="", numbers=columns[1:])
     about = (
         "≈ read by another tokenizer, estimated from a sample of the texts. "
         if _any_estimated(estimates)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modiste.errors import ModisteError
+from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
 from modiste.prepare.formats.read import Read, read
 from modiste.prepare.render import Renderer
@@ -121,6 +122,7 @@ def preview(
     seq_len: int | None = None,
     seed: int = 0,
     format: Format | None = None,
+    columns: Columns | None = None,
     most_tokens: int = MOST_TOKENS_SHOWN,
 ) -> Preview:
     """Render `n` rows of a file.
@@ -130,7 +132,7 @@ def preview(
         seed: of the draw.
         most_tokens: of longer sequences the middle is left out, and counted.
     """
-    reading = read(path, filename=filename, format=format)
+    reading = read(path, filename=filename, format=format, columns=columns)
     drawn = _draw(reading.rows, n, seed)
     samples = tuple(
         shown

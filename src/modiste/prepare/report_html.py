@@ -116,7 +116,8 @@ def _file(at: int, file: Json, seq_len: int | None) -> str:
         pills.append(_pill("plain", str(file["format"])))
     if file.get("use") == "validation":
         pills.append(_pill("plain", "validation"))
-    bad = f"{number(n_errors)} error{'s' if n_errors != 1 else ''}"
+    n_bad, what = (file["bad_rows"], "bad row") if file.get("bad_rows") else (n_errors, "error")
+    bad = f"{number(n_bad)} {what}{'s' if n_bad != 1 else ''}"
     pills.append(_pill("error", bad) if n_errors else _pill("good", "ok"))
     folder, name = _name(file["file"])
     said = "; ".join(filter(None, (folder and f"in {folder}", file.get("why"))))
