@@ -85,7 +85,10 @@ def inspect(passages: Sequence[Passage]) -> Iterator[Remark]:
     long_word = _LONG in row.encode("utf-8", "replace").translate(_SHAPE)
     link = "://" in row and "@" in row
     lower = row.lower()
-    named = any([name in lower for name in _NAMES])
+    named = (
+        "key" in lower or "token" in lower or "passw" in lower or "secret" in lower
+        or "pwd" in lower
+    )  # fmt: skip
     if not (long_word or link or named):
         return
     for path, text, _, _ in passages:
@@ -126,7 +129,7 @@ def secrets(
                 yield Secret("secret_in_url", "a URL with a password", match[1])
     if named:
         for value in _assigned(text):
-            if looks_random(value) and not any(value.strip(".") in one for one in taken):
+            if looks_random(value) and not any(value in one for one in taken):
                 yield Secret("secret_assigned", "what looks like a secret behind its name", value)
 
 
@@ -156,7 +159,7 @@ def _assigned(text: str) -> Iterator[str]:
         while at >= 0:
             secret = name != "key" or _OF_A_SECRET.search(text, max(0, at - 10), at)
             if secret and (match := _VALUE.match(text, at)):
-                yield match[1]
+                yield match[1].rstrip(".!?:")
             at = lower.find(name, at + len(name))
 
 

@@ -32,9 +32,6 @@ def language_of(text: str) -> str | None:
     return _told(text[:SAMPLE]) or (_told(text[: 5 * SAMPLE]) if len(text) > SAMPLE else None)
 
 
-# Several inspectors ask about the same passage.
-
-
 _CODE = re.compile(r"```.*?(?:```|\Z)|https?://\S+", re.DOTALL)
 _KNOWN = frozenset(WORDS)
 
@@ -50,8 +47,9 @@ def _told(sample: str) -> str | None:
 
 
 def _by_words(sample: str) -> str | None:
-    lowered = sample.lower().replace(",", " ").replace(".", " ").replace("?", " ")
-    hits = _KNOWN.intersection(lowered.split())
+    lowered = sample.lower()
+    words = lowered.replace(",", " ").replace(".", " ").replace("?", " ").split()
+    hits = _KNOWN.intersection(words)
     if len(ENGLISH_ONLY & hits) >= 4 and len(hits - ENGLISH) <= 1:
         return "en"
     if len(hits) < 3:
@@ -141,7 +139,8 @@ class Languages:
         question = _asked(passages, answer)
         if question is None or len(question.text) < 20 or len(answer.text) < 20:
             return
-        asked, answered = language_of(question.text), language_of(answer.text)
+        answered = language_of(answer.text)
+        asked = language_of(question.text) if answered else None
         if asked != answered and any(names_a_language(p.text) for p in passages if not p.learned):
             return
         self._count(asked, answered, example.line)

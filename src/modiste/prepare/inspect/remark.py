@@ -7,7 +7,7 @@ whole: `mask` is the only way a secret or a personal detail gets into a remark.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from modiste.types import Example, Message, Problem, Role, SampleType, Severity
@@ -57,13 +57,15 @@ Inspector = Callable[[Sequence[Passage]], Iterable[Remark]]
 
 def passages(example: Example) -> list[Passage]:
     """All texts of a row, in order, empty ones left out; tool calls by their arguments."""
-    found = list(_of_messages(example.messages, "messages"))
+    found: list[Passage] = []
+    if example.messages:
+        _add(found, example.messages, "messages")
     if example.text:
-        found.append(
-            Passage("text", example.text, None, example.sample_type is SampleType.PRETRAIN)
-        )
-    found += _of_messages(example.chosen, "chosen")
-    found += _of_messages(example.rejected, "rejected")
+        learned = example.sample_type is SampleType.PRETRAIN
+        found.append(Passage("text", example.text, None, learned))
+    if example.chosen or example.rejected:
+        _add(found, example.chosen, "chosen")
+        _add(found, example.rejected, "rejected")
     return found
 
 
@@ -72,15 +74,15 @@ def answers(passages: Sequence[Passage]) -> list[Passage]:
     return [p for p in passages if p.learned and p.role is not None and p.path[-1] == "t"]
 
 
-def _of_messages(messages: Sequence[Message], name: str) -> Iterator[Passage]:
+def _add(found: list[Passage], messages: Sequence[Message], name: str) -> None:
     for at, message in enumerate(messages):
         role = message.role
         learned = role is Role.ASSISTANT and message.weight != 0 and name != "rejected"
         if message.content:
-            yield Passage(f"{name}[{at}].content", message.content, role, learned)
+            found.append(Passage(f"{name}[{at}].content", message.content, role, learned))
         for number, call in enumerate(message.tool_calls):
             path = f"{name}[{at}].tool_calls[{number}].function.arguments"
-            yield Passage(path, call.arguments, role, learned)
+            found.append(Passage(path, call.arguments, role, learned))
 
 
 def mask(text: str) -> str:

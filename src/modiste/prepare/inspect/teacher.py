@@ -12,15 +12,13 @@ from collections.abc import Iterator, Sequence
 from modiste.prepare.inspect.remark import Passage, Remark, answers, brief
 from modiste.prepare.inspect.teacher_phrases import (
     CUTOFF,
-    CUTOFF_SIGNS,
     ENGLISH_IDENTITY,
     IDENTITY,
-    IDENTITY_SIGNS,
     OPENING_WORDS,
     REFUSAL,
 )
 
-OPENING = 240
+OPENING = 160
 """Characters of an answer in which a refusal is looked for."""
 
 
@@ -28,30 +26,60 @@ def inspect(passages: Sequence[Passage]) -> Iterator[Remark]:
     for path, text, _, _ in answers(passages):
         lower = text.lower()
         opening = lower[:OPENING]
-        plain = opening.isascii()
-        words = opening.replace(",", " ").replace("’", "'").split()
-        open_words = not OPENING_WORDS.isdisjoint(words) or (not plain and _spaceless(opening))
-        if found := _identity(lower, opening, open_words=open_words):
+        refuses = _opens_like_one(opening)
+        if found := _identity(lower, opening, refuses):
             said = f"{path} says what its author is: “{brief(found)}”"
             hint = "a model trained on it says so too; rewrite or leave out the row"
             yield Remark(path, "teacher_identity", said, brief(found), hint)
-        if any([sign in lower for sign in CUTOFF_SIGNS]) and (cutoff := CUTOFF.search(lower)):
-            said = f"{path} speaks of its author's training: “{brief(cutoff[0])}”"
+        if found := _cutoff(lower):
+            said = f"{path} speaks of its author's training: “{brief(found)}”"
             hint = "rewrite or leave out the row"
-            yield Remark(path, "teacher_cutoff", said, brief(cutoff[0]), hint)
-        if open_words and (refusal := REFUSAL.search(opening)):
+            yield Remark(path, "teacher_cutoff", said, brief(found), hint)
+        if refuses and (refusal := REFUSAL.search(opening)):
             said = f"{path} opens with a refusal: “{brief(refusal[0])}”"
             hint = "keep it only if the model is meant to refuse this"
             yield Remark(path, "teacher_refusal", said, brief(refusal[0]), hint)
 
 
-def _identity(lower: str, opening: str, *, open_words: bool) -> str | None:
+# The looks below are chains of `in` because most answers end there, and nothing is faster.
+
+
+def _opens_like_one(opening: str) -> bool:
+    """Whether an opening holds a word of a refusal or an introduction."""
+    if opening.isascii():
+        return (
+            "sorry" in opening or "able to" in opening or "cannot" in opening
+            or "n't" in opening or "will not" in opening or "decline" in opening
+            or "refuse" in opening or "i'm" in opening or "i am" in opening
+            or "my name" in opening or "no puedo" in opening or "non posso" in opening
+            or "desculpe" in opening or "het spijt" in opening or "mir leid" in opening
+            or "linguistico" in opening or "linguagem" in opening or "lenguaje" in opening
+            or "taalmodel" in opening or "sprachmodel" in opening or "als ki" in opening
+        )  # fmt: skip
+    words = opening.replace(",", " ").replace("’", "'").split()
+    return not OPENING_WORDS.isdisjoint(words) or _spaceless(opening)
+
+
+def _identity(lower: str, opening: str, opens_like_one: bool) -> str | None:
     """English is searched whole where a sign stands in it, everything else in its opening."""
     found = None
-    if any([sign in lower for sign in IDENTITY_SIGNS]):
+    if (
+        "language model" in lower or "an ai" in lower or "openai" in lower
+        or "gpt" in lower or "anthropic" in lower or "claude" in lower
+    ):  # fmt: skip
         found = ENGLISH_IDENTITY.search(lower)
-    if not found and open_words:
+    if not found and opens_like_one:
         found = IDENTITY.search(opening)
+    return found[0] if found else None
+
+
+def _cutoff(lower: str) -> str | None:
+    found = None
+    if (
+        "cutoff" in lower or "cut-off" in lower or "of my " in lower
+        or "my last" in lower or "my training" in lower or "my knowledge" in lower
+    ):  # fmt: skip
+        found = CUTOFF.search(lower)
     return found[0] if found else None
 
 

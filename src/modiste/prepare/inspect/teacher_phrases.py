@@ -92,9 +92,6 @@ IDENTITY = _any(_IDENTITY_PLAIN, _IDENTITY_OTHER)
 CUTOFF = _any(_CUTOFF)
 REFUSAL = _any(_REFUSAL_ENGLISH, _REFUSAL_OTHER)
 
-# One of these stands in every text that the pattern could match: looked for first, being faster.
-IDENTITY_SIGNS = ("language model", "an ai", "openai", "gpt", "anthropic", "claude")
-CUTOFF_SIGNS = ("cutoff", "cut-off", " my ")
 OPENING_WORDS = _words("""
     sorry unable able can't cannot can’t won't decline refuse artificial i'm trained created made
     siento puedo dispiace posso lamento desculpe spijt leid ledsen tyvärr regrette désolé désolée
