@@ -3,6 +3,7 @@
 import gzip
 import json
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -66,3 +67,13 @@ def test_clean_questions_and_queries_get_no_remark(data_file: Callable[[str], Pa
             question = f"{row['context']}\n\n{row['question']}"
             assert ledger.add(replace(chat(row["answer"], question), line=line)) == []
     assert ledger.remarks() == []
+
+
+def test_every_code_stands_in_the_guide() -> None:
+    root = Path(__file__).parents[3]
+    guide = (root / "docs" / "data-remarks.md").read_text()
+    sources = (root / "src" / "modiste" / "prepare" / "inspect").glob("*.py")
+    prefixes = "pii|secret|teacher|answers?|special_token|language|label"
+    codes = {c for s in sources for c in re.findall(rf'"((?:{prefixes})_[a-z_]+)"', s.read_text())}
+    assert len(codes) > 35
+    assert sorted(code for code in codes if f"`{code}`" not in guide) == []
