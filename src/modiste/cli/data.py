@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from modiste.cli import data_check, data_convert, data_curate, data_fix, data_preview
+from modiste.cli import data_check, data_convert, data_curate, data_fix, data_preview, data_variety
 
 app = typer.Typer(
     add_completion=False,
@@ -18,5 +18,6 @@ app = typer.Typer(
 app.add_typer(data_check.app)
 app.add_typer(data_preview.app)
 app.add_typer(data_curate.app)
+app.add_typer(data_variety.app)
 app.add_typer(data_fix.app)
 app.add_typer(data_convert.app)

@@ -68,7 +68,7 @@ def split(
     from modiste.prepare.curate.split import STAGE, Split
     from modiste.prepare.curate.stage import write_parts
 
-    settings = _settings(
+    settings = settings_of(
         Split,
         parts=parts,
         group_by=group_by,
@@ -80,7 +80,7 @@ def split(
         frozen_test=frozen_test,
         previous=previous,
     )
-    inputs = _inputs(files, format, columns)
+    inputs = opened(files, format, columns)
     outcome = STAGE.run(inputs, settings)
     report = write_parts(STAGE, outcome, output, settings=settings, inputs=inputs)
     if as_json:
@@ -116,7 +116,7 @@ def sample(
     from modiste.prepare.curate.sample import STAGE, Sample
     from modiste.prepare.curate.stage import report_path, write
 
-    settings = _settings(
+    settings = settings_of(
         Sample,
         n=n,
         fraction=fraction,
@@ -125,7 +125,7 @@ def sample(
         weight=weight,
         seed=seed,
     )
-    inputs = _inputs(files, format, columns)
+    inputs = opened(files, format, columns)
     outcome = STAGE.run(inputs, settings)
     report = write(STAGE, outcome, output, settings=settings, inputs=inputs)
     if as_json:
@@ -159,8 +159,8 @@ def merge(
     from modiste.prepare.curate.stage import report_path, write
 
     shares = None if weights is None else tuple(weights.split(","))
-    settings = _settings(Merge, weights=shares, order=order, repeats=repeats, seed=seed)
-    inputs = _inputs(files, format, columns)
+    settings = settings_of(Merge, weights=shares, order=order, repeats=repeats, seed=seed)
+    inputs = opened(files, format, columns)
     outcome = STAGE.run(inputs, settings)
     report = write(STAGE, outcome, output, settings=settings, inputs=inputs)
     if as_json:
@@ -215,7 +215,7 @@ def _tell(event: Event) -> None:
     say(f"{place}: {rows} ({how})")
 
 
-def _settings(model: type[S], **flags: Any) -> S:
+def settings_of(model: type[S], **flags: Any) -> S:
     """Settings from flags; those that were not given are the schema's."""
     from modiste.prepare.curate.stage import parse_settings
 
@@ -223,7 +223,7 @@ def _settings(model: type[S], **flags: Any) -> S:
     return parse_settings(model, given, where="flags")
 
 
-def _inputs(files: list[str], format: Format | None, templates: list[str] | None) -> list[Corpus]:
+def opened(files: list[str], format: Format | None, templates: list[str] | None) -> list[Corpus]:
     from modiste.prepare.curate.inputs import corpora
     from modiste.prepare.formats.columns import Columns as Parsed
 
