@@ -21,8 +21,9 @@ from modiste.actions import file_checks, signed_urls
 from modiste.actions.file_checks import Examined, Refused
 from modiste.actions.keys import require
 from modiste.actions.pages import page_of
-from modiste.errors import InvalidInput, NotFound
+from modiste.errors import Conflict, InvalidInput, NotFound
 from modiste.store.blobs import Upload
+from modiste.store.data_tables import DatasetRow, DatasetVersionRow
 from modiste.store.database import Database, Tx
 from modiste.store.tables import FileRow
 from modiste.types import Actor, File, Page, Purpose, Scope
@@ -50,8 +51,14 @@ def add(
     purpose: Purpose | str = Purpose.FINE_TUNE,
     expires_in_s: float | None = None,
     visibility: str = "workspace",
+    source: str = "upload",
+    examine: Examine = file_checks.examine,
 ) -> File:
     """Store an upload; the answer is durable. Reads `chunks` to the end or to the limit.
+
+    Args:
+        source: `upload`, or `repository` for what was made here from other files.
+        examine: where the file is looked into; by default in this thread.
 
     Raises:
         InvalidInput: rows that cannot be read (all in `problems`), bad name, purpose or expiry.
@@ -70,6 +77,8 @@ def add(
             purpose=purpose,
             expires_in_s=expires_in_s,
             visibility=visibility,
+            source=source,
+            examine=examine,
         )
 
 
@@ -88,10 +97,6 @@ def add_received(
     """`add` for a door that learns only after the bytes what they are.
 
     Call it inside the block of `database.blobs.receive`.
-
-    Args:
-        source: `upload`, or `repository` for what was made here from other files.
-        examine: where the file is looked into; by default in this thread.
     """
     require(actor, Scope.DATA)
     purpose = _checked(filename, purpose, expires_in_s, visibility)
@@ -222,11 +227,35 @@ def verify_signed(tx: Tx, token: str) -> Content:
 
 
 def delete(tx: Tx, actor: Actor, file_id: str) -> File:
-    """Gone from every list at once. Jobs that already use it keep its bytes until they end."""
+    """Gone from every list at once. Jobs that already use it keep its bytes until they end.
+
+    Raises:
+        Conflict: a version of a dataset consists of it.
+    """
     require(actor, Scope.DATA)
     row = _row(tx, actor, file_id)
+    if holders := held_by(tx, row):
+        raise Conflict(
+            f"{row.filename} is part of {', '.join(holders)}; delete the dataset first.",
+            param="file_id",
+            code="file_in_dataset",
+        )
     row.deleted_at = tx.now()
     return row.noun()
+
+
+def held_by(tx: Tx, file: FileRow) -> list[str]:
+    """Versions of datasets that cannot be without this file, as `name@version`."""
+    living = sa.select(DatasetRow.id).where(DatasetRow.deleted_at.is_(None))
+    query = sa.select(DatasetVersionRow).where(
+        DatasetVersionRow.org == file.org, DatasetVersionRow.dataset_id.in_(living)
+    )
+    return [
+        version.noun().label
+        for version in tx.session.scalars(query.order_by(DatasetVersionRow.seq))
+        if any(f.file_id == file.id for f in version.files)
+        or (version.finished_at is None and any(f.file_id == file.id for f in version.inputs))
+    ]
 
 
 def named(tx: Tx, actor: Actor, file_id: str) -> File | None:

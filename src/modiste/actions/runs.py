@@ -38,6 +38,7 @@ from modiste.types import (
 )
 
 PHASES = (Phase.VALIDATE, Phase.TRAIN)
+"""Those of jobs."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,11 @@ class Wish(StrEnum):
 def take(tx: Tx, worker: WorkerId) -> Assignment | None:
     """Claim the next job and move it on, in one transaction."""
     claim = queue.claim(tx, worker, PHASES)
-    if claim is None:
-        return None
+    return None if claim is None else taken(tx, claim)
+
+
+def taken(tx: Tx, claim: Claim) -> Assignment:
+    """The job behind a claim that was just made, moved on."""
     row = queue.held(tx, claim)
     if row.status is JobStatus.QUEUED and claim.phase is Phase.VALIDATE:
         move(tx, row, JobStatus.VALIDATING, "Validating the files.")

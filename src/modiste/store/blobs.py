@@ -99,7 +99,7 @@ class Blobs:
         return self.put_stream([content], max_bytes=len(content))
 
     def put_file(self, path: Path) -> Stored:
-        return self.put_stream(_chunks_of(path), max_bytes=2**63)
+        return self.put_stream(chunks_of(path), max_bytes=2**63)
 
     def exists(self, sha256: str) -> bool:
         try:
@@ -244,7 +244,7 @@ def _rename_into(folder: Path, upload: Upload) -> None:
             raise
         beside = target.with_name(f".{uuid.uuid4().hex}")
         try:
-            _write_file(beside, _chunks_of(upload.path))
+            _write_file(beside, chunks_of(upload.path))
             os.replace(beside, target)
         finally:
             beside.unlink(missing_ok=True)
@@ -283,7 +283,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _chunks_of(path: Path) -> Iterator[bytes]:
+def chunks_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk

@@ -1,6 +1,6 @@
-"""The bench: one job in a worker's hands, and the few things that may be done with it.
+"""The bench: what a worker has in its hands, and the few things that may be done with it.
 
-Everything written about the job goes through `record`, which repeats a write until the database
+Everything written about it goes through `record`, which repeats a write until the database
 takes it; what comes back is either done or LeaseLost.
 """
 
@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from modiste.actions import runs
+from modiste.actions import builds, runs
+from modiste.actions.builds import Build
 from modiste.actions.runs import Assignment, Wish
 from modiste.errors import StorageFull, Unavailable
 from modiste.settings import Settings
 from modiste.store.blobs import Blobs
 from modiste.store.database import Database, Tx
-from modiste.store.queue import release
+from modiste.store.queue import Claim, release
 from modiste.types import JobError
 from modiste.work.local import Child
 from modiste.work.pulse import Pulse
@@ -29,14 +31,24 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Bench:
-    job: Assignment
+class Desk(ABC):
+    """What may be done with anything that a worker holds."""
+
     database: Database
     pulse: Pulse
     stopping: threading.Event
     """Set when this worker is asked to go."""
     environment: Mapping[str, str]
+
+    @property
+    @abstractmethod
+    def claim(self) -> Claim: ...
+
+    @abstractmethod
+    def fail(self, error: JobError) -> None: ...
+
+    @abstractmethod
+    def cancelled(self) -> None: ...
 
     @property
     def settings(self) -> Settings:
@@ -48,7 +60,7 @@ class Bench:
 
     @property
     def run_dir(self) -> Path:
-        return self.settings.runs_dir / self.job.job.id
+        return self.settings.runs_dir / self.claim.job_id
 
     def check(self) -> Wish:
         """What is wanted now. Raises LeaseLost when the job is no longer ours."""
@@ -66,11 +78,33 @@ class Bench:
                 with self.database.transaction() as tx:
                     return write(tx)
             except (StorageFull, Unavailable) as error:
-                log.warning("cannot record job %s, trying again: %s", self.job.job.id, error)
+                log.warning("cannot record job %s, trying again: %s", self.claim.job_id, error)
                 self.check()
                 if self.stopping.wait(wait_s):
                     raise
                 wait_s = min(LONGEST_WAIT_S, wait_s * 2)
+
+    def hand_on(self) -> None:
+        """Back to the queue as it is, for the next worker."""
+        self.record(lambda tx: release(tx, self.claim))
+
+    def start_child(self, module: str, *, log_name: str) -> Child:
+        return Child.start(module, self.run_dir, environment=self.environment, log_name=log_name)
+
+
+@dataclass(frozen=True)
+class Bench(Desk):
+    """A job in hand."""
+
+    job: Assignment
+    database: Database
+    pulse: Pulse
+    stopping: threading.Event
+    environment: Mapping[str, str]
+
+    @property
+    def claim(self) -> Claim:
+        return self.job.claim
 
     def fail(self, error: JobError) -> None:
         log.error("job %s failed: %s", self.job.job.id, error.message)
@@ -79,10 +113,6 @@ class Bench:
     def cancelled(self) -> None:
         self.record(lambda tx: runs.record_cancelled(tx, self.job.claim))
 
-    def hand_on(self) -> None:
-        """Back to the queue as it is, for the next worker."""
-        self.record(lambda tx: release(tx, self.job.claim))
-
     def local_blob(self, file_id: str) -> Path:
         """A local file with the bytes this job was created with. Raises Corrupt."""
         return self.blobs.local(self.job.blobs[file_id], self.settings.cache_dir / "blobs")
@@ -90,5 +120,24 @@ class Bench:
     def filename(self, file_id: str) -> str:
         return self.job.filenames.get(file_id, file_id)
 
-    def start_child(self, module: str, *, log_name: str) -> Child:
-        return Child.start(module, self.run_dir, environment=self.environment, log_name=log_name)
+
+@dataclass(frozen=True)
+class BuildBench(Desk):
+    """A version of a dataset in hand."""
+
+    build: Build
+    database: Database
+    pulse: Pulse
+    stopping: threading.Event
+    environment: Mapping[str, str]
+
+    @property
+    def claim(self) -> Claim:
+        return self.build.claim
+
+    def fail(self, error: JobError) -> None:
+        log.error("dataset %s failed: %s", self.build.version.label, error.message)
+        self.record(lambda tx: builds.record_failed(tx, self.claim, error))
+
+    def cancelled(self) -> None:
+        self.record(lambda tx: builds.record_cancelled(tx, self.claim))

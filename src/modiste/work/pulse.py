@@ -15,12 +15,13 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from modiste.actions import runs
+from modiste.actions import builds, runs
 from modiste.actions.runs import Wish
 from modiste.errors import LeaseLost, ModisteError
 from modiste.store import queue
 from modiste.store.database import Database
 from modiste.store.queue import Claim, WorkerId
+from modiste.store.tables import Phase
 
 log = logging.getLogger(__name__)
 LISTEN_S = 0.4
@@ -110,7 +111,8 @@ class Pulse:
             return
         try:
             with self._database.transaction(write=False) as tx:
-                wish = runs.wish(tx, claim)
+                ask = builds.wish if claim.phase is Phase.CURATE else runs.wish
+                wish = ask(tx, claim)
         except LeaseLost as error:
             self._lose(claim, error)
         except (ModisteError, sa.exc.SQLAlchemyError) as error:

@@ -21,16 +21,18 @@ from collections.abc import Callable, Mapping
 import sqlalchemy as sa
 
 from modiste import settings as settings_module
-from modiste.actions import runs, sweep
+from modiste.actions import builds, runs, sweep
+from modiste.actions.builds import Build
 from modiste.actions.runs import Assignment, Wish
 from modiste.errors import LeaseLost, ModisteError
 from modiste.settings import Settings
-from modiste.store.database import Database
-from modiste.store.queue import WorkerId, waiting
+from modiste.store import queue
+from modiste.store.database import Database, Tx
+from modiste.store.queue import Claim, WorkerId
 from modiste.store.tables import Phase
 from modiste.types import JobError
-from modiste.work import finetune, validation
-from modiste.work.bench import Bench
+from modiste.work import build, finetune, validation
+from modiste.work.bench import Bench, BuildBench, Desk
 from modiste.work.pulse import Pulse
 from modiste.work.supervisor import environment
 
@@ -58,39 +60,62 @@ class Worker:
     def run(self) -> None:
         with self._pulse:
             while not self.stopping.is_set():
-                assignment = self._next()
-                if assignment is None:
+                taken = self._next()
+                if taken is None:
                     self._sweep()
                     self.stopping.wait(IDLE_S)
                     continue
-                with self._pulse.holding(assignment.claim):
-                    self._work(assignment)
+                with self._pulse.holding(taken.claim):
+                    if isinstance(taken, Build):
+                        self._build(taken)
+                    else:
+                        self._work(taken)
 
-    def _next(self) -> Assignment | None:
+    def _next(self) -> Assignment | Build | None:
         try:
             with self.database.transaction(write=False) as tx:
-                if not waiting(tx, self.id, runs.PHASES):
+                if not queue.waiting(tx, self.id):
                     return None
             with self.database.transaction() as tx:
-                return runs.take(tx, self.id)
+                return self._take(tx)
         except ModisteError as error:
             log.warning("cannot look for work, trying again: %s", error.message)
             self.stopping.wait(RETRY_S)
             return None
 
+    def _take(self, tx: Tx) -> Assignment | Build | None:
+        claim = queue.claim(tx, self.id)
+        if claim is None:
+            return None
+        return builds.taken(tx, claim) if claim.phase is Phase.CURATE else runs.taken(tx, claim)
+
     def _work(self, job: Assignment) -> None:
-        """A job ends recorded, or handed on: whatever goes wrong, somebody is told."""
         bench = Bench(job, self.database, self._pulse, self.stopping, self._environment)
-        verb = "takes over" if job.claim.taken_over else "takes"
-        log.info("%s job %s to %s, fence %d", verb, job.job.id, job.claim.phase, job.claim.fence)
+        self._do(bench, runs.wish, job.given_up, lambda: JOBS[job.claim.phase](bench))
+
+    def _build(self, wanted: Build) -> None:
+        bench = BuildBench(wanted, self.database, self._pulse, self.stopping, self._environment)
+        self._do(bench, builds.wish, wanted.given_up, lambda: build.run(bench))
+
+    def _do(
+        self,
+        bench: Desk,
+        wish: Callable[[Tx, Claim], Wish],
+        given_up: bool,
+        work: Callable[[], None],
+    ) -> None:
+        """Everything ends recorded, or handed on: whatever goes wrong, somebody is told."""
+        claim = bench.claim
+        verb = "takes over" if claim.taken_over else "takes"
+        log.info("%s job %s to %s, fence %d", verb, claim.job_id, claim.phase, claim.fence)
         try:
             # From the row itself: the pulse has not listened yet.
-            if bench.record(lambda tx: runs.wish(tx, job.claim)) is Wish.CANCEL:
+            if bench.record(lambda tx: wish(tx, claim)) is Wish.CANCEL:
                 bench.cancelled()
-            elif job.given_up:
+            elif given_up:
                 bench.fail(JobError("given_up", GIVEN_UP.format(run_dir=bench.run_dir)))
             else:
-                JOBS[job.claim.phase](bench)
+                work()
         except LeaseLost as error:
             log.warning("%s", error.message)
         except ModisteError as error:
@@ -98,16 +123,16 @@ class Worker:
                 bench, JobError(error.error_code, error.message, error.param, error.problems)
             )
         except Exception as error:  # noqa: BLE001 - the edge of the process: recorded as the end
-            log.error("job %s: %s", job.job.id, traceback.format_exc())
+            log.error("job %s: %s", claim.job_id, traceback.format_exc())
             what = f"{type(error).__name__}: {error}"
             self._fail(bench, JobError("internal_error", INTERNAL.format(what=what)))
 
-    def _fail(self, bench: Bench, error: JobError) -> None:
+    def _fail(self, bench: Desk, error: JobError) -> None:
         try:
             bench.fail(error)
         except (ModisteError, sa.exc.SQLAlchemyError) as also:
             # The lease runs out, and whoever takes the job over ends it.
-            log.error("job %s: its end could not be recorded: %s", bench.job.job.id, also)
+            log.error("job %s: its end could not be recorded: %s", bench.claim.job_id, also)
 
     def _sweep(self) -> None:
         """Once an hour, when there is nothing to do: bytes that nothing refers to any more."""
@@ -116,6 +141,7 @@ class Worker:
         self._sweep_at = time.monotonic() + SWEEP_EVERY_S
         finetune.tidy(self.database)
         try:
+            build.tidy(self.database)
             gone = sweep.sweep(self.database)
         except (ModisteError, OSError) as error:
             log.warning("could not sweep the blob store: %s", error)
@@ -125,7 +151,7 @@ class Worker:
 
 GIVEN_UP = (
     "Given up: several attempts ended without any progress, the last one together with its "
-    "worker. Look into {run_dir}/trainer.log and the worker's log; if the machine ran out of "
+    "worker. Look into the logs in {run_dir} and the worker's log; if the machine ran out of "
     "memory, try a smaller seq_len or batch_size."
 )
 INTERNAL = (
