@@ -189,6 +189,14 @@ class TrainingFile(NamedTuple):
     weight: float = 1.0
 
 
+class OverLength(StrEnum):
+    """What becomes of conversations that are longer than a sequence."""
+
+    REFUSE = "refuse"
+    SPLIT = "split"
+    """Cut between turns."""
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
     """What a job was asked for; None is filled in during validation where it can be computed."""
@@ -211,6 +219,7 @@ class Hyperparameters:
     max_grad_norm: float = 1.0
     checkpoint_steps: int | None = None
     eval_steps: int | None = None
+    over_length: OverLength = OverLength.REFUSE
 
 
 @dataclass(frozen=True)

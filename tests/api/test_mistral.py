@@ -130,6 +130,7 @@ def test_a_job_has_exactly_the_fields_of_the_contract() -> None:
             "max_grad_norm": 1.0,
             "checkpoint_steps": None,
             "eval_steps": None,
+            "over_length": "refuse",
         },
         "fine_tuned_model": None,
         "suffix": "s",

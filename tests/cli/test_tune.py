@@ -88,6 +88,7 @@ def test_every_field_of_a_configuration_reaches_the_job(modiste, training_file: 
         "seed": 11,
         "checkpoint_steps": 3,
         "eval_steps": 2,
+        "over_length": "split",
         "suffix": "all",
         "invalid_sample_skip_fraction": 0.25,
         "auto_start": False,

@@ -10,9 +10,10 @@ import pytest
 
 from modiste.errors import TuningFailed
 from modiste.prepare import render
+from modiste.prepare.checks.file import check_file
 from modiste.prepare.formats.chat import parse_row
 from modiste.prepare.render import Rendered, Renderer
-from modiste.types import Example, SampleType
+from modiste.types import Example, OverLength, SampleType
 from modiste.work.training_rows import (
     PARITY_ROWS,
     PARITY_TOKENS,
@@ -154,3 +155,19 @@ def test_rows_whose_answer_comes_late_are_taken_last() -> None:
     found = parity_rows(iter([*late, sample(50, first_target=40)]), logprobs)
     assert [row["text"] for row in found[:2]] == ["50 tokens", "400 tokens"]
     assert len(found) == PARITY_ROWS
+
+
+def test_a_long_conversation_is_cut_between_turns_when_that_is_asked_for(tmp_path: Path) -> None:
+    turns = [("user", "assistant")[at % 2] for at in range(8)]
+    row = {"messages": [{"role": role, "content": "word " * 20} for role in turns]}
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    file, tiny = data_file({"path": str(path)}, {}), render.load(TINY)
+
+    with pytest.raises(TuningFailed, match="a sequence has room for 128"):
+        list(read_samples(file, tiny, max_length=128))
+    cut = list(read_samples(file, tiny, max_length=128, over_length=OverLength.SPLIT))
+    counted = check_file(path, filename="f", renderer=tiny, seq_len=128, over_length="split")
+
+    assert len(cut) == counted.n_samples > 1
+    assert sum(len(s.rendered.ids) for s in cut) == counted.n_tokens

@@ -89,6 +89,7 @@ def read(
         validation=[Input(file.path, file.filename) for file in validation],
         renderer=renderer,
         seq_len=seq_len,
+        over_length=spec.over_length,
     )
     findings = Findings(
         tuple(map(_judged, findings.train, train)),

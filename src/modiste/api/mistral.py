@@ -24,6 +24,7 @@ from modiste.types import (
     JobEstimate,
     JobEvent,
     JobStatus,
+    OverLength,
     Page,
     TrainingFile,
 )
@@ -62,6 +63,7 @@ class HyperparametersIn(Body):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     checkpoint_steps: Annotated[int, Field(ge=1)] | None = None
     eval_steps: Annotated[int, Field(ge=1)] | None = None
+    over_length: Annotated[OverLength, Field(strict=False)] = OverLength.REFUSE
 
 
 class WandbIn(Body):
@@ -118,6 +120,7 @@ class HyperparametersOut(BaseModel):
     max_grad_norm: float
     checkpoint_steps: int | None
     eval_steps: int | None
+    over_length: str
 
 
 class WandbOut(BaseModel):

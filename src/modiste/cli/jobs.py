@@ -176,7 +176,9 @@ def show(job_id: JobId, as_json: AsJson = False) -> None:
 
 
 def _shown(value: Any) -> str:
-    return " ".join(value) if isinstance(value, list) else f"{value:g}"
+    if isinstance(value, list):
+        return " ".join(value)
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def print_estimate(metadata: dict[str, Any]) -> None:

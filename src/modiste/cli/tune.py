@@ -129,6 +129,7 @@ def request_body(client: Client, spec: TuneSpec, *, quiet: bool) -> dict[str, An
         "max_grad_norm": spec.max_grad_norm,
         "checkpoint_steps": spec.checkpoint_steps,
         "eval_steps": spec.eval_steps,
+        "over_length": spec.over_length.value,
     }
     return {
         "model": spec.model,

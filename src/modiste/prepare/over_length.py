@@ -12,17 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from enum import StrEnum
 from itertools import takewhile
 from typing import NamedTuple
 
 from modiste.prepare.render import Rendered, Renderer
-from modiste.types import Example, Message, Role, SampleType
+from modiste.types import Example, Message, OverLength, Role, SampleType
 
-
-class OverLength(StrEnum):
-    REFUSE = "refuse"
-    SPLIT = "split"
+__all__ = ["Cut", "OverLength", "cut", "exchanges", "pieces"]
 
 
 class Cut(NamedTuple):

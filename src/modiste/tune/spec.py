@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from modiste.errors import InvalidInput
 from modiste.tune.aliases import translate
-from modiste.types import Hyperparameters, TrainingFile
+from modiste.types import Hyperparameters, OverLength, TrainingFile
 
 
 class DataFile(BaseModel):
@@ -93,6 +93,8 @@ class TuneSpec(BaseModel):
     """Packed sequences per step; None lets the plan choose."""
     max_length: int | None = Field(default=None, ge=16)
     """Tokens per packed sequence, and the longest sample allowed; None lets the plan choose."""
+    over_length: OverLength = OverLength.REFUSE
+    """Longer conversations make the job fail, or are cut between turns (`split`)."""
     learning_rate: float = Field(default=1e-4, gt=0, le=1)
     weight_decay: float = Field(default=0.1, ge=0, le=1)
     warmup_ratio: float = Field(default=0.05, ge=0, le=1)
@@ -192,6 +194,7 @@ def from_hyperparameters(
         "epochs": wanted.epochs,
         "batch_size": wanted.batch_size,
         "max_length": wanted.seq_len,
+        "over_length": wanted.over_length,
         "learning_rate": wanted.learning_rate,
         "weight_decay": wanted.weight_decay,
         "warmup_ratio": wanted.warmup_fraction,

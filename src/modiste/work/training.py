@@ -132,7 +132,10 @@ def _train(run_dir: Path, events: EventLog, signals: _Signals) -> Done | Stopped
     info = describe_base(base_path)
     machine = for_run(run_dir, info, threads=job.get("threads"))
     read = partial(
-        read_samples, renderer=render.load(base_path), max_length=longest_allowed(spec, info)
+        read_samples,
+        renderer=render.load(base_path),
+        max_length=longest_allowed(spec, info),
+        over_length=spec.over_length,
     )
     skip = job.get("skip_lines", {})
     train = [data_file(entry, skip) for entry in job["train"]]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from modiste.errors import ModisteError, TuningFailed
 from modiste.prepare.formats.chat import parse_row
+from modiste.prepare.over_length import OverLength, cut
 from modiste.prepare.render import Rendered, Renderer
 from modiste.prepare.sources.jsonl import parse_json, read_rows
 from modiste.types import Example, Message, ToolCall
@@ -49,8 +50,14 @@ def data_file(entry: Mapping[str, Any], skip_lines: Mapping[str, Collection[int]
     )
 
 
-def read_samples(file: DataFile, renderer: Renderer, *, max_length: int) -> Iterator[Sample]:
-    """The sequences to train on, in file order.
+def read_samples(
+    file: DataFile,
+    renderer: Renderer,
+    *,
+    max_length: int,
+    over_length: OverLength = OverLength.REFUSE,
+) -> Iterator[Sample]:
+    """The sequences to train on, in file order; long conversations cut as the checks counted them.
 
     Raises:
         TuningFailed: the file cannot be read, or a line that should be good is not.
@@ -58,7 +65,7 @@ def read_samples(file: DataFile, renderer: Renderer, *, max_length: int) -> Iter
     for example in _examples(file):
         where = f"{file.filename} line {example.line}"
         try:
-            samples = renderer.training_samples(example, max_length=max_length)
+            samples, _, _ = cut(example, renderer, max_length=max_length, over_length=over_length)
         except ModisteError as error:
             raise TuningFailed(f"{where}: {error.message}", code="invalid_data") from error
         for rendered in samples:
