@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -140,3 +141,21 @@ def test_columns_of_any_name_become_chats_by_templates(modiste, write):
 
     assert result.code == 0
     assert result.json["files"][0]["format"] == "columns"
+
+
+def test_fix_mends_in_place_shows_the_difference_and_checks_what_is_left(modiste, write, tmp_path):
+    told = [{"role": "human", "content": "Ping?"}, {"role": "gpt", "content": "Pong."}]
+    path = write("a.jsonl", {"interactions": told}, *GOOD)
+    before = path.read_bytes()
+    packed = tmp_path / "b.jsonl.gz"
+    packed.write_bytes(gzip.compress(json.dumps(chat("Where?", "In Lyon.")).encode()))
+
+    result = modiste("data", "check", path, packed, "--fix")
+
+    assert result.code == 0
+    assert "repaired 1 of 13 rows" in result.out
+    assert "not repaired" in result.err
+    assert (tmp_path / "a.jsonl.bak").read_bytes() == before
+    again = modiste("data", "check", path, "--fix", "--json")
+    assert again.json["fixed"][0]["changed_rows"] == 0
+    assert again.json["ok"]

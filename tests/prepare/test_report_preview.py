@@ -60,3 +60,13 @@ def test_parts_of_a_row_and_left_out_tokens_are_said():
     assert "sequence 2 of 3" in text
     assert "the longest row" in text
     assert "… 5,000 trained and untrained tokens not shown …" in text
+
+
+def test_a_long_prompt_is_folded_and_nothing_of_it_is_lost():
+    prompt = "".join(f"<{at}>" for at in range(500))
+
+    text = preview_section(preview(span(prompt), span("a" * 3000, trained=True)))
+
+    assert "letters, not trained" in text
+    assert text.count("<details>") == 1, "what is trained is never folded"
+    assert all(f"&lt;{at}&gt;" in text for at in (0, 499))

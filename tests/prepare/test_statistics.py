@@ -99,6 +99,20 @@ def test_an_answer_in_two_messages_is_one_turn():
     assert dict(counted.roles) == {"system": 1, "user": 2, "assistant": 3}
 
 
+def test_of_a_preference_pair_the_preferred_answer_is_measured():
+    pair = Example(
+        1,
+        SampleType.PREFERENCE,
+        (Message(*QUESTION),),
+        chosen=(Message(*ANSWER),),
+        rejected=(Message(Role.ASSISTANT, "something longer"),),
+    )
+    counted = Statistics()
+    counted.add(pair)
+
+    assert (counted.turns.total, counted.answer.total) == (1, len("this"))
+
+
 def test_tool_calls_are_part_of_the_answer():
     call = Message(Role.ASSISTANT, tool_calls=(ToolCall("123456789", "look", "{}"),))
     tool = {"type": "function", "function": {"name": "look", "parameters": {}}}

@@ -26,7 +26,7 @@ from modiste.cli.data_options import (
     progress,
     whose,
 )
-from modiste.cli.output import AsJson, print_json, say
+from modiste.cli.output import AsJson, print_json, printable, say
 from modiste.errors import InvalidInput
 from modiste.prepare.formats.kinds import Format
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from modiste.cli.tokenizers import Tokens
     from modiste.cli.train_yaml import TrainYaml
     from modiste.prepare.checks.findings import Input
+    from modiste.prepare.statistics import Statistics
 
 app = typer.Typer(add_completion=False)
 
@@ -86,6 +87,7 @@ def check(
         asked = _asked_by_yaml(train_yaml, validation, model, seq_len, format)
     else:
         asked = _asked(named(files, format, columns), validation, model, seq_len)
+    fixed = _fixed([*asked.train.files, *asked.validation], quiet=as_json) if fix else []
     found = check_files(
         asked.train.files,
         validation=asked.validation,
@@ -98,6 +100,8 @@ def check(
         on_progress=progress(),
     )
     report: dict[str, Any] = {"modiste_version": modiste.__version__, **found.to_json()}
+    if fix:
+        report["fixed"] = fixed
     if asked.tokens:
         report["tokenizer"] = {"model": asked.tokens.name, "files": asked.tokens.said}
         report["seq_len"] = asked.seq_len
@@ -105,7 +109,8 @@ def check(
         counted = [each.n_tokens for each in found.train]
         report["expected"] = _expected(asked.yaml, asked.tokens, counted)
     if html:
-        _write_html(html, report, asked)
+        planned = _planned(asked, [each.statistics for each in found.train])
+        _write_html(html, report, asked, planned)
     _print(report, asked, everything=everything, as_json=as_json)
     if not found.ok:
         raise typer.Exit(1)
@@ -145,6 +150,27 @@ def _asked_by_yaml(
     )
 
 
+def _fixed(files: list[Input], *, quiet: bool) -> list[dict[str, Any]]:
+    """What was mended; a file that cannot be mended in place is said and stays as it is."""
+    from modiste.cli.data_fix import print_fix
+    from modiste.prepare.fix import fix_file
+
+    told = []
+    for file in files:
+        try:
+            if "://" in file.filename:
+                raise InvalidInput(f"{file.filename} lies elsewhere: copy it here to repair it")
+            report = fix_file(file.path, filename=file.filename)
+        except InvalidInput as error:
+            told.append({"file": file.filename, "error": error.message})
+            say(f"not repaired: {printable(error.message)}")
+            continue
+        told.append(report.to_json())
+        if not quiet:
+            print_fix(report)
+    return told
+
+
 def _expected(asked: TrainYaml, tokens: Tokens, n_tokens: list[int]) -> dict[str, Any]:
     """`n_tokens` of each file, in the order of the sources."""
     from modiste.cli import train_yaml
@@ -163,7 +189,26 @@ def _expected(asked: TrainYaml, tokens: Tokens, n_tokens: list[int]) -> dict[str
     return {**figures, "eta_rests_on": pace.rests_on}
 
 
-def _write_html(path: Path, report: dict[str, Any], asked: Asked) -> None:
+def _planned(asked: Asked, counted: list[Statistics]) -> list[dict[str, str]]:
+    """What a training would take; nothing where no tokens were counted."""
+    from modiste import settings
+    from modiste.cli import estimates
+    from modiste.prepare.statistics import Statistics
+
+    if asked.tokens is None:
+        return []
+    total = Statistics(seq_len=asked.seq_len)
+    for each in counted:
+        total.merge(each)
+    wish = estimates.Wish(seq_len=asked.seq_len)
+    texts = estimates.sample_of(asked.train)
+    made = estimates.estimates(total, asked.tokens, texts=texts, wanted=settings.load(), wish=wish)
+    return [estimates.shown(each) for each in made]
+
+
+def _write_html(
+    path: Path, report: dict[str, Any], asked: Asked, planned: list[dict[str, str]]
+) -> None:
     """The report as a page, with a preview of each file's rows."""
     from modiste.cli import tokenizers
     from modiste.prepare.preview import preview
@@ -183,7 +228,8 @@ def _write_html(path: Path, report: dict[str, Any], asked: Asked) -> None:
         return file | {"preview": made.to_json() | {"tokens_of": tokens.said}}
 
     pairs = zip(report["files"], [*asked.train.files, *asked.validation], strict=True)
-    text = page(report | {"files": [shown(file, source) for file, source in pairs]})
+    files = [shown(file, source) for file, source in pairs]
+    text = page(report | {"files": files}, estimates=planned)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

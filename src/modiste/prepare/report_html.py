@@ -36,12 +36,14 @@ CHARTS = {
 }
 
 
-def page(report: Json, *, title: str = "Training data", estimates: Sequence[Json] = ()) -> str:
+def page(
+    report: Json, *, title: str = "Training data", estimates: Sequence[Mapping[str, str]] = ()
+) -> str:
     """
     Args:
         report: as `Findings.to_json()` writes it; `tokenizer`, `seq_len` and `modiste_version`
             are shown where they are given.
-        estimates: one for each base, as the command line makes them.
+        estimates: one for each base, its figures as they are to be read, by their names.
     """
     files: Sequence[Json] = report["files"]
     body = [_summary(report, title, files)]
@@ -251,23 +253,27 @@ def _fits(shares: Mapping[str, float]) -> str:
     )
 
 
-def _estimates(estimates: Sequence[Json]) -> str:
-    columns = ("base", "tokens", "steps", "epochs", "memory", "duration", "cost", "rests on")
+def _estimates(estimates: Sequence[Mapping[str, str]]) -> str:
+    """Whatever columns they have; all but the first and the last are figures."""
+    columns = [name for name in estimates[0] if any(each[name] for each in estimates)]
+    kinds = ["", *("n" for _ in columns[1:-1]), ""]
     head = "".join(
-        f"<th{' class=n' if 0 < at < 7 else ''}>{c}</th>" for at, c in enumerate(columns)
+        f'<th class="{kind}">{escape(name)}</th>'
+        for name, kind in zip(columns, kinds, strict=False)
     )
     rows = "".join(
         "<tr>"
         + "".join(
-            f"<td{' class=n' if 0 < at < 7 else ''}>{escape(str(each.get(column) or '–'))}</td>"
-            for at, column in enumerate(columns)
+            f'<td class="{kind}">{escape(each[name] or "–")}</td>'
+            for name, kind in zip(columns, kinds, strict=False)
         )
         + "</tr>"
         for each in estimates
     )
     return (
-        '<section class="card"><h2>What a training would take on this machine</h2>'
-        f'<div class="scroll" style="margin-top:10px"><table><thead><tr>{head}</tr></thead>'
+        '<section class="card"><h2>What a training on these rows would take on this machine</h2>'
+        '<p class="soft small">≈ read by another tokenizer, estimated from a sample of the texts.'
+        f'</p><div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )
 

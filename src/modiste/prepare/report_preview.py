@@ -10,6 +10,7 @@ from modiste.prepare.charts import number, percent
 
 Json = Mapping[str, Any]
 
+FOLDED_LETTERS = 1_000
 LEGEND = (
     '<div class="legend"><span><span class="t">trained</span></span><span>not trained</span>'
     '<span><span class="c">control token</span></span>'
@@ -81,9 +82,18 @@ def _span(span: Json) -> str:
     classes = [name for name, flag in flags if span.get(flag)]
     text = escape(visible(span["text"]))
     if not classes:
-        return text
+        return _folded(span["text"]) if len(span["text"]) > FOLDED_LETTERS else text
     said = f"{number(span['tokens'])} token{'s' if span['tokens'] != 1 else ''}"
     return f'<span class="{" ".join(classes)}" title="{said}">{text}</span>'
+
+
+def _folded(text: str) -> str:
+    """A long prompt must not push the answer out of sight; its middle unfolds."""
+    head, middle, tail = text[:400], text[400:-200], text[-200:]
+    return (
+        f"{escape(visible(head))}<details><summary>… {number(len(middle))} letters, not trained …"
+        f"</summary>{escape(visible(middle))}</details>{escape(visible(tail))}"
+    )
 
 
 INVISIBLE = frozenset("\n\t\u00a0\u202f\u3000\u200c\u200d")

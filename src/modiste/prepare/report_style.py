@@ -101,7 +101,7 @@ g:hover .bar { fill: var(--accent); }
   flex-wrap: wrap; gap: 2px 12px; align-items: baseline; font-size: .88rem; }
 .share { height: 4px; background: var(--rule); }
 .share b { display: block; height: 100%; background: var(--trained-line); }
-.spans { padding: 12px; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 26rem;
+.spans { padding: 12px; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 34rem;
   overflow-y: auto; line-height: 1.65; font-size: .85rem; }
 .t { background: var(--trained); color: var(--trained-ink);
   box-shadow: inset 0 -2px 0 var(--trained-line); box-decoration-break: clone;
@@ -111,6 +111,8 @@ g:hover .bar { fill: var(--accent); }
 .c.t { color: var(--control); background: var(--trained); }
 .o, .o.t, .o.c { color: var(--over); background: none;
   box-shadow: inset 0 -2px 0 var(--over); }
+.spans details, .spans details:last-of-type { border: 0; display: block; margin: 4px 0; }
+.spans summary { padding: 2px 0; color: var(--soft); font-style: italic; }
 .gap { display: block; color: var(--soft); font-style: italic; margin: 8px 0; }
 .alarm { border-left: 4px solid; padding: 6px 12px; margin: 8px 0; border-radius: 4px; }
 .alarm.error { border-color: var(--error); background: var(--error-back); }

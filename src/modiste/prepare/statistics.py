@@ -128,7 +128,7 @@ class Statistics:
     question: Histogram = field(default_factory=Histogram)
     """Characters of system and user messages together, of each row."""
     answer: Histogram = field(default_factory=Histogram)
-    """Characters of assistant messages, of each row."""
+    """Characters of assistant messages, of each row; of a preference pair, the preferred ones."""
     text: Histogram = field(default_factory=Histogram)
     """Characters of plain texts."""
 
@@ -214,12 +214,13 @@ class Statistics:
     def _count_words(self, example: Example) -> None:
         if example.text is not None:
             self.text.add(len(example.text))
-        if not example.messages:
+        messages = (*example.messages, *example.chosen)
+        if not messages:
             return
         asked = answered = n_turns = 0
         before: Role | None = None
         system = False
-        for message in example.messages:
+        for message in messages:
             role, length = message.role, _letters(message)
             self.roles[role] += 1
             if role is Role.ASSISTANT:
