@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modiste.errors import InvalidInput
-from modiste.prepare.curate.dedup import STAGE, Dedup, Keep, Meaning, dedup
-from modiste.prepare.curate.embedders import Vectors
+from modiste.prepare.curate.dedup import STAGE, Dedup, Keep, dedup
+from modiste.prepare.curate.embedders import Meaning, Vectors
 from modiste.prepare.curate.stage import Corpus, Outcome, parse_settings, write
 
 Rows = Callable[..., Corpus]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from modiste.prepare.curate.dedup_report import Drops, borderline, contradictions, listed, outcome
-from modiste.prepare.curate.embedders import Embed, Embeddings, embedder
+from modiste.prepare.curate.embedders import Embed, Meaning, embedder
 from modiste.prepare.curate.leaders import Rows, find
 from modiste.prepare.curate.meanings import find_same_meaning
 from modiste.prepare.curate.near import SHINGLE, THRESHOLD
@@ -35,14 +35,6 @@ class Keep(StrEnum):
     """The longest answer, then the longest question, then the first."""
     WEIGHT = "weight"
     """The highest number under `weight`, then the longest, then the first."""
-
-
-class Meaning(Embeddings):
-    """Settings of the pass over meanings."""
-
-    threshold: float = Field(default=0.9, gt=0, le=1)
-    """Cosine of two questions, and of their answers, from which they mean the same. Models differ:
-    look at the report's borderline pairs."""
 
 
 class Dedup(Settings):

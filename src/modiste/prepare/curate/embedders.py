@@ -63,6 +63,14 @@ class Embeddings(Settings):
         return self
 
 
+class Meaning(Embeddings):
+    """Settings of the pass over meanings."""
+
+    threshold: float = Field(default=0.9, gt=0, le=1)
+    """Cosine of two questions, and of their answers, from which they mean the same. Models differ:
+    look at the report's borderline pairs."""
+
+
 def endpoint(url: str) -> str:
     """The address that is posted to.
 
