@@ -14,7 +14,7 @@ def marks(n: int) -> Marks:
     rows = np.zeros((n, 2), dtype=np.uint64)
     weights = np.zeros(n)
     return Marks(
-        rows, numbers, nothing, nothing, nothing, weights, lines, bytes(16 * n), ("f",), (0,)
+        rows, numbers, nothing, nothing, nothing, weights, lines, bytes(16 * n), ("f",), numbers
     )
 
 

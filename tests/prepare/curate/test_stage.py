@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -144,3 +145,17 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_the_report_has_the_name_of_its_output() -> None:
     assert report_path(Path("a/train.jsonl")) == Path("a/train.report.json")
     assert report_path(Path("a/rows")) == Path("a/rows.report.json")
+
+
+def test_what_a_killed_writer_left_goes_away_and_what_a_living_one_writes_stays(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.json"
+    (tmp_path / ".a.json.1.tmp").write_text("half")
+    living = tmp_path / ".a.json.2.tmp"
+    with living.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with replacing(path) as ours:
+            ours.write(b"whole")
+    assert path.read_text() == "whole"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [living.name, path.name]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modiste.errors import InvalidInput
+from modiste.prepare.curate.origins import Traced
 from modiste.prepare.curate.stage import Corpus
 from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
@@ -30,11 +31,13 @@ def corpora(
     format: Format | None = None,
     columns: Columns | None = None,
     folder: Path | None = None,
+    traced: bool = False,
 ) -> list[Corpus]:
     """Every file behind the names, in order; one that is named twice is there once.
 
     Args:
         folder: what relative names are relative to; the names shown stay as they were written.
+        traced: rows of a pipeline's stream are to say where they stood at first.
 
     Raises:
         InvalidInput: a name that leads to no file; all of them at once.
@@ -42,11 +45,24 @@ def corpora(
     found: dict[Path, Corpus] = {}
     for opened in places:
         if isinstance(opened, Opened):
-            found |= {corpus.path: corpus for corpus in opened.corpora}
+            found |= {
+                corpus.path: _as_asked(corpus, str(opened), format, columns, traced)
+                for corpus in opened.corpora
+            }
     names = [place for place in places if not isinstance(place, Opened)]
     for path, filename in _located(names, folder):
         found.setdefault(path, Corpus(path, filename=filename, format=format, columns=columns))
     return list(found.values())
+
+
+def _as_asked(
+    corpus: Corpus, name: str, format: Format | None, columns: Columns | None, traced: bool
+) -> Corpus:
+    if isinstance(corpus, Traced):
+        return corpus if traced else corpus.plain(name)
+    if format is None and columns is None:
+        return corpus
+    return Corpus(corpus.path, filename=corpus.filename, format=format, columns=columns)
 
 
 def _located(names: Sequence[str], folder: Path | None) -> list[Located]:
@@ -61,7 +77,7 @@ def _located(names: Sequence[str], folder: Path | None) -> list[Located]:
 
 def parts_of(place: str, names: Sequence[str]) -> dict[str, Corpus]:
     """The parts of an earlier split that lie in a folder."""
-    found = {corpus.path.stem: corpus for corpus in reversed(corpora([place]))}
+    found = {corpus.path.stem: corpus for corpus in reversed(corpora([place], traced=True))}
     parts = {name: found[name] for name in names if name in found}
     if not parts:
         wanted = ", ".join(f"{name}.jsonl" for name in names)

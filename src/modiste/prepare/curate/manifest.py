@@ -24,7 +24,13 @@ from modiste import __version__
 from modiste.errors import InvalidInput
 from modiste.prepare.curate.cache import KeptPart
 from modiste.prepare.curate.origins import read_origins
-from modiste.prepare.curate.stage import hash_file, replacing, sync_folder, write_json
+from modiste.prepare.curate.stage import (
+    hash_file,
+    remove_left_over,
+    replacing,
+    sync_folder,
+    write_json,
+)
 from modiste.prepare.formats.columns import Columns
 
 MANIFEST = "dataset.json"
@@ -151,8 +157,9 @@ class Publication:
         for number, done in enumerate(dataset.done, start=1):
             write_json(done.report, self.folder / _report_name(number, done))
         _write_rows(dataset.parts, self.folder / ROWS)
-        for left in ours - {*_files_of(manifest)}:
-            (self.folder / left).unlink(missing_ok=True)
+        for name in ours - {*_files_of(manifest)}:
+            remove_left_over(self.folder / name)
+            (self.folder / name).unlink(missing_ok=True)
         write_json(manifest, self.folder / MANIFEST)
         self._marker.unlink()
         return dataset._replace(manifest=manifest, changed=True)

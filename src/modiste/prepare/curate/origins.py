@@ -63,3 +63,15 @@ class Traced(Corpus):
             if origin is None or origin.id != record.id:
                 raise Corrupt(f"{self.origins} does not belong to {self.path}")
             yield record._replace(file=origin.file, line=origin.line)
+
+    def plain(self, filename: str) -> Corpus:
+        """The same rows, each where it stands now."""
+        return Corpus(
+            self.path,
+            filename=filename,
+            format=self.format,
+            container=self.container,
+            columns=self.columns,
+            sha256=self.sha256,
+            n_rows=self.n_rows,
+        )

@@ -6,7 +6,6 @@ One pass over the rows makes the marks and, where asked for, the shingles on dis
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from modiste.prepare.curate.fields import value_at
 from modiste.prepare.curate.normal import digest, normal, said, words, written
 from modiste.prepare.curate.shingle_file import ShingleFile
 from modiste.prepare.curate.shingles import U64, Indexes
-from modiste.prepare.curate.stage import Corpus
+from modiste.prepare.curate.stage import Corpus, chain
 from modiste.prepare.records import Record
 from modiste.types import Example, SampleType
 
@@ -54,15 +53,15 @@ class Marks(NamedTuple):
     lines: Indexes
     ids: bytes
     files: tuple[str, ...]
-    starts: tuple[int, ...]
-    """Index of each file's first row."""
+    numbers: NDArray[np.int32]
+    """Of each row's file."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def place(self, row: int) -> dict[str, Any]:
         """`{"file": …, "line": …, "id": …}`"""
-        file = self.files[bisect_right(self.starts, row) - 1]
+        file = self.files[self.numbers[row]]
         id = self.ids[row * 16 : row * 16 + 16].hex()
         return {"file": file, "line": int(self.lines[row]), "id": id}
 
@@ -105,18 +104,15 @@ def read_marks(
         InvalidInput: rows without a number under `weight`; how many, and the first ones.
     """
     taken = _Taken(system, digits, weight)
-    starts = []
-    for corpus in inputs:
-        starts.append(len(taken.lines))
-        for record in corpus:
-            compared = taken.add(record)
-            if shingled is not None:
-                shingled.rows.add(compared.asked, compared.answered)
-                shingled.words.add(words(compared.asked), words(compared.answered))
+    for record in chain(inputs):
+        compared = taken.add(record)
+        if shingled is not None:
+            shingled.rows.add(compared.asked, compared.answered)
+            shingled.words.add(words(compared.asked), words(compared.answered))
     taken.refuse_unweighted()
     for file in shingled or ():
         file.settle()
-    return taken.marks(tuple(corpus.filename for corpus in inputs), tuple(starts))
+    return taken.marks()
 
 
 class _Taken:
@@ -126,7 +122,8 @@ class _Taken:
         self._n_answered, self._n_asked, self._weights = array("q"), array("q"), array("d")
         self._ids = bytearray()
         self._unweighted: list[str] = []
-        self.lines = array("q")
+        self._lines, self._numbers = array("q"), array("i")
+        self._files: dict[str, int] = {}
 
     def add(self, record: Record) -> Sides:
         compared = sides(record.example, system=self._system)
@@ -136,7 +133,8 @@ class _Taken:
         self._answers.append(_number(answered) >> 1)
         self._n_answered.append(len(compared.answered))
         self._n_asked.append(len(compared.asked))
-        self.lines.append(record.line)
+        self._lines.append(record.line)
+        self._numbers.append(self._files.setdefault(record.file, len(self._files)))
         self._ids += bytes.fromhex(record.id)
         self._weights.append(self._weight_of(record))
         return compared
@@ -159,7 +157,7 @@ class _Taken:
                 "holds one in every row, or keep the first or the longest instead"
             )
 
-    def marks(self, files: tuple[str, ...], starts: tuple[int, ...]) -> Marks:
+    def marks(self) -> Marks:
         return Marks(
             np.frombuffer(bytes(self._rows), dtype=np.uint64).reshape(-1, 2),
             np.frombuffer(self._questions, dtype=np.uint64),
@@ -167,10 +165,10 @@ class _Taken:
             np.frombuffer(self._n_answered, dtype=np.int64),
             np.frombuffer(self._n_asked, dtype=np.int64),
             np.frombuffer(self._weights, dtype=np.float64),
-            np.frombuffer(self.lines, dtype=np.int64),
+            np.frombuffer(self._lines, dtype=np.int64),
             bytes(self._ids),
-            files,
-            starts,
+            tuple(self._files),
+            np.frombuffer(self._numbers, dtype=np.int32),
         )
 
 

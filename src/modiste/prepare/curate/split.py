@@ -131,7 +131,7 @@ def split(inputs: Sequence[Corpus], settings: Split) -> Outcome:
         InvalidInput: a row without a named field, a part that would stay empty, or a class that
             would have too few rows in one.
     """
-    frozen = corpora([settings.frozen_test]) if settings.frozen_test else []
+    frozen = corpora([settings.frozen_test], traced=True) if settings.frozen_test else []
     plan = _plan(inputs, frozen, settings)
     counts = _by_class(plan, settings)
     _refuse_empty(plan, settings)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import difflib
 import errno
+import fcntl
+import glob
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -311,15 +313,21 @@ def write_json(value: Any, path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A stream whose content becomes `path` in one step after the block, synced; or not at all."""
+    """A stream whose content becomes `path` in one step after the block, synced; or not at all.
+
+    Raises:
+        StorageFull: there is no room, or the folder may not be written to.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_over(path)
         with temporary.open("wb", buffering=CHUNK_BYTES) as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
@@ -328,6 +336,14 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def remove_left_over(path: Path) -> None:
+    """What a killed writer left. A living one holds the kernel's lock on its file."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError), left.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 def sync_folder(folder: Path) -> None:
