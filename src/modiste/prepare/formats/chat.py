@@ -262,10 +262,12 @@ def _call(call: Any, path: str, row: Notes) -> ToolCall:
         return ToolCall(None, "", "{}")
     where = f"{path}.function.arguments"
     call_id = _string(call, "id", path, row)
-    return ToolCall(call_id, function["name"], _arguments(function.get("arguments"), where, row))
+    return ToolCall(
+        call_id, function["name"], read_arguments(function.get("arguments"), where, row)
+    )
 
 
-def _arguments(arguments: Any, path: str, row: Notes) -> str:
+def read_arguments(arguments: Any, path: str, row: Notes) -> str:
     """Arguments as JSON text; an object is written out, as OpenAI's and HF's exports differ."""
     if isinstance(arguments, dict):
         if not too_deep(arguments):

@@ -134,8 +134,13 @@ class _Grouping:
             value["tools"] = tools
         read = chat.parse_row(value, file=self.file, line=first)
         told = [*problems, *(_placed(problem, rows) for problem in read.problems)]
-        item = Item(first, orjson.dumps(value), value)
-        return Chat(item, replace_row(read, told))
+        try:
+            raw = orjson.dumps(value)
+        except orjson.JSONEncodeError as error:
+            raw = b""
+            text = f"the chat cannot be written as JSON: {error}"
+            told.append(Problem(self.file, first, "", "not_writable", text))
+        return Chat(Item(first, raw, value), _refused(read, told))
 
     def _again(self, item: Item) -> list[Problem]:
         """A chat that was closed and comes back was cut in two by the order of the rows."""
@@ -161,7 +166,7 @@ class _Grouping:
         return []
 
 
-def replace_row(row: Row, problems: list[Problem]) -> Row:
+def _refused(row: Row, problems: list[Problem]) -> Row:
     return row._replace(example=None, problems=tuple(problems)) if problems else row
 
 

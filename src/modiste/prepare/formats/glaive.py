@@ -10,7 +10,8 @@ import json
 import re
 from typing import Any
 
-from modiste.prepare.formats.row import Notes, Row, json_text
+from modiste.prepare.formats.chat import read_arguments
+from modiste.prepare.formats.row import Notes, Row
 from modiste.prepare.formats.sharegpt import call_id, tools_of
 from modiste.types import Example, Message, Role, SampleType, ToolCall
 
@@ -94,7 +95,5 @@ def _call(text: str, number: int, notes: Notes) -> ToolCall | None:
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
         notes.say(path, "tool_call_invalid", f"{path} is not a call with a name", value=text)
         return None
-    arguments = call.get("arguments", {})
-    if not isinstance(arguments, str):
-        arguments = json_text(arguments, path, notes)
+    arguments = read_arguments(call.get("arguments", {}), f"{path}.arguments", notes)
     return ToolCall(call_id(number, 0, call["name"], arguments), call["name"], arguments)

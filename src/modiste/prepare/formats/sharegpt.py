@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from modiste.prepare.formats.chat import read_tools
+from modiste.prepare.formats.chat import read_arguments, read_tools
 from modiste.prepare.formats.row import (
     Notes,
     Row,
@@ -159,9 +159,8 @@ def _calls(text: Any, path: str, number: int, notes: Notes) -> tuple[ToolCall, .
             said = f"{path} is not a call with name and arguments"
             notes.say(path, "tool_call_invalid", said, value=call)
             continue
-        arguments = call.get("arguments", call.get("parameters", {}))
-        if not isinstance(arguments, str):
-            arguments = json_text(arguments, path, notes)
+        given = call.get("arguments", call.get("parameters", {}))
+        arguments = read_arguments(given, f"{path}.arguments", notes)
         calls.append(
             ToolCall(call_id(number, at, call["name"], arguments), call["name"], arguments)
         )

@@ -106,6 +106,8 @@ def _as_chat(example: Example) -> Written:
 
 
 def _checked(example: Example, rows: Sequence[dict[str, Any]], to: Format) -> Written:
+    if not rows:
+        return Written((), refused="the chat has no messages")
     again = _read_again(rows, to, example.line)
     if again is None:
         return Written((), refused=f"{to} has no place for {_unusual(example)}")
