@@ -77,6 +77,13 @@ def test_every_route_is_in_the_document(document: dict[str, Any]) -> None:
         "/v1/models/{model_id}/rows": {"get"},
         "/v1/rows/{row_id}/models": {"get"},
         "/v1/rows/forget": {"post"},
+        "/v1/datasets": {"get", "post"},
+        "/v1/datasets/{name}": {"get", "delete"},
+        "/v1/datasets/{name}/versions": {"post"},
+        "/v1/datasets/{name}/versions/{version}": {"get"},
+        "/v1/datasets/{name}/versions/{version}/rows": {"get"},
+        "/v1/datasets/{name}/versions/{version}/manifest": {"get"},
+        "/v1/datasets/{name}/versions/{version}/report": {"get"},
     }
     expected = dict(ours)
     for mount in ("/v1", "/mistral/v1", "/openai/v1"):
@@ -192,6 +199,15 @@ def test_real_answers_keep_what_the_document_promises(
                 client.get(f"{mount}/files/{kept}/rows", params={"line": 1}),
                 client.get(f"{mount}/rows/{'0' * 32}/models"),
                 client.get(f"{mount}/models/modiste-tiny/lineage"),
+                client.post(f"{mount}/datasets", json={"name": "doc", "files": [kept]}),
+                client.post(f"{mount}/datasets/doc/versions", json={"files": [kept]}),
+                client.get(f"{mount}/datasets"),
+                client.get(f"{mount}/datasets/doc"),
+                client.get(f"{mount}/datasets/doc/versions/1"),
+                client.get(f"{mount}/datasets/doc/versions/1/rows"),
+                client.get(f"{mount}/datasets/doc/versions/1/manifest"),
+                client.get(f"{mount}/datasets/doc/versions/1/report"),
+                client.delete(f"{mount}/datasets/doc"),
                 client.post(f"{mount}/rows/forget", json={"rows": ["0" * 32], "reason": "doc"}),
             ]
     for answer in answers:

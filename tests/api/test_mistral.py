@@ -148,6 +148,7 @@ def test_a_job_has_exactly_the_fields_of_the_contract() -> None:
         "repositories": [],
         "error": None,
         "paused": False,
+        "dataset": None,
     }
 
 

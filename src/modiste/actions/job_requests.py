@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypedDict
 
-from modiste.actions import files, models
+from modiste.actions import curation, datasets, files, models
 from modiste.errors import InvalidInput, NotYetSupported
 from modiste.store.database import Tx
 from modiste.types import Actor, File, Hyperparameters, Model, Purpose, TrainingFile
 
 SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
+PARTS = (curation.MAIN, "validation")
 MAX_METADATA = 16
 MAX_FILES = 100
 
@@ -30,6 +31,8 @@ class Wanted(TypedDict, total=False):
     model: str
     training_files: Sequence[TrainingFile]
     validation_files: Sequence[str]
+    dataset: str | None
+    """`name@version` instead of training files; its part `validation` is evaluated on."""
     hyperparameters: Hyperparameters
     suffix: str | None
     auto_start: bool
@@ -50,6 +53,7 @@ class Request:
     training_files: tuple[TrainingFile, ...]
     validation_files: tuple[str, ...]
     files: Mapping[str, File]
+    dataset: str | None
     hyperparameters: Hyperparameters
     suffix: str | None
     auto_start: bool
@@ -101,6 +105,10 @@ def checked(tx: Tx, actor: Actor, wanted: Wanted) -> Request:
     wrong += _hyperparameters(hyperparameters, base)
     training = tuple(TrainingFile(*f) for f in wanted.get("training_files") or ())
     validation = tuple(wanted.get("validation_files") or ())
+    dataset = _dataset(tx, actor, wanted, wrong)
+    if dataset is not None:
+        training = dataset.training
+        validation = validation or dataset.validation
     found: dict[str, File] = {}
     wrong += _files(tx, actor, training, validation, found)
     wrong += _texts(wanted)
@@ -117,6 +125,7 @@ def checked(tx: Tx, actor: Actor, wanted: Wanted) -> Request:
         training_files=training,
         validation_files=validation,
         files=found,
+        dataset=None if dataset is None else dataset.label,
         hyperparameters=hyperparameters,
         suffix=wanted.get("suffix") or None,
         auto_start=wanted.get("auto_start", False),
@@ -220,6 +229,34 @@ def _files(
             text = f"The weight of {file_id!r} is {weight:g}; expected more than 0."
             wrong.append(_Wrong("training_files", text))
     return wrong
+
+
+class _Dataset(NamedTuple):
+    label: str
+    training: tuple[TrainingFile, ...]
+    validation: tuple[str, ...]
+
+
+def _dataset(tx: Tx, actor: Actor, wanted: Wanted, wrong: list[_Wrong]) -> _Dataset | None:
+    """The files behind `dataset`. Parts other than the two are not for training: test sets."""
+    named = wanted.get("dataset")
+    if not named:
+        return None
+    if wanted.get("training_files"):
+        wrong.append(_Wrong("dataset", "dataset and training_files: give one of them."))
+        return None
+    try:
+        version = datasets.ready(tx, actor, named)
+    except InvalidInput as error:
+        wrong.append(_Wrong("dataset", error.message, error.error_code))
+        return None
+    parts = {part: [f.file_id for f in version.files if f.part == part] for part in PARTS}
+    if not parts[curation.MAIN]:
+        has = ", ".join(sorted({file.part for file in version.files}))
+        text = f"{version.label} has no part {curation.MAIN!r}, only {has}."
+        wrong.append(_Wrong("dataset", text))
+    training = tuple(TrainingFile(file_id) for file_id in parts[curation.MAIN])
+    return _Dataset(version.label, training, tuple(parts["validation"]))
 
 
 def _texts(wanted: Wanted) -> list[_Wrong]:

@@ -330,6 +330,7 @@ def _new_row(tx: Tx, actor: Actor, request: Request) -> JobRow:
         auto_start=request.auto_start,
         start_requested=request.auto_start,
         suffix=request.suffix,
+        dataset=request.dataset,
         integrations=request.integrations,
         job_metadata=request.metadata,
         invalid_sample_skip_fraction=request.invalid_sample_skip_fraction,

@@ -27,7 +27,18 @@ from modiste import __version__
 from modiste import settings as settings_module
 from modiste.actions import keys, models
 from modiste.actions.completions import Renderers
-from modiste.api import chat, document, edge, files, health, jobs, lineage, native, reports
+from modiste.api import (
+    chat,
+    datasets,
+    document,
+    edge,
+    files,
+    health,
+    jobs,
+    lineage,
+    native,
+    reports,
+)
 from modiste.api import models as model_routes
 from modiste.api.dialect import MOUNTS
 from modiste.api.door import House
@@ -41,6 +52,8 @@ from modiste.work.supervisor import environment
 
 log = logging.getLogger(__name__)
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+OURS = (native.router, reports.router, lineage.router, datasets.router)
+"""What no vendor has, under `/v1` alone; before the others, some of whose paths match anything."""
 KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that none is closed under a request."""
 
@@ -70,8 +83,7 @@ def build_app(settings: Settings, *, engine: EngineStream | None = None) -> Fast
     app.include_router(health.router)
     for mount, dialect in MOUNTS.items():
         routers = [files.router, jobs.router(dialect), chat.router, model_routes.router]
-        ours = [native.router, reports.router, lineage.router] if mount == "/v1" else []
-        for router in [*ours, *routers]:
+        for router in [*OURS, *routers] if mount == "/v1" else routers:
             refusals = document.refusals_of(dialect)
             app.include_router(router, prefix=mount, responses=refusals)
     document.install(app)

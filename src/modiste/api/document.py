@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from modiste.api import chat_shapes, lineage, mistral, models, native, openai
+from modiste.api import chat_shapes, datasets, lineage, mistral, models, native, openai
 from modiste.api.dialect import Dialect
 
 BODIES: tuple[type[BaseModel], ...] = (
@@ -24,6 +24,8 @@ BODIES: tuple[type[BaseModel], ...] = (
     native.KeyIn,
     native.BaseIn,
     lineage.ForgetIn,
+    datasets.DatasetIn,
+    datasets.VersionIn,
 )
 STREAMED: tuple[type[BaseModel], ...] = (chat_shapes.ChatCompletionChunk,)
 DESCRIPTION = """Fine-tune and serve language models on your own machines.

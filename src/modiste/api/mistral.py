@@ -94,6 +94,8 @@ class JobIn(Body):
     model: str
     training_files: list[str | TrainingFileIn] | None = None
     validation_files: list[str] | None = None
+    dataset: str | None = None
+    """Ours: `name@version` instead of training files."""
     hyperparameters: HyperparametersIn
     suffix: Annotated[str, Field(max_length=MAX_SUFFIX)] | None = None
     integrations: list[WandbIn] | None = None
@@ -178,6 +180,7 @@ class CompletionJob(BaseModel):
     repositories: list[str] = []
     error: JobProblem | None
     paused: bool
+    dataset: str | None
 
 
 class EventData(BaseModel):
@@ -233,6 +236,7 @@ def wanted(body: JobIn, *, mistral_0: bool) -> Wanted:
             for file in body.training_files or ()
         ],
         validation_files=list(body.validation_files or ()),
+        dataset=body.dataset,
         hyperparameters=Hyperparameters(**body.hyperparameters.model_dump()),
         suffix=body.suffix,
         auto_start=mistral_0 if body.auto_start is None else body.auto_start,
@@ -318,6 +322,7 @@ def _fields(job: Job, *, mistral_0: bool) -> dict[str, Any]:
         "metadata": _metadata(job.estimate),
         "error": job.error and JobProblem(code=job.error.code, message=job.error.message),
         "paused": job.paused,
+        "dataset": job.dataset,
     }
 
 
