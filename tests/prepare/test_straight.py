@@ -89,7 +89,7 @@ def test_a_text_the_tokenizer_gives_up_on_does_not_harm_its_neighbours(v3, examp
     def give_up(texts):
         raise ValueError("too many spaces")
 
-    monkeypatch.setattr(v3.ours._straight[1], "encode_all", give_up)
+    monkeypatch.setattr(v3.ours._straight.words, "write", give_up)
     v3.ours.read_ahead([good])
 
     assert v3.ours.training_samples(good) == expected

@@ -31,14 +31,15 @@ TEXTS = st.lists(
 
 @cache
 def words_of(pair) -> Words:
-    _, words = pair.ours._straight or (None, None)
-    if words is None:  # v1 writes no straight conversations, its words are words nevertheless
+    if (
+        pair.ours._straight is None
+    ):  # v1 writes no straight conversations, its words are words nevertheless
         from modiste.prepare.render_mistral import _bare_encoder, _cuts
 
         cuts = _cuts(pair.ours._text)
         assert cuts is not None
-        words = Words(_bare_encoder(pair.ours._text), pair.ours._spelling, cuts)
-    return words
+        return Words(_bare_encoder(pair.ours._text), pair.ours._spelling, cuts)
+    return pair.ours._straight.words
 
 
 @given(texts=TEXTS)
@@ -70,24 +71,55 @@ def test_words_that_differ_in_trailing_zero_bytes_are_told_apart(pair):
 
 
 def test_a_full_table_is_emptied_and_learned_anew(v3, monkeypatch):
-    monkeypatch.setattr(room, "MAX_WORDS", 60)
-    words = Words(v3.ours.encode, v3.ours._spelling, v3.ours._straight[1]._cuts)
+    monkeypatch.setattr(room, "MAX_WORDS", 100)
+    words = Words(v3.ours.encode, v3.ours._spelling, v3.ours._straight.words._cuts)
     texts = [" ".join(f"w{at + step}x" for at in range(20)) for step in range(0, 200, 10)]
 
     found = [words.encode_all([text])[0] for text in texts]
 
     assert found == [v3.ours.encode(text) for text in texts]
-    assert words._n_words <= 60
+    assert words._n_words <= 100
 
 
-def test_long_texts_and_long_lists_come_back_in_order(v3, monkeypatch):
+def test_long_lists_come_back_in_order(v3, monkeypatch):
     monkeypatch.setattr(room, "BATCH_BYTES", 500)
-    monkeypatch.setattr(room, "LONGEST_TEXT", 400)
-    texts = ["", "word " * 100, "", *(f"text number {at}, as long as others" for at in range(60))]
+    texts = ["", "word " * 300, "", *(f"text number {at}, as long as others" for at in range(60))]
 
-    found = words_of(v3).encode_all(texts)
+    found = words_of(v3).encode_all([*texts, ""])
 
-    assert found == [v3.ours.encode(text) for text in texts]
+    assert found == [v3.ours.encode(text) for text in [*texts, ""]]
+
+
+@given(samples=st.lists(st.lists(st.text(ANY, max_size=8) | st.integers(0, 2), max_size=6)))
+@RANDOM
+def test_frames_stand_between_texts_and_their_ends_are_told(v3, samples):
+    frames = [[1, 3], [], [2]]
+    words = Words(v3.ours.encode, v3.ours._spelling, v3.ours._straight.words._cuts, frames)
+    samples = [apart(sample) for sample in samples]
+
+    for sample, (ids, ends) in zip(samples, words.write(samples), strict=True):
+        expected: list[int] = []
+        expected_ends = []
+        for piece in sample:
+            expected += frames[piece] if isinstance(piece, int) else v3.ours.encode(piece)
+            expected_ends += [len(expected)] if isinstance(piece, int) else []
+        assert (ids, ends) == (expected, expected_ends)
+
+
+def apart(sample):
+    """No two texts side by side."""
+    spaced = []
+    for piece in sample:
+        spaced += [2, piece] if isinstance(piece, str) else [piece]
+    return spaced
+
+
+def test_a_sample_with_more_words_than_the_table_is_refused(v3, monkeypatch):
+    monkeypatch.setattr(room, "MAX_WORDS", 10)
+    words = Words(v3.ours.encode, v3.ours._spelling, v3.ours._straight.words._cuts)
+
+    with pytest.raises(ValueError, match="more words"):
+        words.encode_all([" ".join(f"w{at}" for at in range(20))])
 
 
 def test_half_a_surrogate_pair_is_refused_as_the_tokenizer_refuses_it(pair):

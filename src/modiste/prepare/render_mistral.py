@@ -108,7 +108,7 @@ class MistralRenderer(ChatRenderer):
             return
         planned = [(example, plan) for example in examples if (plan := straight.plan(example))]
         try:
-            written = straight.write_all([plan for _, plan in planned], *self._straight)
+            written = straight.write_all([plan for _, plan in planned], self._straight)
         except ValueError:  # of one text; it is met again, and named, when its row is asked for
             return
         self._ready = {
@@ -117,14 +117,15 @@ class MistralRenderer(ChatRenderer):
         }
 
     @cached_property
-    def _straight(self) -> tuple[straight.Frames, Words] | None:
-        """What writes straight conversations; None if this vocabulary or format has no such way."""
+    def _straight(self) -> straight.Format | None:
+        """How straight conversations are written; None if this format or vocabulary has no way."""
         frames, cuts = self._frames(), _cuts(self._text)
         if frames is None or cuts is None:
             return None
-        return frames, Words(_bare_encoder(self._text), self._spelling, cuts)
+        words = Words(_bare_encoder(self._text), self._spelling, cuts, frames)
+        return straight.Format(words, system_joins=self.version < TokenizerVersion.v7)
 
-    def _frames(self) -> straight.Frames | None:
+    def _frames(self) -> list[list[int]] | None:
         """Read off empty messages. v1 has none: its `[INST]` is text among text."""
         if self.version < TokenizerVersion.v2:
             return None
@@ -138,12 +139,11 @@ class MistralRenderer(ChatRenderer):
         first, later = (user(first=first, last=False) for first in (True, False))
         if first != user(first=True, last=True) or later != user(first=False, last=True):
             return None
-        system = None
+        start, system = list(self._encoder.start()), []
         if self.version >= TokenizerVersion.v7:
-            ids, _ = self._encoder.encode_system_message(mc.SystemMessage(content=""))
-            system = (ids[:-1], ids[-1:])
-        start = list(self._encoder.start())
-        return straight.Frames(start, first[:-1], later[:-1], later[-1:], [self.eos_id], system)
+            system, _ = self._encoder.encode_system_message(mc.SystemMessage(content=""))
+        opens = [start + first[:-1], start + system[:-1], system[-1:] + first[:-1]]
+        return [*opens, later[:-1], later[-1:], [self.eos_id]]
 
     def prompt_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]

@@ -9,78 +9,71 @@ tools, no tool calls, questions and answers in turn. Its ids and mask are then t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from modiste.prepare.turns import Rendered
-from modiste.prepare.words import LONGEST_TEXT, Words
-from modiste.types import Example, Message, Role, SampleType
+from modiste.prepare.words import Words, Written
+from modiste.types import Example, Role, SampleType
 
 JOIN = "\n\n"
+LONGEST = 1 << 16
+"""Letters of a conversation; what is longer gains nothing."""
+
+START, START_SYSTEM, AFTER_SYSTEM, QUESTION, ANSWER, END = range(6)
+"""Frames: before the first question; before and after a system prompt that opens; before a later
+question; before and after an answer."""
+
+_USER, _ASSISTANT, _SYSTEM = Role.USER, Role.ASSISTANT, Role.SYSTEM
+_FIELDS = attrgetter("role", "content", "tool_calls", "tool_call_id", "name", "weight", "prefix")
+_WEIGHTS = (None, 0, 1)
 
 
-@dataclass(frozen=True)
-class Frames:
-    """What stands around the text of each message; all are control tokens or settings."""
-
-    start: list[int]
-    first_user: list[int]
-    user: list[int]
-    assistant: list[int]
-    """After a question, where the answer starts."""
-    end: list[int]
-    """After an answer."""
-    system: tuple[list[int], list[int]] | None
-    """Around the system prompt; None where it joins the last question (up to v3)."""
-
-
-class Turn(NamedTuple):
-    question: str
-    answer: str
-    wanted: bool
+class Format(NamedTuple):
+    words: Words
+    """With the six frames."""
+    system_joins: bool
+    """The system prompt stands in the last question (up to v3), not in a message of its own."""
 
 
 class Plan(NamedTuple):
-    """A straight conversation, up to its last trained turn."""
+    """A straight conversation, up to its last trained answer."""
 
     system: str
-    turns: list[Turn]
+    texts: list[str]
+    """Question and answer in turn."""
+    wanted: list[bool]
+    """Of each answer."""
 
 
 def plan(example: Example) -> Plan | None:
     """The conversation's texts if it is straight and breaks no rule of any format."""
-    messages = example.messages
-    if example.sample_type is not SampleType.INSTRUCT or example.tools or len(messages) < 2:
+    if example.sample_type is not SampleType.INSTRUCT or example.tools:
         return None
-    first = 1 if messages[0].role is Role.SYSTEM else 0
-    if (len(messages) - first) % 2 or (first and not _is_text(messages[0])):
+    system = ""
+    texts: list[str] = []
+    wanted: list[bool] = []
+    n_letters = 0
+    for role, content, calls, call_id, name, weight, prefix in map(_FIELDS, example.messages):
+        if not content or calls or prefix or call_id is not None or name is not None:
+            return None
+        if not content.isascii() and not _is_unicode(content):
+            return None
+        n_letters += len(content)
+        if role is _SYSTEM and not (texts or system):
+            system = content
+            continue
+        if role is not (_ASSISTANT if len(texts) % 2 else _USER) or weight not in _WEIGHTS:
+            return None
+        if role is _ASSISTANT:
+            wanted.append(weight != 0)
+        texts.append(content)
+    if not texts or len(texts) % 2 or n_letters > LONGEST:
         return None
-    turns: list[Turn] = []
-    n_wanted = 0
-    for at in range(first, len(messages), 2):
-        question, answer = messages[at], messages[at + 1]
-        if question.role is not Role.USER or answer.role is not Role.ASSISTANT:
-            return None
-        if not (_is_text(question) and _is_text(answer)) or answer.weight not in (None, 0, 1):
-            return None
-        turns.append(Turn(question.content or "", answer.content or "", answer.weight != 0))
-        n_wanted = len(turns) if answer.weight != 0 else n_wanted
-    return Plan(messages[0].content or "" if first else "", turns[:n_wanted])
-
-
-def _is_text(message: Message) -> bool:
-    """Text alone, that every tokenizer can read, and not more than is quickly encoded."""
-    content = message.content
-    return (
-        content is not None
-        and 0 < len(content) <= LONGEST_TEXT
-        and (content.isascii() or _is_unicode(content))
-        and not message.tool_calls
-        and not message.prefix
-        and message.name is None
-        and message.tool_call_id is None
-    )
+    while wanted and not wanted[-1]:
+        wanted.pop()
+    return Plan(system, texts[: 2 * len(wanted)], wanted)
 
 
 def _is_unicode(text: str) -> bool:
@@ -91,61 +84,52 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def write_all(plans: Sequence[Plan], frames: Frames, words: Words) -> list[list[Rendered]]:
-    """The samples of each conversation, as `turns.samples` makes them."""
-    texts = [_texts(planned, frames) for planned in plans]
-    ids = iter(words.encode_all(list(chain.from_iterable(texts))))
+def write_all(plans: Sequence[Plan], format: Format) -> list[list[Rendered]]:
+    """The samples of each conversation, as `turns.samples` makes them.
+
+    Raises:
+        ValueError: the tokenizer gives up on one of the texts.
+    """
+    pieces: list[list[str | int]] = []
+    trained: list[list[list[bool]]] = []
+    for system, texts, wanted in plans:
+        if system and format.system_joins:
+            # Each answer is asked for with the system prompt in its own question.
+            last = [at for at in reversed(range(len(wanted))) if wanted[at]]
+            pieces += [_joined(system, texts[: 2 * at + 2]) for at in last]
+            trained.append([[*[False] * at, True] for at in last])
+        else:
+            pieces += [_pieces(system, texts)] if texts else []
+            trained.append([wanted] if texts else [])
+    written = iter(format.words.write(pieces))
     return [
-        _samples(planned, list(islice(ids, len(its_texts))), frames)
-        for planned, its_texts in zip(plans, texts, strict=True)
+        [_masked(sample, answers) for sample, answers in zip(samples, each, strict=True)]
+        for each in trained
+        for samples in [list(islice(written, len(each)))]
     ]
 
 
-def _texts(planned: Plan, frames: Frames) -> list[str]:
-    """Question, answer, question, answer …, then the system prompt wherever it stands."""
-    texts: list[str] = []
-    for turn in planned.turns:
-        texts += (turn.question, turn.answer.rstrip(" "))
-    if planned.system and frames.system:
-        texts.append(planned.system)
-    elif planned.system:
-        wanted = [turn for turn in planned.turns if turn.wanted]
-        texts += [f"{planned.system}{JOIN}{turn.question}" for turn in wanted]
-    return texts
+def _joined(system: str, texts: list[str]) -> list[str | int]:
+    asked, answer = texts[-2:]
+    return _pieces("", [*texts[:-2], f"{system}{JOIN}{asked}", answer])
 
 
-def _samples(planned: Plan, ids: list[list[int]], frames: Frames) -> list[Rendered]:
-    turns = planned.turns
-    if not turns:
-        return []
-    wanted = [turn.wanted for turn in turns]
-    if not planned.system:
-        return [_write(ids, wanted, frames, frames.start)]
-    if frames.system:
-        before, after = frames.system
-        return [_write(ids, wanted, frames, [*frames.start, *before, *ids[-1], *after])]
-    # Each turn is asked for with the system prompt in its own question: a sample for each.
-    samples = []
-    joined = ids[2 * len(turns) :]
-    for at in reversed(range(len(turns))):
-        if wanted[at]:
-            shown = [*ids[: 2 * at], joined.pop(), ids[2 * at + 1]]
-            samples.append(_write(shown, [*[False] * at, True], frames, frames.start))
-    return samples
+def _pieces(system: str, texts: list[str]) -> list[str | int]:
+    pieces: list[str | int] = [START_SYSTEM, system, AFTER_SYSTEM] if system else [START]
+    for at in range(0, len(texts), 2):
+        if at:
+            pieces.append(QUESTION)
+        pieces += (texts[at], ANSWER, texts[at + 1].rstrip(" "), END)
+    return pieces
 
 
-def _write(
-    texts: list[list[int]], trained: list[bool], frames: Frames, opening: list[int]
-) -> Rendered:
-    ids, mask = [*opening], [False] * len(opening)
-    asked_by = frames.first_user
-    for at, is_trained in enumerate(trained):
-        ids += asked_by
-        ids += texts[2 * at]
-        ids += frames.assistant
-        mask += [False] * (len(ids) - len(mask))
-        ids += texts[2 * at + 1]
-        ids += frames.end
-        mask += [is_trained] * (len(ids) - len(mask))
-        asked_by = frames.user
+def _masked(sample: Written, answers: list[bool]) -> Rendered:
+    """An answer is trained from behind its opening frame to the end of its closing one."""
+    ids, frame_ends = sample
+    mask: list[bool] = []
+    # Frames stand as they were put: one or two that open, then three for each answer.
+    first = len(frame_ends) - 3 * len(answers) + 1
+    for at, is_trained in enumerate(answers):
+        mask += [False] * (frame_ends[first + 3 * at] - len(mask))
+        mask += [is_trained] * (frame_ends[first + 3 * at + 1] - len(mask))
     return Rendered(ids, mask)

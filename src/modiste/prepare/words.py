@@ -2,10 +2,12 @@
 
 Texts are cut where nothing can reach across (`cuts.py`) into words of a few letters, most of which
 have been seen before. Words known already are found for all texts together in numpy; new ones are
-encoded in one call, with separators between them. What does not fit (a text that must not be cut,
-or is very long) goes to the tokenizer as it is, so the ids are always the tokenizer's own.
+encoded in one call, with separators between them. A text that must not be cut is one word, and goes
+to the tokenizer as it is. So the ids are always the tokenizer's own.
 
-Memory is bounded: when the table is full, everything is forgotten and learned anew.
+What stands between texts (control tokens) is given as numbered frames; a frame is a word as well,
+spelt with bytes that no text has. Memory is bounded: when the table is full, everything is
+forgotten and learned anew.
 
 Shapes: B bytes of all texts, W words in them, D distinct new words, T tokens. A word is known by
 16 bytes in two numbers: its first 8 bytes, and its next 7 with its length above. Longer words are
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +36,6 @@ N_SLOTS = 1 << SLOT_BITS
 BATCH_BYTES = 1 << 17
 """Texts handled together: enough to spread numpy's cost per call, little enough for the cache,
 and always fewer words than the table has room for."""
-LONGEST_TEXT = 1 << 14
-"""Letters; a longer text gains little."""
 JOINED_WORDS = 128
 """New words encoded in one call; SentencePiece is slow with very long texts."""
 LONGEST_KEY = 15
@@ -44,97 +45,142 @@ _REST = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(LONGEST_KEY + 2)],
 """Masks for the bytes of a word by its length."""
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 """Odd numbers with bits spread evenly: the golden ratio's, and xxHash's second prime."""
+_FRAME = 0xFF
+_FRAMES = range(0xF8, 0xFF)
+"""A frame is spelt with two bytes that UTF-8 does not have."""
+
+
+class Written(NamedTuple):
+    ids: list[int]
+    frame_ends: list[int]
+    """How many ids stand before the end of each frame."""
 
 
 class Words:
     """What is known about a vocabulary's words."""
 
     def __init__(
-        self, encode: Callable[[str], Sequence[int]], spelling: Sequence[bytes], cuts: Cuts
+        self,
+        encode: Callable[[str], Sequence[int]],
+        spelling: Sequence[bytes],
+        cuts: Cuts,
+        frames: Sequence[Sequence[int]] = (),
     ) -> None:
         """
         Args:
             encode: the tokenizer; text only, no control tokens. An array of ids will do.
             spelling: the bytes of each id.
+            frames: ids that may stand between texts, at most seven sequences.
         """
         self._encode = encode
         self._cuts = cuts
-        self._between = cuts.between.reshape(-1)
+        self._between = _with_frames(cuts.between).reshape(-1)
         self._length_of_id = np.fromiter(map(len, spelling), np.int64, len(spelling))
+        self._frames = [np.array(frame, dtype=np.int64) for frame in frames]
+        self._frame_words = [bytes([_FRAME, code]) for code in _FRAMES[: len(frames)]]
         self._forget()
 
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, as `encode` gives them.
 
         Raises:
-            UnicodeEncodeError: a text holds half a surrogate pair.
+            ValueError: as `write`.
         """
-        found: list[list[int]] = [[] for _ in texts]
-        batch: dict[int, bytes] = {}
+        return [ids for ids, _ in self.write([[text] for text in texts])]
+
+    def write(self, samples: Sequence[Sequence[str | int]]) -> list[Written]:
+        """Each sample's ids: of its texts and, by number, frames, one after the other.
+
+        Raises:
+            ValueError: a text holds half a surrogate pair, or the tokenizer cannot read it, or a
+                sample has more words than the table (a megabyte of text is safe).
+        """
+        found: list[Written] = []
+        parts: list[bytes] = []
+        ends: list[int] = []
+        whole: dict[int, str] = {}
         size = 0
-        for at, text in enumerate(texts):
-            if len(text) > LONGEST_TEXT or self._must_stay_whole(text):
-                found[at] = np.asarray(self._encode(text)).tolist()
-            elif text:
-                batch[at] = self._cuts.opening + text.encode()
-                size += len(batch[at])
+        opening, frames = self._cuts.opening, self._frame_words
+        for sample in samples:
+            for piece in sample:
+                if isinstance(piece, str):
+                    part = opening + piece.encode() if piece else b""
+                    if not piece.isascii() and self._cuts.uncut.search(piece):
+                        whole[size] = piece
+                else:
+                    part = frames[piece]
+                parts.append(part)
+                size += len(part)
+            ends.append(size)
             if size > BATCH_BYTES:
-                self._fill(found, batch)
-                batch, size = {}, 0
-        if batch:
-            self._fill(found, batch)
-        return found
+                found += self._written(b"".join(parts), ends, whole)
+                parts, ends, whole, size = [], [], {}, 0
+        return found + self._written(b"".join(parts), ends, whole)
 
-    def _must_stay_whole(self, text: str) -> bool:
-        return not text.isascii() and self._cuts.uncut.search(text) is not None
-
-    def _fill(self, found: list[list[int]], batch: dict[int, bytes]) -> None:
-        data = b"".join(batch.values())
-        first_bytes = np.cumsum([0, *map(len, batch.values())])[:-1]
-        starts_W, lengths_W = self._cut(data, first_bytes)
-        entries_W = self._entries(data, starts_W, lengths_W)
+    def _written(self, data: bytes, ends: list[int], whole: dict[int, str]) -> list[Written]:
+        """Samples that end at these bytes; `whole` are texts not to be cut, by where they start."""
+        if not data:
+            return [Written([], []) for _ in ends]
+        starts_W = self._cut(data, ends, whole)
+        is_frame_W = np.frombuffer(data, dtype=np.uint8)[starts_W] == _FRAME
+        entries_W = self._entries(data, starts_W, whole)
         counts_W = self._counts[entries_W]
-        firsts_W = np.cumsum(counts_W) - counts_W
-        at_T = np.repeat(self._firsts[entries_W] - firsts_W, counts_W)
+        ends_W = np.cumsum(counts_W)
+        at_T = np.repeat(self._firsts[entries_W] - (ends_W - counts_W), counts_W)
         at_T += np.arange(len(at_T))
-        ids = self._pool[at_T].tolist()
-        edges = firsts_W[np.searchsorted(starts_W, first_bytes)].tolist()
-        for at, (first, end) in zip(batch, pairwise([*edges, len(ids)]), strict=True):
-            found[at] = ids[first:end]
+        ids_T = self._pool[at_T]
+        words_before = np.searchsorted(starts_W, [0, *ends])
+        ids_before = np.append(0, ends_W)[words_before].tolist()
+        frames_before = np.append(0, np.cumsum(is_frame_W))[words_before].tolist()
+        frame_ends = ends_W[is_frame_W].tolist()
+        return [
+            Written(ids_T[first:end].tolist(), [at - first for at in frame_ends[before:after]])
+            for (first, end), (before, after) in zip(
+                pairwise(ids_before), pairwise(frames_before), strict=True
+            )
+        ]
 
-    def _cut(self, data: bytes, first_bytes: Indexes) -> tuple[Indexes, Indexes]:
-        """Where words start, and how long they are."""
+    def _cut(self, data: bytes, ends: list[int], whole: dict[int, str]) -> Indexes:
+        """Where words start."""
         letters_B = np.frombuffer(data, dtype=np.uint8)
         pairs_B = letters_B[:-1].astype(np.uint16)
         pairs_B <<= 8
         pairs_B |= letters_B[1:]
-        is_start_B = np.zeros(len(data), dtype=np.bool_)
-        is_start_B[1:] = self._between[pairs_B]
-        is_start_B[first_bytes] = True
-        starts_W = np.flatnonzero(is_start_B)
-        return starts_W, np.diff(starts_W, append=len(data))
+        is_start_B = np.ones(len(data) + 1, dtype=np.bool_)
+        is_start_B[1:-1] = self._between[pairs_B]
+        is_start_B[ends] = True
+        for start, text in whole.items():
+            is_start_B[start] = True
+            is_start_B[start + 1 : start + self._n_bytes(text)] = False
+        return np.flatnonzero(is_start_B[:-1])
 
-    def _entries(self, data: bytes, starts_W: Indexes, lengths_W: Indexes) -> Indexes:
+    def _n_bytes(self, text: str) -> int:
+        return len(self._cuts.opening) + len(text.encode())
+
+    def _entries(self, data: bytes, starts_W: Indexes, whole: dict[int, str]) -> Indexes:
         """Where each word is kept; new words are learned."""
+        lengths_W = np.diff(starts_W, append=len(data))
         keys_W = _keys(data, starts_W, lengths_W)
         entries_W = self._find(keys_W)
         is_long_W = lengths_W > LONGEST_KEY
-        entries_W[is_long_W] = 0
+        is_long_W[np.searchsorted(starts_W, list(whole))] = True
         short = np.flatnonzero((entries_W == 0) & ~is_long_W)
         long = np.flatnonzero(is_long_W)
         long_words = _slices(data, starts_W[long], lengths_W[long])
         new_long = [word for word in dict.fromkeys(long_words) if word not in self._long]
         if not self._has_room(len(short) + len(new_long), len(data)):
             self._forget()
-            return self._entries(data, starts_W, lengths_W)
+            return self._entries(data, starts_W, whole)
         if len(short):
             keys_D, chosen_D, which = _distinct((keys_W[0][short], keys_W[1][short]))
             new = short[chosen_D]
-            entries_D = self._learn(_slices(data, starts_W[new], lengths_W[new]))
+            entries_D = self._learn(_slices(data, starts_W[new], lengths_W[new]), {})
             self._place(keys_D, entries_D)
             entries_W[short] = entries_D[which]
         if new_long:
-            self._long.update(zip(new_long, self._learn(new_long).tolist(), strict=True))
+            texts = {data[at : at + self._n_bytes(text)]: text for at, text in whole.items()}
+            learned = self._learn(new_long, texts).tolist()
+            self._long.update(zip(new_long, learned, strict=True))
         if long_words:
             entries_W[long] = [self._long[word] for word in long_words]
         return entries_W
@@ -169,15 +215,20 @@ class Words:
             left = left[self._table[slots_D[left]] != entries_D[left]]
             slots_D[left] = (slots_D[left] + 1) % N_SLOTS
 
-    def _learn(self, words: list[bytes]) -> Indexes:
-        """Encode new words and keep them: most joined, alone what no separator may follow."""
+    def _learn(self, words: list[bytes], texts: dict[bytes, str]) -> Indexes:
+        """Encode new words and keep them.
+
+        Most are joined. Whole `texts` are encoded alone, and what no separator may follow (only
+        vocabularies that put nothing before a text have such words).
+        """
         entries_D = np.arange(self._n_words, self._n_words + len(words))
         self._n_words += len(words)
         ends_alone = ~self._cuts.between[:, self._cuts.separator]
         last_D = np.frombuffer(b"".join([word[-1:] for word in words]), dtype=np.uint8)
-        alone_D = ends_alone[last_D]
+        alone_D = ends_alone[last_D] | [word in texts for word in words]
         for at in np.flatnonzero(alone_D).tolist():
-            alone = np.asarray(self._encode(words[at].decode()), dtype=np.int64)
+            text = texts.get(words[at]) or words[at].decode()
+            alone = np.asarray(self._encode(text), dtype=np.int64)
             self._keep(entries_D[at : at + 1], np.array([len(alone)]), alone)
         joined = np.flatnonzero(~alone_D)
         for start in range(0, len(joined), JOINED_WORDS):
@@ -209,10 +260,12 @@ class Words:
 
     def _has_room(self, n_words: int, n_tokens: int) -> bool:
         fits = self._n_words + n_words <= MAX_WORDS and self._n_tokens + n_tokens <= MAX_TOKENS
-        return fits or self._n_words == 1
+        if not fits and self._n_words <= 1 + len(self._frames):
+            raise ValueError("a sample has more words than can be kept at once")
+        return fits
 
     def _forget(self) -> None:
-        """Entry 0 stands for unknown words."""
+        """All but the frames. Entry 0 stands for unknown words."""
         self._table = np.zeros(N_SLOTS, dtype=np.int32)
         self._keys: Keys = (np.zeros(MAX_WORDS, np.uint64), np.zeros(MAX_WORDS, np.uint64))
         self._firsts = np.zeros(MAX_WORDS, dtype=np.int32)
@@ -220,6 +273,20 @@ class Words:
         self._pool = np.zeros(MAX_TOKENS, dtype=np.int32)
         self._long: dict[bytes, int] = {}
         self._n_words, self._n_tokens = 1, 0
+        for word, ids in zip(self._frame_words, self._frames, strict=True):
+            entry = np.array([self._n_words])
+            self._n_words += 1
+            self._keep(entry, np.array([len(ids)]), ids)
+            self._place(_keys(word, np.array([0]), np.array([len(word)])), entry)
+
+
+def _with_frames(between: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cuts around frames, and none between their two bytes."""
+    framed = between.copy()
+    framed[:, _FRAME] = True
+    framed[_FRAMES.start : _FRAMES.stop, :] = True
+    framed[_FRAME, :] = False
+    return framed
 
 
 def _keys(data: bytes, starts_W: Indexes, lengths_W: Indexes) -> Keys:
