@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from modiste.errors import ModisteError
 from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
 from modiste.prepare.formats.read import Read, read
+from modiste.prepare.pairs import conversations
 from modiste.prepare.render import Renderer
 from modiste.prepare.spans import MOST_TOKENS_SHOWN, NO_TOKENS, Counts, Span, counts, spans
 from modiste.prepare.turns import Rendered
@@ -202,7 +203,7 @@ def _shown(
     example: Example, picked: str, file: str, renderer: Renderer, seq_len: int | None, most: int
 ) -> Iterator[Shown]:
     kind = example.sample_type
-    for answer, row in _versions(example):
+    for answer, row in conversations(example):
         try:
             samples = [*_sequences(row, renderer, seq_len)]
         except (ModisteError, ValueError, AssertionError, RecursionError) as error:
@@ -222,16 +223,6 @@ def _shown(
                 answer=answer,
                 labels=example.labels if kind is SampleType.CLASSIFIER else None,
             )
-
-
-def _versions(example: Example) -> Iterator[tuple[str, Example]]:
-    """Preference rows are two conversations, all others one."""
-    if example.sample_type is not SampleType.PREFERENCE:
-        yield "", example
-        return
-    for answer, messages in (("chosen", example.chosen), ("rejected", example.rejected)):
-        whole = (*example.messages, *messages)
-        yield answer, replace(example, sample_type=SampleType.INSTRUCT, messages=whole)
 
 
 def _sequences(example: Example, renderer: Renderer, seq_len: int | None) -> Iterator[Rendered]:

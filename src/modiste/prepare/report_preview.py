@@ -10,7 +10,7 @@ from modiste.prepare.charts import number, percent
 
 Json = Mapping[str, Any]
 
-FOLDED_LETTERS = 1_000
+FOLDED_LETTERS, FOLDED_LINES = 1_000, 14
 LEGEND = (
     '<div class="legend"><span><span class="t">trained</span></span><span>not trained</span>'
     '<span><span class="c">control token</span></span>'
@@ -82,18 +82,31 @@ def _span(span: Json) -> str:
     classes = [name for name, flag in flags if span.get(flag)]
     text = escape(visible(span["text"]))
     if not classes:
-        return _folded(span["text"]) if len(span["text"]) > FOLDED_LETTERS else text
+        return _folded(span["text"]) if _is_long(span["text"]) else text
     said = f"{number(span['tokens'])} token{'s' if span['tokens'] != 1 else ''}"
     return f'<span class="{" ".join(classes)}" title="{said}">{text}</span>'
 
 
+def _is_long(text: str) -> bool:
+    return len(text) > FOLDED_LETTERS or text.count("\n") > FOLDED_LINES
+
+
 def _folded(text: str) -> str:
     """A long prompt must not push the answer out of sight; its middle unfolds."""
-    head, middle, tail = text[:400], text[400:-200], text[-200:]
+    head, tail = _border(text, len(text) // 3), _border(text, -(len(text) // 6))
+    head, tail = min(head, _border(text, 400)), max(tail, _border(text, -200))
     return (
-        f"{escape(visible(head))}<details><summary>… {number(len(middle))} letters, not trained …"
-        f"</summary>{escape(visible(middle))}</details>{escape(visible(tail))}"
+        f"{escape(visible(text[:head]))}<details><summary>… {number(tail - head)} letters, not "
+        f"trained …</summary>{escape(visible(text[head:tail]))}</details>"
+        f"{escape(visible(text[tail:]))}"
     )
+
+
+def _border(text: str, at: int) -> int:
+    """The nearest place before `at` where a word ends."""
+    at = at % len(text)
+    found = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at)) + 1
+    return found if at - found < 60 else at
 
 
 INVISIBLE = frozenset("\n\t\u00a0\u202f\u3000\u200c\u200d")

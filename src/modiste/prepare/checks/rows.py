@@ -9,7 +9,7 @@ is too long.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from modiste.prepare.formats.read import Read
 from modiste.prepare.formats.row import Row
 from modiste.prepare.inspect.all import Ledger
 from modiste.prepare.over_length import OverLength, cut
+from modiste.prepare.pairs import conversations
 from modiste.prepare.render import Rendered, Renderer
 from modiste.prepare.statistics import Statistics
 from modiste.prepare.turns import turns
@@ -175,7 +176,7 @@ def _render(example: Example, wants: Wants, tally: Tally) -> _Found:
     samples: list[Rendered] = []
     longest = n_pieces = 0
     try:
-        for chat in _chats(example):
+        for _, chat in conversations(example):
             made = cut(chat, renderer, max_length=seq_len, over_length=wants.over_length)
             samples += made.samples
             longest, n_pieces = max(longest, made.longest), max(n_pieces, made.n_pieces)
@@ -189,22 +190,6 @@ def _render(example: Example, wants: Wants, tally: Tally) -> _Found:
         return _too_long(example, longest, seq_len, wants.over_length, tally)
     _count(example, samples, longest, n_pieces, tally)
     return _Found(samples)
-
-
-def _chats(example: Example) -> list[Example]:
-    """What a row is tokenised as: itself, or the two chats of a preference pair."""
-    if example.sample_type is not SampleType.PREFERENCE:
-        return [example]
-    return [
-        replace(
-            example,
-            sample_type=SampleType.INSTRUCT,
-            messages=(*example.messages, *answer),
-            chosen=(),
-            rejected=(),
-        )
-        for answer in (example.chosen, example.rejected)
-    ]
 
 
 def _count(
