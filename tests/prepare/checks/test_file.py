@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from modiste.prepare.checks import blocks
 from modiste.prepare.checks import file as checks
 from modiste.prepare.checks.file import check_file, json_problems
 from modiste.types import SampleType, Severity
@@ -255,3 +258,122 @@ def m(role: str, content: str):
     from modiste.types import Message, Role
 
     return Message(Role(role), content)
+
+
+def bytes_file(tmp_path: Path, *parts: bytes) -> Path:
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+ROW_BYTES = json.dumps(GOOD).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\xef\xbb\xbf" + ROW_BYTES + b"\r\n", []),
+        (ROW_BYTES, []),
+        (ROW_BYTES + b"\n" + json.dumps(GOOD).encode("utf-16"), [(2, "", "not_utf8")]),
+        (json.dumps(GOOD).encode("utf-16"), [(1, "", "file_not_text")]),
+        (json.dumps(GOOD | {"x": "é"}, ensure_ascii=False).encode("latin-1"), ["not_utf8"]),
+        (ROW_BYTES + b"\n\0\0\0\0", [(2, "", "json_invalid")]),
+        (ROW_BYTES.replace(b'"q"', b'"\0"'), [(1, "", "json_invalid")]),
+        (ROW_BYTES.replace(b'"q"', b'"\\ud83d"'), [(1, "", "json_invalid")]),
+        (ROW_BYTES.replace(b'"q"', b"NaN"), [(1, "", "json_invalid")]),
+        (b'{1: "q"}', [(1, "", "json_invalid")]),
+        (ROW_BYTES.replace(b'"q"', b'"q", "content": "p"'), ["key_repeated"]),
+        (b"[" * 10_000 + b"]" * 10_000, [(1, "", "json_invalid")]),
+        (b'{"messages": ' + b"[" * 600 + b"]" * 600 + b"}", [(1, "", "nested_too_deep")]),
+        (ROW_BYTES[:-9], [(1, "", "json_invalid")]),
+        (gzip.compress(ROW_BYTES * 1), []),
+        (gzip.compress(ROW_BYTES + b"\n" + os.urandom(20_000))[:-5_000], ["gzip_truncated"]),
+        (b"PK\x03\x04" + bytes(60), [(1, "", "file_not_text")]),
+    ],
+)
+def test_whatever_the_bytes_are_it_is_said(tmp_path, content, expected):
+    report = check(bytes_file(tmp_path, content))
+    told = found(report)
+
+    if expected and isinstance(expected[0], str):
+        told = [code for _, _, code in told if code in expected]
+    assert told == expected
+    assert bool(report.errors) == bool(expected)
+
+
+@pytest.mark.slow
+def test_a_line_of_200_megabytes_is_one_problem_and_the_next_line_is_read(tmp_path):
+    path = bytes_file(tmp_path, b'{"text": "', b"x" * 200_000_000, b'"}\n', ROW_BYTES, b"\n")
+
+    report = check(path, workers=2)
+
+    assert found(report) == [(1, "", "line_too_long")]
+    assert (report.n_lines, report.n_examples) == (2, 1)
+
+
+def mixed_rows(n: int) -> list[object]:
+    """Rows of every fate: good, repeated, bad in several ways, of another kind, too long."""
+    rows: list[object] = []
+    for at in range(n):
+        words = " ".join(f"w{at}x{k}" for k in range(30))
+        rows.append(
+            [
+                {"messages": [m_dict("user", words), m_dict("assistant", f"a {at} b@c{at}.com")]},
+                GOOD | {"id": at},
+                GOOD,
+                "{broken",
+                "",
+                {"messages": [m_dict("user", "q"), m_dict("bot", "a")]},
+                {"text": "another kind"},
+                {"messages": [m_dict("user", words * 40), m_dict("assistant", "a")]},
+                {"messages": [m_dict("user", f"q {at}"), m_dict("assistant", "a") | {"weight": 0}]},
+            ][at % 9]
+        )
+    return rows
+
+
+def test_two_processes_say_what_one_says(write, tiny, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2_000)
+    monkeypatch.setattr(checks, "MAX_PROBLEMS", 40)
+    path = write(*mixed_rows(300))
+
+    one = check(path, renderer=tiny, seq_len=512)
+    two = check(path, renderer=tiny, seq_len=512, workers=2)
+
+    assert two == one
+    assert two.to_json() == one.to_json()
+    assert {p.code for p in one.problems} >= {
+        "json_invalid", "blank_line", "role_unknown", "sample_type_mixed", "too_long",
+        "row_repeated", "key_ignored", "no_trained_tokens", "more_problems",
+    }  # fmt: skip
+
+
+def test_blocks_of_any_size_say_the_same(write, tiny, monkeypatch):
+    path = write(*mixed_rows(60))
+    whole = check(path, renderer=tiny, seq_len=512)
+
+    for size in (1, 100, 5_000):
+        monkeypatch.setattr(blocks, "BLOCK_BYTES", size)
+        assert check(path, renderer=tiny, seq_len=512).to_json() == whole.to_json()
+
+
+def test_packed_files_and_other_containers_are_checked_alike(tmp_path, write):
+    plain = write(*mixed_rows(30))
+    packed = tmp_path / "packed.jsonl.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    listed = tmp_path / "rows.json"
+    listed.write_text(json.dumps([GOOD, {"messages": [m_dict("user", "q")]}]))
+
+    assert found(check(packed)) == found(check(plain))
+    assert [p.code for p in check_file(listed, filename="rows.json").errors] == ["last_role"]
+
+
+def test_progress_is_told_while_a_file_is_read(write, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1_000)
+    seen = []
+
+    check(write(*[GOOD] * 100), on_progress=seen.append)
+
+    assert len(seen) > 3
+    assert [p.done_bytes for p in seen] == sorted(p.done_bytes for p in seen)
+    assert seen[-1].done_bytes == seen[-1].total_bytes

@@ -21,12 +21,13 @@ class Block(NamedTuple):
     """Whole lines, but for the beginning of one that is too long to be a row."""
 
 
-def blocks(stream: BinaryIO, *, size: int = BLOCK_BYTES) -> Iterator[Block]:
+def blocks(stream: BinaryIO, *, size: int | None = None) -> Iterator[Block]:
     """The stream from where it stands; never more than a block and a line in memory.
 
     Raises:
         OSError, EOFError, zlib.error: as the stream, after the whole lines before that.
     """
+    size = BLOCK_BYTES if size is None else size
     line, rest = 1, b""
     for chunk in _chunks(stream, size):
         data = rest + chunk
