@@ -9,7 +9,14 @@ from modiste.cli.preview_text import print_preview
 
 def preview(*spans, **sample):
     counts = {"tokens": 9, "trained": 3, "untrained": 6, "special": 2, "over_length": 0}
-    shown = {"line": 7, "part": 1, "parts": 1, "picked": "random", "counts": counts}
+    shown = {
+        "line": 7,
+        "part": 1,
+        "parts": 1,
+        "kind": "instruct",
+        "picked": "random",
+        "counts": counts,
+    }
     return {
         "file": "a.jsonl", "format": "chat", "rows": 1000, "whole_file": True, "alarms": [],
         "counts": {"samples": 1, **counts},
@@ -77,9 +84,10 @@ def test_a_row_that_cannot_be_shown_says_why(told):
 
 
 def test_classifier_rows_show_their_labels(told):
-    out = told(preview(span("great film"), labels={"mood": ["good"]}))
+    out = told(preview(span("great film"), labels={"mood": ["good"]}, kind="classifier"))
 
     assert "→ mood: good" in out
+    assert "line 7  9 tokens\n" in out, "no token of a classifier's text is a target"
 
 
 def test_alarms_come_last_with_what_to_do(told):

@@ -48,7 +48,12 @@ def test_nothing_counted_draws_nothing():
 
 
 def test_the_unit_is_escaped():
+    assert "<script" not in histogram(lengths(1, 2), unit="<script>")
     assert "<script" not in histogram(lengths(1), unit="<script>")
+
+
+def test_one_value_needs_no_bars():
+    assert "7 tokens, every one." in histogram(lengths(7, 7), unit="tokens")
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,10 @@ def report(*problems, **more):
 def checked(tmp_path, tiny):
     path = tmp_path / "a.jsonl"
     turns = [{"role": "user", "content": "<b>q</b>"}, {"role": "assistant", "content": "a & b"}]
-    rows = [{"messages": turns}] * 12 + [{"messages": [{"role": "bot", "content": "x"}]}]
+    longer = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "why not?"}]
+    rows = [{"messages": turns}, {"messages": longer}] * 6 + [
+        {"messages": [{"role": "bot", "content": "x"}]}
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = check_files([Input(path, "a.jsonl")], renderer=tiny, seq_len=64).to_json()
     made = preview(path, filename="a.jsonl", renderer=tiny, seq_len=64).to_json()

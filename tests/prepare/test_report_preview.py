@@ -8,7 +8,14 @@ COUNTS = {"tokens": 9, "trained": 3, "untrained": 6, "special": 2, "over_length"
 
 
 def preview(*spans, alarms=(), **sample):
-    shown = {"line": 7, "part": 1, "parts": 1, "picked": "random", "counts": COUNTS}
+    shown = {
+        "line": 7,
+        "part": 1,
+        "parts": 1,
+        "kind": "instruct",
+        "picked": "random",
+        "counts": COUNTS,
+    }
     return {
         "rows": 10, "whole_file": True, "seed": 0, "alarms": list(alarms),
         "samples": [shown | {"spans": list(spans)} | sample],

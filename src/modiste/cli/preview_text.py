@@ -77,6 +77,8 @@ def _caption(sample: Json) -> Text:
         where += ", the longest row"
     if not counts["tokens"]:
         return Text(where, style="bold")
+    if sample["kind"] == "classifier":
+        return Text.assemble((where, "bold"), (f"  {counts['tokens']:,} tokens", "dim"))
     return Text.assemble((where, "bold"), "  ", (said_counts(counts), "dim"))
 
 

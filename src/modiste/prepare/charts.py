@@ -22,6 +22,8 @@ def histogram(lengths: Mapping[str, Any], *, unit: str, limit: int | None = None
     bars: Sequence[Mapping[str, int]] = lengths["bars"]
     if not bars:
         return ""
+    if lengths["min"] == lengths["max"]:
+        return f'<p class="below">{number(lengths["max"])} {escape(unit)}, every one.</p>'
     step = WIDTH / len(bars)
     top = max(bar["n"] for bar in bars)
     drawn = "".join(_bar(at, bar, step, top, lengths["n"], unit) for at, bar in enumerate(bars))

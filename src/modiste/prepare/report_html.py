@@ -228,6 +228,9 @@ def _statistics(counted: Json, seq_len: int | None) -> str:
 
 
 def _chart(lengths: Json, title: str, unit: str, *, limit: int | None) -> str:
+    if lengths["min"] == lengths["max"]:
+        drawn = histogram(lengths, unit=unit)
+        return f"<figure><figcaption>{escape(title)}</figcaption>{drawn}</figure>"
     below = ", ".join(
         f"{name} {number(lengths[key])}"
         for name, key in (("median", "p50"), ("90 %", "p90"), ("99 %", "p99"), ("most", "max"))

@@ -51,20 +51,22 @@ def _sample(sample: Json) -> str:
     body = "".join(map(_span, sample["spans"]))
     if sample.get("labels") is not None:
         labels = "; ".join(f"{k}: {', '.join(v)}" for k, v in sample["labels"].items())
-        body += f'<span class="gap">learns: {escape(labels)}</span>'
+        body += f'<span class="learns">→ {escape(labels)}</span>'
     if sample.get("problem"):
         body += f'<span class="o">not trained: {escape(sample["problem"]["message"])}</span>'
     return (
         f'<article class="sample"><header><span>{" · ".join(where)}</span>'
-        f'<span class="soft">{_counts(counts)}</span></header>'
+        f'<span class="soft">{_counts(counts, sample["kind"])}</span></header>'
         f'<div class="share"><b style="width:{share:.2%}"></b></div>'
         f'<div class="spans" tabindex="0">{body}</div></article>'
     )
 
 
-def _counts(counts: Json) -> str:
+def _counts(counts: Json, kind: str) -> str:
     if not counts["tokens"]:
         return ""
+    if kind == "classifier":
+        return f"{number(counts['tokens'])} tokens"
     share = counts["trained"] / counts["tokens"]
     said = f"{number(counts['tokens'])} tokens: {number(counts['trained'])} trained "
     said += f"({percent(share)}), {number(counts['untrained'])} not, "

@@ -5,7 +5,8 @@ from __future__ import annotations
 CSS = """
 :root {
   color-scheme: light dark;
-  --page: #f6f6f3; --shade: rgb(0 0 0 / .18); --card: #ffffff; --ink: #1d1f21; --soft: #5f6468; --rule: #dcdcd6;
+  --shade: rgb(0 0 0 / .18);
+  --page: #f6f6f3; --card: #ffffff; --ink: #1d1f21; --soft: #5f6468; --rule: #dcdcd6;
   --bar: #4a7fb5; --limit: #b3261e; --accent: #2f6db0;
   --error: #b3261e; --error-back: #fbe9e7; --warning: #805800; --warning-back: #fdf3d7;
   --good: #1e6b3a; --good-back: #e2f3e7;
@@ -13,7 +14,8 @@ CSS = """
   --control: #7a3fa8; --control-back: #f0e6f8; --over: #b3261e;
 }
 @media (prefers-color-scheme: dark) { :root {
-  --page: #16181a; --shade: rgb(0 0 0 / .7); --card: #1f2225; --ink: #e6e6e3; --soft: #a2a7ab; --rule: #363a3e;
+  --shade: rgb(0 0 0 / .7);
+  --page: #16181a; --card: #1f2225; --ink: #e6e6e3; --soft: #a2a7ab; --rule: #363a3e;
   --bar: #6fa3d8; --limit: #ff8a80; --accent: #8ab8e8;
   --error: #ff9d94; --error-back: #40201d; --warning: #f0c466; --warning-back: #3a2f14;
   --good: #8fd6a5; --good-back: #1b3524;
@@ -41,9 +43,9 @@ code, .mono, .spans { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "De
 .pill.warning { color: var(--warning); background: var(--warning-back); }
 .pill.good { color: var(--good); background: var(--good-back); }
 .pill.plain { color: var(--soft); border: 1px solid var(--rule); font-weight: 400; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: 10px;
-  margin-top: 16px; }
-.tile { border: 1px solid var(--rule); border-radius: 8px; padding: 8px 12px; }
+.tiles { display: flex; flex-wrap: wrap; gap: 10px; margin-top: 16px; }
+.tile { flex: 1 1 124px; max-width: 230px;
+  border: 1px solid var(--rule); border-radius: 8px; padding: 8px 12px; }
 .tile b { display: block; font-size: 1.25rem; font-variant-numeric: tabular-nums;
   line-height: 1.3; }
 .tile span { color: var(--soft); font-size: .82rem; }
@@ -76,7 +78,7 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space:
   overflow-wrap: normal; }
 td.path { min-width: 9rem; }
 td.words { min-width: 14rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(300px, 100%), 1fr));
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr));
   gap: 22px 28px; }
 figure { margin: 0; min-width: 0; }
 figcaption { font-size: .88rem; font-weight: 600; margin-bottom: 6px; }
@@ -114,6 +116,7 @@ g:hover .bar { fill: var(--accent); }
 .spans details, .spans details:last-of-type { border: 0; display: block; margin: 4px 0; }
 .spans summary { padding: 2px 0; color: var(--soft); font-style: italic; }
 .gap { display: block; color: var(--soft); font-style: italic; margin: 8px 0; }
+.learns { display: block; margin-top: 8px; font-weight: 600; }
 .alarm { border-left: 4px solid; padding: 6px 12px; margin: 8px 0; border-radius: 4px; }
 .alarm.error { border-color: var(--error); background: var(--error-back); }
 .alarm.warning { border-color: var(--warning); background: var(--warning-back); }
