@@ -23,6 +23,7 @@ from modiste.prepare.sources.document import Item
 from modiste.types import Problem
 
 BATCH_ROWS = 256
+BUFFER_BYTES = 1 << 20
 
 
 def read_columnar(path: Path, container: Container, *, file: str) -> Iterator[Item]:
@@ -54,7 +55,8 @@ def read_columnar(path: Path, container: Container, *, file: str) -> Iterator[It
 def _parquet_batches(path: Path) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    # Buffered, because a column is otherwise read whole, and it may be the whole file.
+    with pq.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
         yield from file.iter_batches(batch_size=BATCH_ROWS, use_threads=False)
 
 
@@ -64,7 +66,7 @@ def _arrow_batches(path: Path) -> Iterator[Any]:
 
     with path.open("rb") as head:
         is_stream = not head.read(6).startswith(b"ARROW1")
-    with pa.memory_map(str(path)) as source:
+    with pa.OSFile(str(path)) as source:
         if is_stream:
             with pa.ipc.open_stream(source) as stream:
                 yield from stream
