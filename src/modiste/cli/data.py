@@ -8,7 +8,18 @@ from __future__ import annotations
 
 import typer
 
-from modiste.cli import data_check, data_convert, data_curate, data_fix, data_preview, data_variety
+from modiste.cli import (
+    data_check,
+    data_convert,
+    data_curate,
+    data_datasets,
+    data_dedup,
+    data_fix,
+    data_lineage,
+    data_preview,
+    data_run,
+    data_variety,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -17,7 +28,11 @@ app = typer.Typer(
 )
 app.add_typer(data_check.app)
 app.add_typer(data_preview.app)
+app.add_typer(data_dedup.app)
 app.add_typer(data_curate.app)
+app.add_typer(data_run.app)
 app.add_typer(data_variety.app)
 app.add_typer(data_fix.app)
 app.add_typer(data_convert.app)
+app.add_typer(data_lineage.app)
+app.add_typer(data_datasets.app)

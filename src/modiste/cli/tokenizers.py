@@ -87,6 +87,26 @@ def installed(wanted: Settings) -> list[Installed]:
         return []  # a server that is down or a key without the right: other ways to a name remain
 
 
+def base_folder(name: str) -> Path:
+    """Where an installed base lies, or a folder by its own name.
+
+    Raises:
+        InvalidInput: there is none of that name on this machine.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if name == SHIPPED:
+        return shipped_folder()
+    found = _among(name, installed(settings.load()))
+    if found is None or not found.path.is_dir():
+        raise InvalidInput(
+            f"{name}: no folder and no base that is installed here; `modiste models list` names "
+            f"them, and {SHIPPED} ships"
+        )
+    return found.path
+
+
 def shipped_folder() -> Path:
     return Path(render.__file__).parents[1] / "bases" / "tiny"
 

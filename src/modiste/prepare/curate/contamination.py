@@ -36,6 +36,7 @@ from modiste.prepare.curate.verdicts import (
     covered,
     window_of,
 )
+from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
 
 
@@ -44,6 +45,8 @@ class Decontaminate(Settings):
     """Files of eval items: anything that can be read as rows."""
     against_format: Format | None = None
     """None lets each file tell."""
+    against_columns: tuple[str, ...] = ()
+    """Templates such as `user={prompt}`, for eval files of any columns."""
     n: int = Field(default=8, ge=3, le=32)
     """Words in a run."""
     coverage: float = Field(default=0.5, gt=0, le=1)
@@ -67,7 +70,8 @@ class DecontaminateStage:
         self._local = local
 
     def run(self, inputs: Sequence[Corpus], settings: Decontaminate) -> Outcome:
-        against = corpora(settings.against, format=settings.against_format)
+        columns = Columns.parse(settings.against_columns) if settings.against_columns else None
+        against = corpora(settings.against, format=settings.against_format, columns=columns)
         embed = embedder(settings.semantic, self._local) if settings.semantic else None
         return decontaminate(inputs, against, settings, embed=embed)
 
