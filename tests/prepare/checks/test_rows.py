@@ -109,3 +109,16 @@ def test_good_rows_are_counted_alike_with_and_without_a_tokenizer(renderer, requ
     tally = check(chat("q", "a"), chat("q", "b"), renderer=made)
 
     assert (tally.n_examples, tally.n_trainable, tally.statistics.n_rows) == (2, 2, 2)
+
+
+def test_what_formats_take_and_people_seldom_mean_is_a_warning():
+    row = chat("", "a")
+    row["messages"] = [{"role": "system", "content": s} for s in "ab"] + row["messages"]
+
+    tally = check(row)
+
+    assert told(tally) == [
+        (1, "messages[1].role", "system_repeated"),
+        (1, "messages[2].content", "content_empty"),
+    ]
+    assert tally.bad_lines == set()

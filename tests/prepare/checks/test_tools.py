@@ -167,3 +167,17 @@ JSON = st.recursive(
 @settings(deadline=None, max_examples=150)
 def test_no_schema_makes_the_check_raise(value, schema):
     assert len(breaches(value, schema)) <= module.SHOWN_BREACHES
+
+
+def test_two_calls_with_one_id_cannot_be_told_apart():
+    call = calls({"city": "Bonn"}).tool_calls[0]
+
+    assert told(row(Message(Role.ASSISTANT, tool_calls=(call, call)))) == [
+        ("[1].tool_calls", "tool_call_duplicate")
+    ]
+
+
+def test_an_id_of_null_is_none():
+    result = Message(Role.TOOL, "sun", tool_call_id="b")
+
+    assert told(row(calls({"city": "Bonn"}, id="null"), result)) == []

@@ -123,10 +123,14 @@ def _is_good(example: Example, value: object, rules: Rules, tally: Tally) -> boo
         return good
     for found in tools.findings(example):
         problem = Problem(tally.filename, example.line, *found)
-        if problem.code != "tool_result_unknown" or not rules.results_name_their_call:
+        if problem.code not in _BY_ID or not rules.results_name_their_call:
             good &= found.severity is not Severity.ERROR
             tally.say(problem)
     return good
+
+
+_BY_ID = ("tool_result_unknown", "tool_call_duplicate")
+"""Told by the rules of the formats that ask for it."""
 
 
 class _Broken(NamedTuple):
@@ -244,13 +248,34 @@ def _remark(line: int, raw: bytes, row: Row, example: Example, tally: Tally) -> 
         tally.warn(line, key, "key_ignored", f"the key {key} is not read")
     for what in row.lost:
         tally.warn(line, "", "information_lost", what)
-    if example.sample_type is SampleType.INSTRUCT and not _all_wanted(example):
-        _remark_turns(example, tally)
+    if example.sample_type is SampleType.INSTRUCT:
+        if not _all_wanted(example):
+            _remark_turns(example, tally)
+        _remark_messages(example, tally)
     if tally.ledger is not None:
         for remark in tally.ledger.add(example):
             tally.say(remark.problem(tally.filename, line))
     if tally.seen is not None:
         tally.seen.add(line, raw, example)
+
+
+def _remark_messages(example: Example, tally: Tally) -> None:
+    """What chat formats take and people seldom mean."""
+    n_system = 0
+    for at, message in enumerate(example.messages):
+        role = message.role
+        if role is Role.SYSTEM:
+            n_system += 1
+            if n_system == 2:
+                text = f"messages[{at}] is a second system message; formats without a place for it "
+                text += "join both"
+                tally.warn(example.line, f"messages[{at}].role", "system_repeated", text)
+        if not message.content and (role is Role.USER or role is Role.SYSTEM):
+            where = f"messages[{at}].content"
+            tally.warn(example.line, where, "content_empty", f"{where} is empty", _EMPTY)
+
+
+_EMPTY = "`--fix` removes empty messages"
 
 
 def _all_wanted(example: Example) -> bool:

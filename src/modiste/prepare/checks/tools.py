@@ -107,13 +107,22 @@ def _arguments(call: ToolCall, path: str, schema: Any) -> Iterator[Finding]:
         yield Finding(f"{path}{at}", "arguments_break_schema", text, found, hint)
 
 
+_DISTINCT = "give every call an id of its own; `--fix` does"
+
+
 def _results(messages: Sequence[Message]) -> Iterator[Finding]:
     """Results whose id is none of the calls they follow. Without ids there is nothing to hold."""
     waiting: set[str] = set()
     for index, message in enumerate(messages):
         if message.role is Role.ASSISTANT:
             before = messages[index - 1].role if index else None
-            known = {call.id for call in message.tool_calls if call.id}
+            ids = [call.id for call in message.tool_calls if call.id and call.id != "null"]
+            known = set(ids)
+            if len(known) < len(ids):
+                path = f"messages[{index}].tool_calls"
+                twice = next(call_id for call_id in ids if ids.count(call_id) > 1)
+                text = f"{path} has the id {shown(twice)} twice, results cannot be told apart"
+                yield Finding(path, "tool_call_duplicate", text, twice, _DISTINCT)
             waiting = waiting | known if before is Role.ASSISTANT else known
             continue
         call_id = message.tool_call_id
