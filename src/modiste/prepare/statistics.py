@@ -140,7 +140,7 @@ class Statistics:
             return
         trained_tokens = 0
         for ids, mask in samples:
-            n_tokens, n_trained = len(ids), sum(mask)
+            n_tokens, n_trained = len(ids), mask.count(True)
             trained_tokens += n_trained
             self.tokens.add(n_tokens)
             self.trained.add(n_trained)

@@ -37,7 +37,7 @@ class Rendered(NamedTuple):
 
     @property
     def n_trained(self) -> int:
-        return sum(self.mask)
+        return self.mask.count(True)
 
 
 class Turn(NamedTuple):

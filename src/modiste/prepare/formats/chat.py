@@ -61,6 +61,8 @@ def sample_type_of(value: Any) -> SampleType | None:
 
 def parse_row(value: Any, *, file: str, line: int) -> Row:
     """One JSON value to an example, or everything that is wrong with it."""
+    if plain := _plain(value):
+        return Row(Example(line, SampleType.INSTRUCT, plain), ())
     row = Notes(file, line)
     kind = sample_type_of(value)
     if not isinstance(value, dict):
@@ -74,6 +76,24 @@ def parse_row(value: Any, *, file: str, line: int) -> Row:
     else:
         _unknown_format(value, row)
     return row.refused()
+
+
+def _plain(value: Any) -> tuple[Message, ...] | None:
+    """The messages of a row that holds nothing but roles and texts, as most rows do."""
+    if type(value) is not dict or len(value) != 1:
+        return None
+    listed = value.get("messages")
+    if type(listed) is not list:
+        return None
+    messages: list[Message] = []
+    for item in listed:
+        if type(item) is not dict or len(item) != 2:
+            return None
+        role, content = item.get("role"), item.get("content")
+        if type(content) is not str or type(role) is not str or role not in _ROLES:
+            return None
+        messages.append(Message(_ROLES[role], content))
+    return tuple(messages)
 
 
 def _pretrain(value: dict[str, Any], row: Notes) -> Row:
@@ -153,10 +173,6 @@ def _only_last(messages: list[Message]) -> list[Message]:
 
 
 def _message(item: Any, path: str, row: Notes) -> Message:
-    if type(item) is dict and len(item) == 2:  # most messages are no more than this
-        named, content = item.get("role"), item.get("content")
-        if type(content) is str and type(named) is str and named in _ROLES:
-            return Message(_ROLES[named], content)
     nothing = Message(Role.USER)
     if not isinstance(item, dict):
         row.say(path, "message_type", f"{path} is {type_name(item)}, expected an object")
