@@ -82,8 +82,8 @@ def _print_remaining(done: Reformatted) -> None:
         say(f"… and {len(done.problems) - PROBLEMS_SHOWN:,} more problems; --json lists all")
     if done.problems:
         n = len(done.bad_lines)
-        rows = "1 row cannot" if n == 1 else f"{n:,} rows cannot"
-        say(f"{rows} be trained on; mend them by hand, or leave them out with --drop")
+        rows, them = ("1 row", "it") if n == 1 else (f"{n:,} rows", "them")
+        say(f"{rows} cannot be trained on: mend {them} by hand, or leave {them} out with --drop")
 
 
 def _located(files: list[str]) -> list[Located]:

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from modiste.prepare.inspect.all import Ledger, inspect
 from modiste.types import Example, Message, Role, SampleType
 
@@ -77,3 +80,18 @@ def test_every_code_stands_in_the_guide() -> None:
     codes = {c for s in sources for c in re.findall(rf'"((?:{prefixes})_[a-z_]+)"', s.read_text())}
     assert len(codes) > 35
     assert sorted(code for code in codes if f"`{code}`" not in guide) == []
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.characters(), max_size=200) | st.text("aA1@.:/-<|[]{}\"' \n\ud800", max_size=200))
+def test_any_text_is_inspected_without_a_traceback(text: str) -> None:
+    ledger = Ledger(special_tokens=["<|x|>"])
+    rows = [
+        chat(text, text),
+        Example(1, SampleType.PRETRAIN, text=text),
+        Example(1, SampleType.CLASSIFIER, text=text, labels={text: (text,)}),
+    ]
+    for row in rows:
+        for remark in ledger.add(row):
+            assert remark.problem("f", 1).severity == "warning"
+    ledger.remarks()

@@ -62,7 +62,7 @@ KEYS: tuple[Key, ...] = (
 )
 _JWT = re.compile(r"(?<!\w)(eyJ[\w-]{8,2000})\.eyJ[\w-]{8,8000}\.[\w-]{16,1000}")
 _PEM = re.compile(
-    r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=:,\s\\-]{16,}"
+    r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=:,\s\\-]*"
 )
 _URL_PASSWORD = re.compile(
     r"[a-z][a-z0-9+.-]{1,20}://[^\s:/@<>\"'{}$]{1,64}:([^\s:/@<>\"'{}$]{6,128})@[\w.-]+"
@@ -70,13 +70,14 @@ _URL_PASSWORD = re.compile(
 _NAMES = ("passw", "secret", "token", "pwd", "key")
 _VALUE = re.compile(
     r"[A-Za-z0-9_-]{3,40}[\"'`\])]*\s{0,3}(?::=|=>|[:=]|\bis\b)\s{0,3}(?:[Bb]earer\s+)?[\"'`]?"
-    r"([^\s\"'`,;<>(){}\[\]]{8,200})"
+    r"([^\s\"'`,;<>(){}\[\]]{6,200})"
 )
 _OF_A_SECRET = re.compile(r"(?i)(?:api|access|auth|secret|private|account|signing)[ _-]?\Z")
 """Before `key`; other keys are of maps, pianos and tables."""
 _PLACEHOLDER = re.compile(
-    r"(?i)your|my[_-]|example|placeholder|change|insert|dummy|sample|redacted|x{4,}|\*{3,}|\.{3}|^[$%{<]"
-    r"|(?:env|getenv|config|settings|process)\b|test|secret|password|token|123456|abcdef|=="
+    r"(?i)^[$%{<]|^<?(?:your|my|the|some|test|example|dummy|sample|insert|enter|put|fake)[_-]?\B"
+    r"|your[_-]|placeholder|change[_-]?(?:me|this)|redacted|x{4,}|\*{3,}|\.{3}|^process\b"
+    r"|(?:env|getenv|config|settings)\b|^(?:password|secret|token|key|passwd|pass)[_-]?\d{0,4}\W?$"
 )
 
 
@@ -159,7 +160,9 @@ def _assigned(text: str) -> Iterator[str]:
         while at >= 0:
             secret = name != "key" or _OF_A_SECRET.search(text, max(0, at - 10), at)
             if secret and (match := _VALUE.match(text, at)):
-                yield match[1].rstrip(".!?:")
+                value = match[1].rstrip(".?:")
+                if len(value) >= (6 if name in ("passw", "pwd") else 10):
+                    yield value
             at = lower.find(name, at + len(name))
 
 
@@ -178,15 +181,14 @@ def _is_jwt_header(part: str) -> bool:
 
 def looks_random(text: str) -> bool:
     """Letters and digits mixed, no placeholder, and more than three bits a character."""
-    text = text.strip(".,:;!?")
-    if len(text) < 8 or _PLACEHOLDER.search(text):
+    if _PLACEHOLDER.search(text):
         return False
     if not any(c.isdigit() for c in text) or not any(c.isalpha() for c in text):
         return False
     # Code and paths: `get_token2()`, `auth/v2/token`, `user.name1`.
     if re.fullmatch(r"[A-Za-z_]+\d{0,2}(?:[./_-][A-Za-z_]+\d{0,2})*", text):
         return False
-    return entropy(text) > min(3.0, log2(len(text)) - 0.4)
+    return entropy(text) > min(2.9, log2(len(text)) - 0.5)
 
 
 def entropy(text: str) -> float:

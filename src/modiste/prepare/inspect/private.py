@@ -120,7 +120,10 @@ def emails(text: str) -> Iterator[Find]:
     while at >= 0:
         local = _LOCAL.search(text, max(0, at - 64), at)
         domain = _DOMAIN.match(text, at + 1, at + 256)
-        if local and domain and domain[0].rpartition(".")[2].lower() not in _NO_TLD:
+        # In `scheme://user:password@host` stands no address but a password, told as such.
+        before = text[max(0, at - 80) : local.start()] if local else ""
+        in_url = before.endswith(":") and "://" in before
+        if local and domain and not in_url and domain[0].rpartition(".")[2].lower() not in _NO_TLD:
             name = local[0].lower()
             if _RESERVED.search(domain[0].lower()):
                 yield Find(EMAIL_MADE_UP, f"{local[0]}@{domain[0]}", local.start())
@@ -192,8 +195,9 @@ _NORTH_AMERICA = re.compile(r"(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}([-. ]))\d{3}(?(1)\
 _FRENCH = re.compile(r"0[1-79](?:([ .-])\d\d)(?:\1\d\d){3}\Z")
 _BRITISH = re.compile(r"0(?:7\d{3} ?\d{6}|7\d{3} \d{3} \d{3}|20 \d{4} \d{4}|1\d{3} \d{6})\Z")
 _NEAR_WORD = re.compile(
-    r"(?i)(?:phone|\btel\b|telephone|call|mobile|cell|whatsapp|text me|\bfax|t[ée]l[ée]phone"
-    r"|\bt[ée]l\b|telefon|handy\b|mobil|tel[ée]fono|m[óo]vil|telefone|celular|cellulare|numero|nummer)"
+    r"(?i)(?:phone|\btel\b|call|mobile|cell|whatsapp|text me|\bfax|my (?:\w+ )?number"
+    r"|t[ée]l[ée]phone|\bt[ée]l\b|telefon|handy\b|mobil|tel[ée]fono|m[óo]vil|telefone|celular"
+    r"|cellulare|numero|nummer)"
 )
 _REGIONS = ("US", "GB", "FR", "DE", "ES", "IT", "NL", "IN", "AU", "BR")
 """Tried for national numbers that stand behind a word for phone."""

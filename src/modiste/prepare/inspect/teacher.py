@@ -64,11 +64,12 @@ def _identity(lower: str, opening: str, opens_like_one: bool) -> str | None:
     """English is searched whole where a sign stands in it, everything else in its opening."""
     found = None
     if (
-        "language model" in lower or "an ai" in lower or "openai" in lower
-        or "gpt" in lower or "anthropic" in lower or "claude" in lower
+        "language model" in lower or "an ai" in lower or "openai" in lower or "gpt" in lower
+        or "anthropic" in lower or "claude" in lower or "artificial" in lower
+        or "personal" in lower
     ):  # fmt: skip
-        found = ENGLISH_IDENTITY.search(lower)
-    if not found and opens_like_one:
+        found = ENGLISH_IDENTITY.search(lower) or IDENTITY.search(opening)
+    elif opens_like_one:
         found = IDENTITY.search(opening)
     return found[0] if found else None
 

@@ -11,13 +11,17 @@ _MAKERS = (
     r"(?:openai|anthropic|google|deepmind|meta ai|mistral ai|alibaba|deepseek|microsoft|laion)"
 )
 _MODELS = (
-    r"(?:chat ?gpt|gpt-?[345][\w.]*|claude|gemini|google bard|llama(?: ?\d)?|copilot"
+    r"(?:chat ?gpt|gpt-?[345][\w.]*|claude|gemini|(?:google )?bard|llama(?: ?\d)?|copilot"
     r"|open ?assistant|deepseek[\w-]*|qwen[\w.]*|vicuna|mixtral|le chat)\b(?! \w+et\b)"
 )
 
 _IDENTITY_PLAIN = (
     r"\bas (?:an ai\b|an artificial intelligence\b|a (?:large )?(?:ai )?language model\b)",
     r"\bi(?:'m|’m| am) (?:just |only |merely )?(?:an ai|a (?:large )?) ?language model",
+    r"\bi(?:'m|’m| am) (?:(?:just|only|merely) an ai\b|an ai(?:,| and) (?:i |do|can|am )"
+    r"|an artificial intelligence\b|[\w .-]{1,30}, an? (?:large |ai )?language model)",
+    r"\bi (?:do not|don['’]t) (?:have|possess|hold) personal"
+    r" (?:experience|opinion|feeling|belief|emotion|preference|thought)s?\b",
     rf"\b(?:i(?:'m|’m| am)|my name is) {_MODELS}",
     rf"\bi(?:'m|’m| am| was|'ve been| have been)\b[^.!?\n]{{0,60}}\b"
     rf"(?:developed|created|trained|made|built|designed) by {_MAKERS}\b",
@@ -30,7 +34,7 @@ _IDENTITY_PLAIN = (
 _IDENTITY_OTHER = (
     r"en tant qu['’](?:ia|intelligence artificielle|assistant virtuel)",
     r"en tant que mod[eè]le de langage|je suis (?:une ia|un mod[eè]le de langage|chatgpt)",
-    r"als künstliche intelligenz|ich bin (?:eine ki|ein (?:großes )?sprachmodell|chatgpt)",
+    r"als künstliche intelligenz|ich bin (?:eine ki|ein (?:großes )?(?:ki-)?sprachmodell|chatgpt)",
     r"soy (?:una ia|un modelo de lenguaje|chatgpt)|como (?:una )?inteligencia artificial",
     r"sou (?:uma ia|um modelo de linguagem)|como inteligência artificial",
     r"come intelligenza artificiale|sono un modello linguistico",
