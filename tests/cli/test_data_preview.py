@@ -71,3 +71,13 @@ def test_statistics_as_json_hold_every_file_and_the_total(modiste, training_file
     assert told["total"]["rows"] == 40
     assert told["total"]["tokens"] == 2 * told["files"][0]["statistics"]["tokens"]
     assert told["estimates"][0]["epochs"] >= 2
+
+
+def test_a_file_of_which_nothing_can_be_shown_ends_with_1_and_says_why(modiste, tmp_path):
+    path = tmp_path / "broken.jsonl"
+    path.write_text("{broken\n")
+
+    result = modiste("data", "preview", path)
+
+    assert result.code == 1
+    assert "the first at line 1: not valid JSON" in result.out

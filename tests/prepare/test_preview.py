@@ -96,6 +96,7 @@ def test_rows_that_cannot_be_read_or_rendered_are_said_never_raised(show):
     found = show(row("a", "b"), "{broken", {"messages": [{"role": "user", "content": "?"}]})
 
     assert codes(found) == [(None, "rows_unreadable"), (3, "last_role")]
+    assert "the first at line 2: not valid JSON" in found.alarms[0].message
     assert found.samples[-1].to_json()["problem"]["message"].startswith("messages[0].role")
 
 

@@ -1,5 +1,6 @@
 """`modiste data preview` and `modiste data stats`: what a file trains, and what it amounts to.
 
+A preview of which nothing can be shown ends with exit code 1; whether rows are right, `check` says.
 Without `--model` the tokens are those of the shipped base, and that is said.
 """
 
@@ -63,11 +64,12 @@ def preview(
     ]
     if as_json:
         print_json({"model": tokens.name, "tokenizer": tokens.said, "previews": made})
-        return
-    for at, each in enumerate(made):
+    for at, each in enumerate(() if as_json else made):
         if at:
             typer.echo()
         print_preview(each, tokens_of=tokens.said)
+    if not any(each["samples"] for each in made):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -52,6 +52,8 @@ def _head(preview: Json, tokens_of: str, colours: bool) -> Iterator[Text]:
     yield Text.assemble(
         (printable(preview["file"]), "bold"), f": {kind}{shown} of the {drawn} rows"
     )
+    if not shown:
+        return
     if tokens_of:
         yield Text(f"tokens: {printable(tokens_of)}", style="dim")
     if not colours:

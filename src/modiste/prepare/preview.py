@@ -111,6 +111,8 @@ class Drawn(NamedTuple):
     """Each with why it was taken, by line."""
     n_rows: int
     n_unreadable: int
+    first_problem: Problem | None
+    """Of the first row that could not be read."""
     whole_file: bool
 
 
@@ -171,11 +173,13 @@ def _draw(rows: Iterator[Read], n: int, seed: int) -> Drawn:
     """The rows whose number hashes lowest, and the longest: one pass, `n` rows in memory."""
     lowest: list[tuple[int, int, Read]] = []
     longest: Read | None = None
+    problem: Problem | None = None
     n_rows = n_unreadable = 0
     for found in islice(rows, ROWS_LOOKED_AT):
         n_rows += 1
         if found.row.example is None:
             n_unreadable += 1
+            problem = problem or next(iter(found.row.problems), None)
             continue
         if longest is None or len(found.raw) > len(longest.raw):
             longest = found
@@ -191,7 +195,8 @@ def _draw(rows: Iterator[Read], n: int, seed: int) -> Drawn:
             del taken[lowest[0][1]]
         taken[longest.line] = (longest, "longest")
     whole = next(rows, None) is None
-    return Drawn([taken[line] for line in sorted(taken)], n_rows, n_unreadable, whole)
+    rows_taken = [taken[line] for line in sorted(taken)]
+    return Drawn(rows_taken, n_rows, n_unreadable, problem, whole)
 
 
 def _lot(seed: int, line: int) -> int:
@@ -250,6 +255,8 @@ def _alarms(
 ) -> Iterator[Problem]:
     if drawn.n_unreadable:
         text = f"{drawn.n_unreadable:,} of {drawn.n_rows:,} rows cannot be read and are not shown"
+        if drawn.first_problem:
+            text += f"; the first at line {drawn.first_problem.line}: {drawn.first_problem.message}"
         hint = "modiste data check names each of them"
         yield Problem(file, None, "", "rows_unreadable", text, hint=hint)
     if not drawn.rows:
