@@ -1,7 +1,6 @@
-"""`modiste data split`, `sample`, `merge`, `run`: rows in, fewer or sorted rows out, and a report.
+"""`modiste data split`, `sample` and `merge`: rows in, fewer or sorted rows out, and a report.
 
 Every command is one stage with the settings of its schema, and every report lies beside its output.
-`run` does many stages from one YAML file.
 """
 
 from __future__ import annotations
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from modiste.cli.output import AsJson, duration, print_json, print_table, say
+from modiste.cli.output import AsJson, print_json, print_table, say
 from modiste.prepare.formats.kinds import Format
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from modiste.prepare.curate.pipeline import Event
     from modiste.prepare.curate.stage import Corpus
 
 app = typer.Typer(add_completion=False)
@@ -172,47 +170,6 @@ def merge(
     ]
     print_table(["file", "rows", "share", "repeats", "not drawn"], rows, empty="")
     _print_rest(report, report_path(output))
-
-
-@app.command()
-def run(
-    pipeline: Annotated[Path, typer.Argument(help="YAML with inputs, stages and output.")],
-    clean: Annotated[
-        bool, typer.Option("--clean", help="Afterwards forget stages that were not used.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Many stages from one file; what was done before is not redone, also after a crash."""
-    from modiste.prepare.curate import pipeline as pipelines
-    from modiste.prepare.curate.steps import read_yaml
-
-    dataset = pipelines.run(
-        read_yaml(pipeline), clean=clean, on_event=lambda event: None if as_json else _tell(event)
-    )
-    if as_json:
-        known = [done.known for done in dataset.done]
-        print_json({**dataset.manifest, "changed": dataset.changed, "known": known})
-        return
-    rows = [
-        (part["file"], f"{part['rows']:,}", part["format"])
-        for part in dataset.manifest["outputs"].values()
-    ]
-    print_table(["file", "rows", "format"], rows, empty="")
-    for done in dataset.done:
-        for warning in done.report.get("warnings", ()):
-            say(f"{done.stage}: {warning}")
-    state = "written to" if dataset.changed else "as it was in"
-    typer.echo(f"{dataset.name} {dataset.manifest['version']} {state} {dataset.folder}")
-
-
-def _tell(event: Event) -> None:
-    place = f"[{event.number}/{event.total}] {event.stage}"
-    if event.what == "start":
-        say(f"{place} …")
-        return
-    rows = ", ".join(f"{name} {n:,}" for name, n in event.rows.items()) or "no rows changed"
-    how = "done before" if event.what == "known" else duration(event.seconds)
-    say(f"{place}: {rows} ({how})")
 
 
 def settings_of(model: type[S], **flags: Any) -> S:

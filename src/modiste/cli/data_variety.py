@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from modiste.cli.data_curate import Columns, Files, Forced, opened, settings_of
+from modiste.cli.data_dedup import Base, Model, local_embedder
 from modiste.cli.output import AsJson, print_fields, print_json, print_table, say
 
 app = typer.Typer(add_completion=False)
@@ -32,10 +33,12 @@ def variety(
     rows: Annotated[int, typer.Option("--rows", min=100, help="Rows looked at.")] = 20_000,
     clusters: Annotated[int | None, typer.Option(min=1, help="Topics to tell apart.")] = None,
     thin: Annotated[float, typer.Option(help="Share below which a value is thin.")] = 0.01,
-    embeddings_url: Annotated[
-        str | None, typer.Option(help="An endpoint for embeddings, instead of words.")
+    url: Annotated[
+        str | None,
+        typer.Option("--embeddings-url", help="Vectors of an endpoint instead of words …"),
     ] = None,
-    embeddings_model: Annotated[str | None, typer.Option(help="Its model.")] = None,
+    model: Model = None,
+    base: Base = None,
     seed: Annotated[int, typer.Option(help="Of the draw and of the topics.")] = 0,
     format: Forced = None,
     columns: Columns = None,
@@ -43,9 +46,9 @@ def variety(
 ) -> None:
     """Length, structure, tone, language, topics, a policy's cells; and where rows are thin."""
     from modiste.prepare.curate.stage import head, write_json
-    from modiste.prepare.curate.variety import STAGE, Variety
+    from modiste.prepare.curate.variety import Variety, VarietyStage
 
-    given = {"url": embeddings_url, "model": embeddings_model}
+    given = {"url": url, "model": model, "base": base}
     embeddings = {name: value for name, value in given.items() if value is not None}
     settings = settings_of(
         Variety,
@@ -58,8 +61,9 @@ def variety(
         seed=seed,
     )
     inputs = opened(files, format, columns)
-    found = STAGE.run(inputs, settings).report
-    report = {**head(STAGE, settings, inputs), **found}
+    stage = VarietyStage(local_embedder)
+    found = stage.run(inputs, settings).report
+    report = {**head(stage, settings, inputs), **found}
     if output:
         write_json(report, output)
     if as_json:
