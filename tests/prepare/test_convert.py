@@ -90,6 +90,16 @@ def test_inputs_of_several_formats_become_one_file(tmp_path: Path) -> None:
     assert report["output"]["rows"] == 2
 
 
+def test_rows_of_several_kinds_are_not_mixed_unasked(tmp_path: Path) -> None:
+    pair = {"prompt": "q", "chosen": "a", "rejected": "b"}
+    inputs = [located(tmp_path / "a.jsonl", ALPACA), located(tmp_path / "b.jsonl", [pair])]
+    output = tmp_path / "out.jsonl"
+    with pytest.raises(InvalidInput, match=r"b.jsonl line 1 is a preference row.*--to chat"):
+        convert_files(inputs, output)
+    assert not output.exists()
+    assert convert_files(inputs, output, to=Format.CHAT)["output"]["rows"] == 6
+
+
 def test_any_columns_become_chats_by_templates(tmp_path: Path) -> None:
     rows = [{"title": "T", "abstract": "A", "year": 1999}]
     columns = Columns.parse(["user=Write a title:\\n{abstract}", "assistant={title}"])

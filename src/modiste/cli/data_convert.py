@@ -118,8 +118,13 @@ def _print_left_out(report: dict[str, Any]) -> None:
     if not report["dropped_rows"]:
         return
     typer.echo(f"  left out: {report['dropped_rows']:,} rows")
+    _print_kinds(report["dropped"])
+
+
+def _print_kinds(problems: list[dict[str, Any]]) -> None:
+    """Of each kind of problem the first, and how many there are."""
     kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for problem in report["dropped"]:
+    for problem in problems:
         kinds.setdefault((problem["code"], problem["message"]), []).append(problem)
     for first, *others in list(kinds.values())[:SHOWN]:
         hint = f" ({first['hint']})" if first["hint"] else ""
@@ -139,5 +144,4 @@ def _print_check(check: dict[str, Any]) -> None:
         typer.echo(f"  checks: every row may be trained on{more}")
         return
     typer.echo(f"  checks: {len(errors):,} problems keep rows of the output from training")
-    for problem in errors[:SHOWN]:
-        typer.echo(printable(f"    line {problem['line']}: {problem['message']}"))
+    _print_kinds(errors)

@@ -22,7 +22,7 @@ from modiste.prepare.curate.stage import hash_file, replacing, report_path, writ
 from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
 from modiste.prepare.formats.read import Read, read
-from modiste.prepare.formats.write import write
+from modiste.prepare.formats.write import NATIVE, write
 from modiste.prepare.sources.containers import Container
 from modiste.prepare.sources.locate import Located
 from modiste.types import Problem, Severity
@@ -51,6 +51,8 @@ class Conversion:
     """What became of the rows."""
 
     to: Format | None
+    native: Format | None = None
+    """What the first row is."""
     inputs: list[dict[str, Any]] = field(default_factory=list)
     n_rows: int = 0
     """Rows of the output."""
@@ -68,6 +70,19 @@ class Conversion:
     def ok(self) -> bool:
         """Every row was written, and the checks find nothing that keeps one from training."""
         return not self.n_dropped and self.check is not None and self.check.ok
+
+    def expect(self, native: Format, where: str) -> None:
+        """Without a format to write, all rows must be of one kind.
+
+        Raises:
+            InvalidInput: this row is of another than those before it.
+        """
+        self.native = self.native or native
+        if self.to is None and native is not self.native:
+            raise InvalidInput(
+                f"{where} is a {native} row, the rows before it are {self.native}: convert them "
+                "apart, or with --to chat"
+            )
 
     def to_json(self, output: Path, settings: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -160,6 +175,8 @@ def _convert(
         if row.example is None and not errors:
             continue
         n_rows += 1
+        if row.example is not None:
+            conversion.expect(NATIVE[row.example.sample_type], f"{filename} line {line}")
         if row.example is None:
             _drop(conversion, errors)
             continue

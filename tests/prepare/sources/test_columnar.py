@@ -86,6 +86,14 @@ def test_types_that_json_has_not_are_written_out(tmp_path: Path) -> None:
     }
 
 
+def test_a_column_that_stands_twice_is_told_not_overwritten(tmp_path: Path) -> None:
+    twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(twice, tmp_path / "data")
+    [item] = items(tmp_path / "data")
+    assert item.problem is not None
+    assert item.problem.code == "columns_repeated"
+
+
 def test_maps_are_objects(tmp_path: Path) -> None:
     kind = pa.map_(pa.string(), pa.int64())
     pq.write_table(pa.table({"m": pa.array([[("a", 1)]], kind)}), tmp_path / "data")

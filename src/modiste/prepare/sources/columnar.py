@@ -39,12 +39,17 @@ def read_columnar(path: Path, container: Container, *, file: str) -> Iterator[It
     number = 1
     try:
         for batch in batches(path):
+            names = batch.schema.names
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                text = f"the column {twice[0]!r} stands twice"
+                yield _wrong(file, number, "columns_repeated", text, "rename one")
+                return
             for at, rows in _rows(batch):
                 if isinstance(rows, str):
                     yield _wrong(file, number + at, "value_unreadable", rows, None)
                     continue
                 for offset, row in enumerate(rows):
-                    yield _item(number + at + offset, row)
+                    yield _item(number + at + offset, row, file)
             number += batch.num_rows
     except (pa.ArrowException, OSError, ValueError, OverflowError, KeyError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -98,9 +103,13 @@ def _one_by_one(part: Any, at: int) -> Iterator[tuple[int, list[dict[str, Any]] 
             yield at + offset, f"the row cannot be read: {said}"
 
 
-def _item(number: int, row: dict[str, Any]) -> Item:
+def _item(number: int, row: dict[str, Any], file: str) -> Item:
     value = _plain(row)
-    return Item(number, orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), value)
+    try:
+        return Item(number, orjson.dumps(value), value)
+    except orjson.JSONEncodeError as error:
+        text = f"the row cannot be written as JSON: {error}"
+        return _wrong(file, number, "value_unreadable", text, None)
 
 
 _AS_TEXT: dict[type, Callable[[Any], Any]] = {
@@ -120,7 +129,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str | bool | int):
         return value
     if isinstance(value, dict):
-        plain = {key: _plain(inside) for key, inside in value.items()}
+        plain = {str(key): _plain(inside) for key, inside in value.items()}
         return {key: inside for key, inside in plain.items() if inside is not None}
     if isinstance(value, list):
         return [_plain(inside) for inside in value]
