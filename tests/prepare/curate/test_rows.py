@@ -40,13 +40,21 @@ def test_a_row_has_every_class_it_names(corpus: Rows, chat: Chat) -> None:
     assert rows.kinds.tolist() == [0, 1]
 
 
-def test_rows_that_lack_a_field_are_all_named(corpus: Rows, chat: Chat) -> None:
-    source = corpus([chat("a", user="x"), chat("b"), chat("c")])
+def test_rows_without_a_class_and_fields_that_no_row_has_are_refused_together(
+    corpus: Rows, chat: Chat
+) -> None:
+    source = corpus([chat("a", label="x"), chat("b"), chat("c")])
     with pytest.raises(InvalidInput) as caught:
         read_rows([source], fields=["user"], classes="label")
     said = caught.value.message
-    assert "'user' is missing in rows.jsonl line 2, rows.jsonl line 3" in said
-    assert "'label' is missing in rows.jsonl line 1" in said
+    assert "'user' is in no row" in said
+    assert "'label' is missing in rows.jsonl line 2, rows.jsonl line 3" in said
+
+
+def test_rows_that_lack_a_field_are_alone_and_named(corpus: Rows, chat: Chat) -> None:
+    rows = read_rows([corpus([chat("a", user="x"), chat("b"), chat("c")])], fields=["user"])
+    assert len(set(rows.columns[0].tolist())) == 3
+    assert rows.lacking == ("'user' is missing in rows.jsonl line 2, rows.jsonl line 3",)
 
 
 def test_no_fields_leave_the_content_itself(corpus: Rows, chat: Chat) -> None:

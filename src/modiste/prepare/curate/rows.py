@@ -41,6 +41,8 @@ class Rows(NamedTuple):
     lines: NDArray[np.int64]
     weights: NDArray[np.float64]
     """Empty where none are asked for."""
+    lacking: tuple[str, ...]
+    """Fields that some rows lack, in words; such a row is alone as far as the field goes."""
 
     def where(self, row: int) -> str:
         """`train.jsonl line 7`."""
@@ -58,7 +60,8 @@ def read_rows(
     """One pass over the rows.
 
     Raises:
-        InvalidInput: rows that lack a field; how many, and the first ones.
+        InvalidInput: a field that no row has, rows without a class or a weight; how many, and the
+            first ones.
     """
     collector = _Collector(fields, classes, weight)
     starts = []
@@ -84,6 +87,7 @@ def read_rows(
         tuple(collector.file_names),
         np.frombuffer(collector.lines, dtype=np.int64),
         np.frombuffer(collector.weights, dtype=np.float64),
+        collector.lacking(),
     )
 
 
@@ -104,6 +108,7 @@ class _Collector:
         self.weights = array("d")
         self.kind_numbers: dict[tuple[str, ...], int] = {}
         self._wrong: dict[str, list[str]] = {}
+        self._lacking: dict[str, list[str]] = {}
 
     def add(self, record: Record) -> None:
         row = len(self.ids)
@@ -113,8 +118,8 @@ class _Collector:
         for column, (name, read) in zip(self.columns, self._readers, strict=True):
             value = read(record)
             if value is None:
-                self._miss(name, record)
-            column.append(hash64(f"{name}\0{value}"))
+                self._lacking.setdefault(name, []).append(_place(record))
+            column.append(hash64(f"{name}\0{value}" if value is not None else f"\0{record.id}"))
         if self._weight is not None:
             self._add_weight(self._weight, record)
         if self._classes is None:
@@ -134,27 +139,32 @@ class _Collector:
     def _add_class(self, name: str, read_all: Reader, record: Record, row: int) -> None:
         values = read_all(record)
         if not values:
-            self._miss(name, record)
+            self._wrong.setdefault(f"{name!r} is missing", []).append(_place(record))
         self.kinds.append(self.kind_numbers.setdefault(values, len(self.kind_numbers)))
         for value in dict.fromkeys(values):
             self.class_rows.append(row)
             index = self.class_names.setdefault(value, len(self.class_names))
             self.class_indexes.append(index)
 
-    def _miss(self, name: str, record: Record) -> None:
-        self._wrong.setdefault(f"{name!r} is missing", []).append(_place(record))
+    def lacking(self) -> tuple[str, ...]:
+        return tuple(_said(f"{name!r} is missing", all) for name, all in self._lacking.items())
 
     def refuse_wrong(self) -> None:
-        if not self._wrong:
+        nowhere = [
+            f"{n!r} is in no row" for n, p in self._lacking.items() if len(p) == len(self.ids)
+        ]
+        said = nowhere + [_said(what, places) for what, places in self._wrong.items()]
+        if not said:
             return
-        said = []
-        for what, places in self._wrong.items():
-            more = f" and {len(places) - SHOWN:,} more" if len(places) > SHOWN else ""
-            said.append(f"{what} in {', '.join(places[:SHOWN])}{more}")
         raise InvalidInput(
             f"{'; '.join(said)}. Name a field that every row has: prompt, answer, type, labels, "
             "or a path such as metadata.user"
         )
+
+
+def _said(what: str, places: Sequence[str]) -> str:
+    more = f" and {len(places) - SHOWN:,} more" if len(places) > SHOWN else ""
+    return f"{what} in {', '.join(places[:SHOWN])}{more}"
 
 
 def _place(record: Record) -> str:

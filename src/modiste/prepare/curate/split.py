@@ -275,7 +275,7 @@ def _report(
 
 
 def _warnings(plan: _Plan, sizes: NDArray[np.int64], settings: Split) -> list[str]:
-    said = []
+    said = [f"{lacking}: these rows are grouped without it" for lacking in plan.rows.lacking]
     largest = int(sizes.argmax())
     if sizes[largest] > max(2, LARGE_GROUP * len(plan.part)):
         said.append(
