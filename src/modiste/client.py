@@ -91,6 +91,11 @@ class Client:
         except OSError as error:
             raise errors.InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
 
+    def page(self, path: str, **params: Any) -> str:
+        """GET something that is to be read, not parsed."""
+        with self._stream("GET", path, params=_given(params)) as answer:
+            return answer.read().decode("utf-8")
+
     def download(self, file_id: str) -> Iterator[bytes]:
         with self._stream("GET", f"/v1/files/{file_id}/content") as answer:
             yield from answer.iter_bytes()

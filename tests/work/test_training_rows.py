@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -171,3 +172,39 @@ def test_a_long_conversation_is_cut_between_turns_when_that_is_asked_for(tmp_pat
 
     assert len(cut) == counted.n_samples > 1
     assert sum(len(s.rendered.ids) for s in cut) == counted.n_tokens
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl.gz", gzip.compress(json.dumps({"question": "q?", "answer": "a."}).encode())),
+        ("a.json", json.dumps([{"instruction": "q?", "output": "a."}]).encode()),
+        ("a.csv", b"prompt,completion\nq?,a.\n"),
+    ],
+)
+def test_rows_of_any_format_and_container_are_trained_as_chats(
+    tmp_path: Path, renderer: Renderer, name: str, content: bytes
+) -> None:
+    path = tmp_path / "blob"
+    path.write_bytes(content)
+    file = data_file({"path": str(path), "filename": name}, {})
+    (sample,) = read_samples(file, renderer, max_length=200)
+    assert [message.content for message in sample.example.messages] == ["q?", "a."]
+    assert True in sample.rendered.mask
+    assert [m["content"] for m in chat_row(sample.example)["messages"]] == ["q?", "a."]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "great", "labels": {"mood": "good"}},
+        {"prompt": "q?", "chosen": "yes", "rejected": "no"},
+    ],
+)
+def test_rows_that_are_no_chats_are_refused_by_what_they_are(
+    tmp_path: Path, renderer: Renderer, row: dict
+) -> None:
+    path = str(written(tmp_path, row))
+    with pytest.raises(TuningFailed, match="not trained by this version") as raised:
+        list(read_samples(data_file({"path": path}, {}), renderer, max_length=200))
+    assert raised.value.error_code == "kind_not_trained"

@@ -10,12 +10,12 @@ import typer
 
 from modiste import settings
 from modiste.cli.output import AsJson, ago, print_fields, print_json, print_table, say, size
-from modiste.client import connect
+from modiste.client import Client, connect
 from modiste.errors import Conflict
 
 app = typer.Typer(
     add_completion=False,
-    help="Training files: upload, list, show, download, delete.",
+    help="Training files: upload, list, show, report, download, delete.",
     no_args_is_help=True,
 )
 
@@ -24,7 +24,7 @@ FileId = Annotated[str, typer.Argument(help="The id shown by `modiste files list
 
 @app.command()
 def upload(
-    paths: Annotated[list[Path], typer.Argument(help="JSONL files, one conversation per line.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files of rows, in any format that is read.")],
     purpose: Annotated[str, typer.Option(help="fine-tune or batch.")] = "fine-tune",
     as_json: AsJson = False,
 ) -> None:
@@ -95,6 +95,34 @@ def show(file_id: FileId, as_json: AsJson = False) -> None:
             ("uploaded", ago(file["created_at"])),
         ]
     )
+
+
+@app.command()
+def report(
+    file_id: FileId,
+    html: Annotated[Path | None, typer.Option("--html", help="Write it as one page.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the checks said of a file when it came; exit code 1 when a row may not be trained on."""
+    with connect(settings.load()) as client:
+        ok = tell_report(client, f"/v1/files/{file_id}/report", html=html, as_json=as_json)
+    if not ok:
+        raise typer.Exit(1)
+
+
+def tell_report(client: Client, address: str, *, html: Path | None, as_json: bool) -> bool:
+    """A report of the server, however it is wanted; whether it is good."""
+    from modiste.cli.report_text import print_report
+
+    found = client.get(address)
+    if html is not None:
+        html.write_text(client.page(address, format="html"), encoding="utf-8")
+        say(f"{html} is written.")
+    if as_json:
+        print_json(found)
+    elif html is None:
+        print_report(found)
+    return bool(found["ok"])
 
 
 @app.command()

@@ -9,6 +9,7 @@ import typer
 
 from modiste import settings
 from modiste.cli import follow
+from modiste.cli.files import tell_report
 from modiste.cli.output import (
     AsJson,
     ago,
@@ -23,7 +24,7 @@ from modiste.client import Client, connect
 
 app = typer.Typer(
     add_completion=False,
-    help="Fine-tuning jobs: create, list, show, events, logs, wait, cancel, start.",
+    help="Fine-tuning jobs: create, list, show, report, preview, events, logs, wait, …",
     no_args_is_help=True,
 )
 
@@ -35,13 +36,16 @@ JOBS = "/v1/fine_tuning/jobs"
 def create(
     model: Annotated[str, typer.Option(help="The base model, e.g. modiste-tiny.")],
     file: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--file",
             help="Training file: an id, or a path that is uploaded; `:2` adds "
             "a weight. May be given several times.",
         ),
-    ],
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="A dataset instead of files: its name, or name@version.")
+    ] = None,
     validation: Annotated[
         list[str] | None, typer.Option("--validation", help="Validation file: an id or a path.")
     ] = None,
@@ -74,7 +78,8 @@ def create(
     with connect(settings.load()) as client:
         body = {
             "model": model,
-            "training_files": [_training_file(client, text) for text in file],
+            "training_files": [_training_file(client, text) for text in file or []],
+            "dataset": dataset,
             "validation_files": [_file_id(client, text) for text in validation or []],
             "hyperparameters": {name: v for name, v in asked.items() if v is not None},
             "suffix": suffix,
@@ -220,6 +225,35 @@ def _print_checkpoints(checkpoints: list[dict[str, Any]]) -> None:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+@app.command()
+def report(
+    job_id: JobId,
+    html: Annotated[Path | None, typer.Option("--html", help="Write it as one page.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What validation said of a job's files; exit code 1 when a row may not be trained on."""
+    with connect(settings.load()) as client:
+        ok = tell_report(client, f"{JOBS}/{job_id}/report", html=html, as_json=as_json)
+    if not ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def preview(job_id: JobId, as_json: AsJson = False) -> None:
+    """Rows of a job's files as they are trained, token by token."""
+    from modiste.cli.preview_text import print_preview
+
+    with connect(settings.load()) as client:
+        found = client.get(f"{JOBS}/{job_id}/preview")
+    if as_json:
+        print_json(found)
+        return
+    for shown in found["files"]:
+        print_preview(shown)
+    for name in found["files_not_shown"]:
+        say(f"{name} is not shown; `modiste data preview` shows any file.")
 
 
 @app.command()

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from modiste.errors import ModisteError, TuningFailed
-from modiste.prepare.formats.chat import parse_row
+from modiste.prepare.formats.read import read
 from modiste.prepare.over_length import OverLength, cut
 from modiste.prepare.render import Rendered, Renderer
-from modiste.prepare.sources.jsonl import parse_json, read_rows
-from modiste.types import Example, Message, ToolCall
+from modiste.types import Example, Message, SampleType, ToolCall
 
 PARITY_ROWS = 8
 PARITY_TOKENS = 128
@@ -106,29 +105,27 @@ def chat_row(example: Example) -> dict[str, Any]:
 
 
 def _examples(file: DataFile) -> Iterator[Example]:
-    try:
-        with file.path.open("rb") as stream:
-            for raw in read_rows(stream, file=file.filename):
-                if raw.line in file.skip_lines:
-                    continue
-                if raw.problem is None and not raw.text.strip():
-                    continue
-                parsed = parse_json(raw, file=file.filename)
-                problems = [parsed.problem] if parsed.problem else []
-                if not problems:
-                    row = parse_row(parsed.value, file=file.filename, line=raw.line)
-                    problems = list(row.problems)
-                if problems or row.example is None:
-                    raise TuningFailed(
-                        f"{problems[0]}; the file was valid when the job was, upload it again",
-                        code="invalid_data",
-                    )
-                yield row.example
-    except OSError as error:
+    if not file.path.is_file():
         raise TuningFailed(
-            f"{file.filename}: {file.path} cannot be read: {error.strerror}; upload the file again",
+            f"{file.filename}: {file.path} cannot be read: no such file; upload the file again",
             code="file_unreadable",
-        ) from error
+        )
+    for found in read(file.path, filename=file.filename).rows:
+        if found.line in file.skip_lines:
+            continue
+        example = found.row.example
+        if example is None:
+            raise TuningFailed(
+                f"{found.row.problems[0]}; the file was valid when the job was, upload it again",
+                code="invalid_data",
+            )
+        if example.sample_type not in (SampleType.INSTRUCT, SampleType.PRETRAIN):
+            raise TuningFailed(
+                f"{file.filename} line {example.line}: {example.sample_type} rows are not trained "
+                "by this version; `modiste data convert` makes chats of them",
+                code="kind_not_trained",
+            )
+        yield example
 
 
 def _parity_row(sample: Sample, logprobs: Logprobs) -> dict[str, Any]:
