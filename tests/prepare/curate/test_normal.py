@@ -64,6 +64,7 @@ def test_composed_and_decomposed_forms_are_the_same(text: str) -> None:
 @given(st.text(alphabet=st.characters(max_codepoint=127)))
 def test_plain_ascii_comes_out_as_the_long_way_would_make_it(text: str) -> None:
     assert folded(text) == unicodedata.normalize("NFKC", text).casefold()
+    assert words(text).split() == words(f"{text} é").split()[:-1]
 
 
 def test_digests_know_where_one_text_ends() -> None:

@@ -27,6 +27,10 @@ _UNSPACED = re.compile(
 """Letters of scripts that put no blanks between words; each counts as a word."""
 _DIGIT = re.compile(r"\d")
 _NOT_WORD = re.compile(r"(?:\W|_)+")
+_ASCII_WORDS = bytes(
+    ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ")
+    for code in range(256)
+)
 
 
 def folded(text: str) -> str:
@@ -55,7 +59,9 @@ def parted(text: str) -> str:
 
 
 def words(text: str) -> str:
-    """Letters and digits only, a blank between words: for finding copies, not for telling apart."""
+    """Letters and digits only, blanks between words: for finding copies, not for telling apart."""
+    if text.isascii():
+        return text.encode("ascii").translate(_ASCII_WORDS).decode("ascii")
     return _NOT_WORD.sub(" ", parted(text))
 
 
