@@ -75,3 +75,13 @@ def test_a_merge_tells_the_share_of_each_file(modiste, write, tmp_path):
     result = modiste("data", "merge", one, two, "-o", out, "--weights", "1,x")
     assert result.code == 2
     assert "weights.1" in result.err
+
+
+def test_files_of_two_formats_are_refused_before_a_file_comes_of_them(modiste, write, tmp_path):
+    write("a.jsonl", MANY)
+    write("b.jsonl", [{"instruction": "a", "input": "", "output": "b"}])
+    out = tmp_path / "out.jsonl"
+    result = modiste("data", "sample", tmp_path, "-o", out, "-n", 3)
+    assert result.code == 2
+    assert "cannot become one" in result.err
+    assert not out.exists()

@@ -180,17 +180,28 @@ def settings_of(model: type[S], **flags: Any) -> S:
     return parse_settings(model, given, where="flags")
 
 
-def opened(files: list[str], format: Format | None, templates: list[str] | None) -> list[Corpus]:
-    from modiste.prepare.curate.inputs import corpora
+def opened(
+    files: list[str], format: Format | None, templates: list[str] | None, *, mixed: bool = False
+) -> list[Corpus]:
+    """The files of a command.
+
+    Args:
+        mixed: they may be of several formats, because no file comes of them.
+    """
+    from modiste.prepare.curate.inputs import corpora, one_shape
     from modiste.prepare.formats.columns import Columns as Parsed
 
     columns = Parsed.parse(templates) if templates else None
-    return corpora(files, format=format, columns=columns)
+    found = corpora(files, format=format, columns=columns)
+    if not mixed:
+        one_shape(found)
+    return found
 
 
 def _print_rest(report: Mapping[str, Any], path: Path) -> None:
     for warning in report.get("warnings", ()):
         say(f"warning: {warning}")
     if dropped := report.get("dropped"):
-        say(f"{len(dropped):,} rows left out, each listed in the report")
+        rows = "1 row" if len(dropped) == 1 else f"{len(dropped):,} rows"
+        say(f"{rows} left out, listed in the report")
     typer.echo(f"report: {path}")

@@ -60,7 +60,7 @@ def variety(
         embeddings=embeddings or None,
         seed=seed,
     )
-    inputs = opened(files, format, columns)
+    inputs = opened(files, format, columns, mixed=True)
     stage = VarietyStage(local_embedder)
     found = stage.run(inputs, settings).report
     report = {**head(stage, settings, inputs), **found}

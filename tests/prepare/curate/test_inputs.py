@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modiste.errors import InvalidInput
-from modiste.prepare.curate.inputs import corpora, parts_of
+from modiste.prepare.curate.inputs import corpora, one_shape, parts_of
 from modiste.prepare.curate.stage import Corpus
 
 Rows = Callable[..., Corpus]
@@ -36,3 +36,13 @@ def test_parts_of_an_earlier_split_are_found_by_name(
     assert list(parts_of(str(tmp_path / "out"), ("train", "test"))) == ["train"]
     with pytest.raises(InvalidInput, match=r"none of dev\.jsonl"):
         parts_of(str(tmp_path / "out"), ("dev",))
+
+
+def test_files_of_different_formats_cannot_become_one(corpus: Rows, chat: Chat) -> None:
+    chats = corpus([chat("a")], "chats.jsonl")
+    alpaca = corpus([{"instruction": "a", "input": "", "output": "b"}], "alpaca.jsonl")
+    assert one_shape([chats, chats]).format == "chat"
+    with pytest.raises(InvalidInput) as caught:
+        one_shape([chats, alpaca])
+    assert "chats.jsonl is chat, alpaca.jsonl is alpaca" in caught.value.message
+    assert "modiste data convert" in caught.value.message

@@ -169,7 +169,7 @@ def test_files_of_different_formats_are_refused_before_anything_runs(
     tmp_path: Path, many: Corpus, corpus: Rows
 ) -> None:
     corpus([{"instruction": "a", "input": "", "output": "b"}], "alpaca.jsonl")
-    with pytest.raises(InvalidInput, match=r"cannot flow together: rows\.jsonl is chat, alpaca"):
+    with pytest.raises(InvalidInput, match=r"cannot become one: rows\.jsonl is chat, alpaca"):
         _run(tmp_path, "merge", inputs=["rows.jsonl", "alpaca.jsonl"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from modiste.errors import InvalidInput
 from modiste.prepare.curate.origins import Traced
@@ -53,6 +54,27 @@ def corpora(
     for path, filename in _located(names, folder):
         found.setdefault(path, Corpus(path, filename=filename, format=format, columns=columns))
     return list(found.values())
+
+
+class Shape(NamedTuple):
+    """What rows must be alike in to lie in one file."""
+
+    format: Format | None
+    """None where no row has shown one."""
+    columns: Columns | None
+
+
+def one_shape(inputs: Sequence[Corpus]) -> Shape:
+    """Raises InvalidInput where files differ in format: nobody could read what came out."""
+    told = {corpus.filename: corpus.told for corpus in inputs}
+    shapes = {Shape(what.format, what.columns) for what in told.values() if what.format}
+    if len(shapes) > 1:
+        said = ", ".join(f"{name} is {what.format}" for name, what in told.items() if what.format)
+        raise InvalidInput(
+            f"files of different formats cannot become one: {said}. Convert them first: "
+            "`modiste data convert FILE --output NEW`"
+        )
+    return next(iter(shapes), Shape(None, None))
 
 
 def _as_asked(

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from modiste.errors import InvalidInput
 from modiste.prepare.curate.groups import chance
+from modiste.prepare.curate.inputs import one_shape
 from modiste.prepare.curate.rows import Rows, read_rows
 from modiste.prepare.curate.stage import Corpus, Outcome, Settings
 from modiste.prepare.records import Record
@@ -84,13 +85,7 @@ def _stretches(rows: Rows) -> list[slice]:
 
 
 def _refuse_mixed(inputs: Sequence[Corpus], rows: Rows) -> None:
-    formats = {corpus.filename: corpus.told.format for corpus in inputs}
-    if len({format for format in formats.values() if format is not None}) > 1:
-        said = ", ".join(f"{name} is {format}" for name, format in formats.items())
-        raise InvalidInput(
-            f"files of different formats cannot be one: {said}. Convert them first: "
-            "`modiste data convert FILE --output NEW`"
-        )
+    one_shape(inputs)
     if len(rows.kind_names) > 1:
         firsts = [
             f"{name} in {rows.where(int(np.argmax(rows.kinds == kind)))}"

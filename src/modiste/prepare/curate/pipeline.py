@@ -20,13 +20,12 @@ from pydantic import BaseModel
 from modiste import __version__
 from modiste.errors import InvalidInput
 from modiste.prepare.curate.cache import ONLY, Cache, Entry, KeptPart
-from modiste.prepare.curate.inputs import Opened, corpora
+from modiste.prepare.curate.inputs import Opened, corpora, one_shape
 from modiste.prepare.curate.manifest import Dataset, Done, Publication
 from modiste.prepare.curate.origins import Traced
 from modiste.prepare.curate.stage import Corpus, Stage, head
 from modiste.prepare.curate.steps import STREAM, Pipeline, Step, stage_named
 from modiste.prepare.formats.columns import Columns
-from modiste.prepare.formats.kinds import Format
 from modiste.prepare.sources.containers import Container
 
 CACHE = ".stages"
@@ -80,13 +79,6 @@ def run(
     return dataset
 
 
-class _Shape(NamedTuple):
-    """What all files of a pipeline are alike in."""
-
-    format: Format | None
-    columns: Columns | None
-
-
 class _Flow:
     """The streams of rows, as they are after the stages so far."""
 
@@ -104,7 +96,7 @@ class _Flow:
         self._stages = stages
         self._say = on_event
         self._sources = sources
-        self._shape = _one_shape(sources)
+        self._shape = one_shape(sources)
         self._streams: Streams = {ONLY: sources}
         self._parts: dict[str, KeptPart] = {}
 
@@ -219,18 +211,6 @@ def _sources(pipeline: Pipeline) -> list[Corpus]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidInput(f"inputs: {', '.join(twice)} is there twice")
     return found
-
-
-def _one_shape(sources: Sequence[Corpus]) -> _Shape:
-    told = {corpus.filename: corpus.told for corpus in sources}
-    shapes = {_Shape(what.format, what.columns) for what in told.values() if what.format}
-    if len(shapes) > 1:
-        said = ", ".join(f"{name} is {what.format}" for name, what in told.items())
-        raise InvalidInput(
-            f"files of different formats cannot flow together: {said}. Convert them first: "
-            "`modiste data convert FILE --output NEW`"
-        )
-    return next(iter(shapes), _Shape(None, None))
 
 
 class _Ready(NamedTuple):
