@@ -50,7 +50,7 @@ def _opens_like_one(opening: str) -> bool:
         return (
             "sorry" in opening or "able to" in opening or "cannot" in opening
             or "n't" in opening or "will not" in opening or "decline" in opening
-            or "refuse" in opening or "i'm" in opening or "i am" in opening
+            or "refuse" in opening or "i'm" in opening or "i am" in opening or "gpt" in opening
             or "my name" in opening or "no puedo" in opening or "non posso" in opening
             or "desculpe" in opening or "het spijt" in opening or "mir leid" in opening
             or "linguistico" in opening or "linguagem" in opening or "lenguaje" in opening
@@ -60,18 +60,25 @@ def _opens_like_one(opening: str) -> bool:
     return not OPENING_WORDS.isdisjoint(words) or _spaceless(opening)
 
 
+_SIGNS = (
+    "language model", "an ai", "openai", "gpt", "anthropic", "claude", "an artificial",
+    "t have personal", "not have personal",
+)  # fmt: skip
+_AROUND = 100
+_SIGNS_LOOKED_AT = 8
+
+
 def _identity(lower: str, opening: str, opens_like_one: bool) -> str | None:
-    """English is searched whole where a sign stands in it, everything else in its opening."""
-    found = None
-    if (
-        "language model" in lower or "an ai" in lower or "openai" in lower or "gpt" in lower
-        or "anthropic" in lower or "claude" in lower or "artificial" in lower
-        or "personal" in lower
-    ):  # fmt: skip
-        found = ENGLISH_IDENTITY.search(lower) or IDENTITY.search(opening)
-    elif opens_like_one:
-        found = IDENTITY.search(opening)
-    return found[0] if found else None
+    """English is searched wherever a sign stands, everything else in the opening."""
+    for sign in _SIGNS:
+        at, n = lower.find(sign), 0
+        while at >= 0 and n < _SIGNS_LOOKED_AT:
+            if found := ENGLISH_IDENTITY.search(lower, max(0, at - _AROUND), at + _AROUND):
+                return found[0]
+            at, n = lower.find(sign, at + 1), n + 1
+    if opens_like_one and (found := IDENTITY.search(opening)):
+        return found[0]
+    return None
 
 
 def _cutoff(lower: str) -> str | None:
