@@ -31,6 +31,7 @@ SHORT = 12
 """Letters of a row that may come again, as long as its bytes do not: a yes to another question."""
 
 _WHITE = b" \t\n\r\v\f"
+_LOWER = bytes(range(256)).lower()
 U64 = NDArray[np.uint64]
 
 
@@ -161,6 +162,8 @@ def _later(marks: U64, *, since: int) -> Iterator[tuple[int, int]]:
 
 def _bare(text: str) -> bytes:
     """The text with case and invisible characters levelled, and without any white space."""
+    if text.isascii():
+        return text.encode().translate(_LOWER, _WHITE)
     return folded(text).encode("utf-8", "surrogatepass").translate(None, _WHITE)
 
 
