@@ -20,8 +20,9 @@ def tool_turns(draw: st.DrawFn, at: int) -> list[Message]:
     """A call and its result, with the id that formats without ids give it."""
     name, given_ = draw(names), json.dumps(draw(arguments), ensure_ascii=False)
     call = ToolCall(call_id(at, 0, name, given_), name, given_)
+    weight = draw(st.sampled_from([None, None, 0]))
     return [
-        Message(Role.ASSISTANT, tool_calls=(call,)),
+        Message(Role.ASSISTANT, tool_calls=(call,), weight=weight),
         Message(Role.TOOL, draw(words), tool_call_id=call.id, name=name),
     ]
 

@@ -131,6 +131,11 @@ def test_calls_and_tools_are_read_from_their_columns() -> None:
     assert example.messages[3].weight == 0
 
 
+def test_ids_and_numbers_have_no_place_in_a_chat_and_are_named() -> None:
+    numbered = [{**row, "message_id": n} for n, row in enumerate(FIRST)]
+    assert table(numbered)[0].row.lost == ("chat_id", "message_id")
+
+
 def test_other_columns_are_named() -> None:
     assert table([{**row, "mood": "good"} for row in FIRST])[0].row.ignored == ("messages[].mood",)
 

@@ -126,5 +126,13 @@ def test_what_stands_beside_the_turns_is_told_too() -> None:
     assert codes([system, ASK, ANSWER], system="s") == [("system", "keys_conflict")]
 
 
+def test_a_call_may_be_left_out_of_training_too() -> None:
+    assert parsed([ASK, {**CALL, "weight": 0}, RESULT, ANSWER]).messages[1].weight == 0
+
+
+def test_a_weight_of_a_turn_that_is_never_trained_is_named_as_left_out() -> None:
+    assert read([{**ASK, "weight": 0}, ANSWER]).ignored == ("conversations[].weight",)
+
+
 def test_keys_of_turns_that_are_not_read_are_named() -> None:
     assert read([ASK, {**ANSWER, "score": 1}], id=3).ignored == ("conversations[].score", "id")

@@ -133,6 +133,8 @@ class _Grouping:
         if tools := next((t for item in rows if (t := item.value.get("tools"))), None):
             value["tools"] = tools
         read = chat.parse_row(value, file=self.file, line=first)
+        names = (_first(rows[0].value, CHAT_IDS), _first(rows[0].value, ORDERS))
+        read = read._replace(lost=(*read.lost, *(name for name in names if name)))
         told = [*problems, *(_placed(problem, rows) for problem in read.problems)]
         try:
             raw = orjson.dumps(value)

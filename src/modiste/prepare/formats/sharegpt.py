@@ -49,6 +49,8 @@ ROLES = {
     "tool_call": Role.ASSISTANT,
 }
 _CALLS = {"function_call", "tool_call"}
+WEIGHTS = ("weight", "train", "loss")
+"""Whether a turn is trained, as different tools write it."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -106,13 +108,11 @@ def read_turn(turn: Any, path: str, notes: Notes, *, number: int = 0) -> Message
         return None
     who = first_of(turn, ("from", "role"))
     said = first_of(turn, ("value", "content", "text"))
-    notes.ignore(
-        (k for k, v in turn.items() if v is not None),
-        (who, said, "weight", "train", "loss"),
-        f"{path.partition('[')[0]}[].",
-    )
     name = turn[who] if who else None
     role = ROLES.get(name.strip().lower()) if isinstance(name, str) else None
+    known = (who, said, *(WEIGHTS if role is Role.ASSISTANT else ()))
+    given = (key for key, inside in turn.items() if inside is not None)
+    notes.ignore(given, known, f"{path.partition('[')[0]}[].")
     if role is None:
         expected = "expected human, gpt, system, function_call or observation"
         code = "role_unknown" if who else "role_missing"
@@ -121,7 +121,8 @@ def read_turn(turn: Any, path: str, notes: Notes, *, number: int = 0) -> Message
         return None
     text = turn[said] if said else ""
     if isinstance(name, str) and name.strip().lower() in _CALLS:
-        return Message(role, tool_calls=_calls(text, f"{path}.{said or 'value'}", number, notes))
+        calls = _calls(text, f"{path}.{said or 'value'}", number, notes)
+        return Message(role, tool_calls=calls, weight=_weight(turn, path, role, notes))
     if not isinstance(text, str):
         if role is Role.TOOL and isinstance(text, dict | list):
             text = json_text(text, path, notes)
@@ -133,7 +134,7 @@ def read_turn(turn: Any, path: str, notes: Notes, *, number: int = 0) -> Message
 
 
 def _weight(turn: dict[str, Any], path: str, role: Role, notes: Notes) -> int | None:
-    key = first_of(turn, ("weight", "train", "loss"))
+    key = first_of(turn, WEIGHTS)
     if key is None or role is not Role.ASSISTANT:
         return None
     if turn[key] not in (0, 1):
@@ -212,18 +213,21 @@ def write(example: Example) -> dict[str, Any]:
     turns: list[dict[str, Any]] = []
     for message in example.messages:
         if message.content is not None or not message.tool_calls:
-            turns.append({"from": _NAMES[message.role], "value": message.content or ""})
-            if message.weight is not None:
-                turns[-1]["weight"] = message.weight
+            turn = {"from": _NAMES[message.role], "value": message.content or ""}
+            turns.append({**turn, **_weighted(message)})
         if message.tool_calls:
             calls = [{"name": c.name, "arguments": _loaded(c)} for c in message.tool_calls]
             value = json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
-            turns.append({"from": CALL, "value": value})
+            turns.append({"from": CALL, "value": value, **_weighted(message)})
     row: dict[str, Any] = {"conversations": turns}
     if example.tools:
         functions = [tool.get("function", tool) for tool in example.tools]
         row["tools"] = json.dumps(functions, ensure_ascii=False)
     return row
+
+
+def _weighted(message: Message) -> dict[str, int]:
+    return {} if message.weight is None else {"weight": message.weight}
 
 
 def _loaded(call: ToolCall) -> Any:
