@@ -122,10 +122,10 @@ def _line(out: Console, text: Text, *, indent: int) -> None:
 
 
 def _said(problem: Json) -> str:
-    """The message; with its path and value where it does not name them itself."""
+    """The message; with field and value of the row where it does not name them itself."""
     said = str(problem["message"])
     path, value = problem.get("path"), problem.get("value")
-    if path and path not in said:
+    if path and path not in said and problem["line"] is not None:
         said = f"{path}: {said}"
     if value and value not in said and value not in said.replace(",", ""):
         said += f"  [{value}]"
