@@ -55,12 +55,13 @@ def estimates(
     found = []
     n_mine = sum(len(mine.renderer.encode(text)) for text in texts)
     for base in _bases(mine, wanted):
-        ratio = 1.0
-        if base.renderer.fingerprint != mine.renderer.fingerprint:
+        ratio, same = 1.0, base.renderer.fingerprint == mine.renderer.fingerprint
+        if not same:
             n_theirs = sum(len(base.renderer.encode(text)) for text in texts)
             ratio = n_theirs / n_mine if n_mine else 1.0
         if base.base is not None:
-            found.append(_estimate(base, counted, ratio, wanted, wish))
+            made = _estimate(base, counted, ratio, wanted, wish)
+            found.append(made | {"tokens_estimated": not same})
     return found
 
 
@@ -114,7 +115,6 @@ def _estimate(
     return {
         "base": base.name,
         "tokens": n_tokens,
-        "tokens_estimated": ratio != 1.0,
         "steps": made.training_steps,
         "epochs": made.epochs,
         "steps_per_epoch": math.ceil(n_tokens / made.train_tokens_per_step),

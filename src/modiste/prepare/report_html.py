@@ -276,7 +276,7 @@ def _estimates(estimates: Sequence[Mapping[str, str]]) -> str:
     return (
         '<section class="card"><h2>What a training on these rows would take on this machine</h2>'
         '<p class="soft small">≈ read by another tokenizer, estimated from a sample of the texts.'
-        f'</p><div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+        f'</p><div class="scroll" tabindex="0"><table class="plan"><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )
 

@@ -76,6 +76,7 @@ tr:last-child td { border-bottom: 0; }
 td { overflow-wrap: anywhere; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap;
   overflow-wrap: normal; }
+.plan td { white-space: nowrap; overflow-wrap: normal; }
 td.path { min-width: 9rem; }
 td.words { min-width: 14rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr));
