@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 from modiste.prepare.inspect.function_words import ENGLISH, ENGLISH_ONLY, LETTERS, NAMES, WORDS
@@ -36,7 +35,6 @@ _CODE = re.compile(r"```.*?(?:```|\Z)|https?://\S+", re.DOTALL)
 _KNOWN = frozenset(WORDS)
 
 
-@lru_cache(maxsize=256)
 def _told(sample: str) -> str | None:
     if "```" in sample or "://" in sample:
         sample = _CODE.sub(" ", sample)
@@ -128,15 +126,17 @@ class Languages:
         """Question's and answer's language to the number of rows and the first lines."""
 
     def add(self, example: Example, passages: Sequence[Passage]) -> None:
-        answer = next(
-            (p for p in reversed(passages) if p.role is Role.ASSISTANT and p.learned), None
-        )
+        said, question, answer = None, None, None
+        for passage in passages:
+            if passage.role is Role.USER:
+                said = passage
+            elif passage.role is Role.ASSISTANT and passage.learned:
+                question, answer = said, passage
         if answer is None:
             text = passages[0].text if passages and passages[0].role is None else ""
             told = language_of(text) if len(text) >= 20 else None
             self._count(told, told, example.line)
             return
-        question = _asked(passages, answer)
         if question is None or len(question.text) < 20 or len(answer.text) < 20:
             return
         answered = language_of(answer.text)
@@ -209,17 +209,6 @@ def _rows(n: int) -> str:
 def _lines(lines: Sequence[int], total: int) -> str:
     more = f" and {total - len(lines):,} more" if total > len(lines) else ""
     return f"line{'s' if total > 1 else ''} {', '.join(map(str, lines))}{more}"
-
-
-def _asked(passages: Iterable[Passage], answer: Passage) -> Passage | None:
-    """The last user message before an answer."""
-    found = None
-    for passage in passages:
-        if passage is answer:
-            return found
-        if passage.role is Role.USER:
-            found = passage
-    return found
 
 
 _LANGUAGE_WORDS = frozenset(
