@@ -21,7 +21,7 @@ from modiste.prepare.checks.findings import Findings, Input, check_files
 from modiste.prepare.curate.stage import hash_file, replacing, report_path, write_json
 from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
-from modiste.prepare.formats.read import Read, read
+from modiste.prepare.formats.read import Read, Reading, read
 from modiste.prepare.formats.write import NATIVE, write
 from modiste.prepare.sources.containers import Container
 from modiste.prepare.sources.locate import Located
@@ -130,8 +130,9 @@ def convert_files(
     if any(output.resolve() == each.path.resolve() for each in inputs):
         raise InvalidInput(f"{output} is one of the inputs; name another output", param="output")
     conversion = Conversion(to)
+    forced: dict[str, Any] = {"format": format, "container": container, "columns": columns}
     with replacing(output) as stream:
-        digest = hashlib.sha256()
+        sink = _Sink(stream)
         for each in inputs:
             reading = read(
                 each.path,
@@ -140,34 +141,43 @@ def convert_files(
                 container=container,
                 columns=columns,
             )
-            n_rows = _convert(reading.rows, each.filename, stream, digest, conversion)
-            conversion.inputs.append(
-                {
-                    "file": each.filename,
-                    "sha256": hash_file(each.path),
-                    "rows": n_rows,
-                    "container": reading.container,
-                    "format": reading.format,
-                    "why": reading.why,
-                }
-            )
+            n_rows = _convert(reading.rows, each.filename, sink, conversion)
+            conversion.inputs.append(_input(each, reading, n_rows))
         if not conversion.n_rows:
             raise _nothing(conversion)
-    conversion.sha256 = digest.hexdigest()
+    conversion.sha256 = sink.digest.hexdigest()
     conversion.check = check_files([Input(output, str(output))], format=to, workers=workers)
-    settings = {
-        "to": to,
-        "format": format,
-        "columns": [list(pair) for pair in columns.messages] if columns else None,
-    }
-    report = conversion.to_json(output, settings)
+    if columns is not None:
+        forced["columns"] = [list(pair) for pair in columns.messages]
+    report = conversion.to_json(output, {"to": to, **forced})
     write_json(report, report_path(output))
     return report
 
 
-def _convert(
-    reads: Iterator[Read], filename: str, stream: IO[bytes], digest: Any, conversion: Conversion
-) -> int:
+class _Sink:
+    """The output while it is written, hashed on the way."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.digest = hashlib.sha256()
+
+    def add(self, text: bytes) -> None:
+        self._stream.write(text)
+        self.digest.update(text)
+
+
+def _input(each: Located, reading: Reading, n_rows: int) -> dict[str, Any]:
+    return {
+        "file": each.filename,
+        "sha256": hash_file(each.path),
+        "rows": n_rows,
+        "container": reading.container,
+        "format": reading.format,
+        "why": reading.why,
+    }
+
+
+def _convert(reads: Iterator[Read], filename: str, sink: _Sink, conversion: Conversion) -> int:
     n_rows = 0
     for line, _, _, row in reads:
         errors = [p for p in row.problems if p.severity is Severity.ERROR]
@@ -192,8 +202,7 @@ def _convert(
             said = f"the row cannot be written as JSON: {error}"
             _drop(conversion, [Problem(filename, line, "", "not_writable", said)])
             continue
-        stream.write(text)
-        digest.update(text)
+        sink.add(text)
         conversion.n_rows += 1
         for what in dict.fromkeys((*row.ignored, *row.lost, *written.lost)):
             conversion.lost.setdefault((filename, what), Lines()).add(line)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modiste.prepare.sources import document
+from modiste.prepare.sources import document, json_window
 from modiste.prepare.sources.document import Item, read_document
 from modiste.types import Severity
 
@@ -118,14 +118,14 @@ def test_rows_before_a_break_stand() -> None:
 
 def test_a_row_that_is_too_long_ends_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document, "MAX_LINE_BYTES", 1000)
-    monkeypatch.setattr(document, "_CHUNK_BYTES", 100)
+    monkeypatch.setattr(json_window, "CHUNK_BYTES", 100)
     text = '[{"a": 1},\n{"a": "' + "x" * 5000 + '"},\n{"a": 2}]'
     assert problems(text) == [(2, "line_too_long")]
 
 
 def test_an_object_too_large_to_hold_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document, "MAX_WHOLE_BYTES", 1000)
-    monkeypatch.setattr(document, "_CHUNK_BYTES", 64)
+    monkeypatch.setattr(json_window, "CHUNK_BYTES", 64)
     rows = [{"n": n, "text": "x" * 50} for n in range(100)]
     found = items(json.dumps({"tags": ["a"], "data": rows}))
     assert [item.value for item in found[:-1]] == rows
@@ -147,11 +147,11 @@ json_values = st.recursive(
 def test_a_list_reads_as_json_reads_it_whatever_the_chunks(
     rows: list[Any], indent: int | None, chunk: int
 ) -> None:
-    whole, document._CHUNK_BYTES = document._CHUNK_BYTES, chunk
+    whole, json_window.CHUNK_BYTES = json_window.CHUNK_BYTES, chunk
     try:
         assert values(json.dumps(rows, indent=indent, ensure_ascii=False)) == rows
     finally:
-        document._CHUNK_BYTES = whole
+        json_window.CHUNK_BYTES = whole
 
 
 @settings(max_examples=200, deadline=None)

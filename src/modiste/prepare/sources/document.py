@@ -8,12 +8,12 @@ on which it begins.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
+from modiste.prepare.sources.json_window import Broken, Window
 from modiste.prepare.sources.jsonl import MAX_LINE_BYTES, RawLine, parse_json
 from modiste.types import Problem, Severity
 
@@ -21,11 +21,6 @@ MAX_WHOLE_BYTES = 32 * 1024 * 1024
 """A document that is one object is read whole up to here, to see what it is; longer ones must hold
 one list of rows, which is streamed."""
 
-_CHUNK_BYTES = 1 << 18
-_BOM = b"\xef\xbb\xbf"
-_SPACE = re.compile(rb"[ \t\r\n]*+")
-_MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{}]', re.DOTALL)
-_SCALAR = re.compile(rb'[^,\]}\s"\[{]*+')
 _OF_A_ROW = {
     "messages",
     "interactions",
@@ -71,7 +66,7 @@ def item(line: int, raw: bytes, *, file: str) -> Item:
 
 
 def read_document(stream: BinaryIO, *, file: str) -> Iterator[Item]:
-    text = _Text(stream)
+    text = Window(stream)
     try:
         first = text.peek()
         if first == b"[":
@@ -81,117 +76,11 @@ def read_document(stream: BinaryIO, *, file: str) -> Iterator[Item]:
             yield from _objects(text, file)
         elif first:
             yield _stop(text, file, "json_invalid", "expected a list or an object of rows")
-    except _Broken as broken:
+    except Broken as broken:
         yield _problem(file, broken.line, broken.code, broken.message, hint=broken.hint)
 
 
-class _Broken(Exception):
-    """An end of reading, told as a problem by the one caller."""
-
-    def __init__(self, line: int, code: str, message: str, hint: str | None = None) -> None:
-        self.line, self.code, self.message, self.hint = line, code, message, hint
-
-
-class _Text:
-    """A window on bytes that counts lines and knows where a JSON value ends."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        # As far as bytes can be had: what breaks later does not take along what came before.
-        self._read = getattr(stream, "read1", stream.read)
-        self.line = 1
-        self._window = self._read(_CHUNK_BYTES).removeprefix(_BOM)
-        self._at = 0
-        self._ended = not self._window
-
-    def peek(self) -> bytes:
-        """The next byte that is not space; nothing at the end."""
-        while True:
-            found = _SPACE.match(self._window, self._at)
-            self._move(found.end() if found else self._at)
-            if self._at < len(self._window):
-                return self._window[self._at : self._at + 1]
-            if not self._more():
-                return b""
-
-    def take(self) -> None:
-        """Past the byte that `peek` showed."""
-        self._move(self._at + 1)
-
-    def value(self, limit: int) -> bytes:
-        """The value that begins here.
-
-        Raises:
-            _Broken: it does not end, or is longer than `limit` bytes.
-        """
-        begins = self.line
-        opening = self.peek()
-        nested = opening in (b"{", b"[", b'"')
-        end = self._closing(limit) if nested else self._scalar_end(limit)
-        if end is None:
-            what = "what begins here is not closed before the file ends"
-            raise _Broken(begins, "json_truncated", what, "the file seems to be cut off")
-        raw = self._window[self._at : end]
-        self._move(end)
-        return raw
-
-    def opens_rows(self) -> bool:
-        """Whether a list of objects begins here."""
-        if self.peek() != b"[":
-            return False
-        if len(self._window) - self._at < _CHUNK_BYTES:
-            self._more()
-        return self._window[self._at + 1 : self._at + _CHUNK_BYTES].lstrip().startswith(b"{")
-
-    def _closing(self, limit: int) -> int | None:
-        depth, at = 0, self._at
-        while True:
-            for mark in _MARK.finditer(self._window, at):
-                found = mark[0]
-                if found == b'"':  # a string that goes on beyond the window
-                    at = mark.start()
-                    break
-                depth += (found in b"{[") - (found in b"}]") if len(found) == 1 else 0
-                at = mark.end()
-                if depth <= 0:
-                    return at
-            else:
-                at = len(self._window)
-            self._check(limit)
-            consumed = self._at
-            if not self._more():
-                return None
-            at -= consumed
-
-    def _scalar_end(self, limit: int) -> int | None:
-        while True:
-            found = _SCALAR.match(self._window, self._at)
-            end = found.end() if found else self._at
-            if end < len(self._window):
-                return max(end, self._at + 1)
-            self._check(limit)
-            if not self._more():
-                return end
-
-    def _check(self, limit: int) -> None:
-        if len(self._window) - self._at > limit:
-            text = f"the row is longer than {limit:,} bytes; what follows it is not read"
-            raise _Broken(self.line, "line_too_long", text, "cut the row into several")
-
-    def _move(self, to: int) -> None:
-        self.line += self._window.count(b"\n", self._at, to)
-        self._at = to
-
-    def _more(self) -> bool:
-        """Widen the window by at least what it holds, so that long values are read in linear
-        time; what was passed is let go."""
-        kept = self._window[self._at :]
-        fresh = b"" if self._ended else self._read(max(_CHUNK_BYTES, len(kept)))
-        self._ended = not fresh
-        self._window, self._at = kept + fresh, 0
-        return bool(fresh)
-
-
-def _elements(text: _Text, file: str) -> Iterator[Item]:
+def _elements(text: Window, file: str) -> Iterator[Item]:
     """The elements of the list that begins here, through its closing bracket."""
     opened = text.line
     text.take()
@@ -211,17 +100,17 @@ def _elements(text: _Text, file: str) -> Iterator[Item]:
             break
     if not text.peek():
         what = f"the list that begins on line {opened} is not closed before the file ends"
-        raise _Broken(text.line, "json_truncated", what, "the file seems to be cut off")
+        raise Broken(text.line, "json_truncated", what, "the file seems to be cut off")
     what = "expected a comma and a row or the end of the list; what follows is not read"
-    raise _Broken(text.line, "json_invalid", what)
+    raise Broken(text.line, "json_invalid", what)
 
 
-def _trailing(text: _Text, file: str) -> Iterator[Item]:
+def _trailing(text: Window, file: str) -> Iterator[Item]:
     if text.peek():
         yield _stop(text, file, "json_invalid", "something follows the document; it is not read")
 
 
-def _objects(text: _Text, file: str) -> Iterator[Item]:
+def _objects(text: Window, file: str) -> Iterator[Item]:
     """One object, which may be a row or hold rows; or several, which are rows."""
     line = text.line
     whole = _whole(text)
@@ -241,10 +130,10 @@ def _objects(text: _Text, file: str) -> Iterator[Item]:
         yield item(line, text.value(MAX_LINE_BYTES), file=file)
 
 
-def _whole(text: _Text) -> bytes | None:
+def _whole(text: Window) -> bytes | None:
     try:
         return text.value(MAX_WHOLE_BYTES)
-    except _Broken as broken:
+    except Broken as broken:
         if broken.code != "line_too_long":
             raise
         return None
@@ -262,7 +151,7 @@ def _alone(only: Item, whole: bytes, file: str) -> Iterator[Item]:
             hint = "put each into a file of its own"
             yield _problem(file, only.line, "several_lists", text, hint=hint)
         else:
-            yield from _rows_inside(_Text(io.BytesIO(whole)), file, lists[0])
+            yield from _rows_inside(Window(io.BytesIO(whole)), file, lists[0])
     elif columns := _columns(value):
         yield from _from_columns(columns)
     else:
@@ -304,7 +193,7 @@ def _from_columns(columns: dict[str, list[Any]]) -> Iterator[Item]:
         yield Item(number, orjson.dumps(row), row)
 
 
-def _rows_inside(text: _Text, file: str, wanted: str | None) -> Iterator[Item]:
+def _rows_inside(text: Window, file: str, wanted: str | None) -> Iterator[Item]:
     """The rows of the list `wanted`, or of the first list of objects, in the object here."""
     text.peek()
     text.take()
@@ -329,10 +218,10 @@ def _rows_inside(text: _Text, file: str, wanted: str | None) -> Iterator[Item]:
         yield _problem(file, text.line, "key_ignored", said, severity=Severity.WARNING)
 
 
-def _key(text: _Text) -> str:
+def _key(text: Window) -> str:
     raw = text.value(MAX_LINE_BYTES)
     if text.peek() != b":":
-        raise _Broken(text.line, "json_invalid", "expected a colon after the key")
+        raise Broken(text.line, "json_invalid", "expected a colon after the key")
     text.take()
     text.peek()
     try:
@@ -341,7 +230,7 @@ def _key(text: _Text) -> str:
         return raw[1:-1].decode(errors="replace")
 
 
-def _stop(text: _Text, file: str, code: str, message: str) -> Item:
+def _stop(text: Window, file: str, code: str, message: str) -> Item:
     return _problem(file, text.line, code, message)
 
 
