@@ -119,6 +119,19 @@ def test_the_window_is_where_the_words_are() -> None:
     assert window.end >= 500 + unit.size
 
 
+def test_the_window_lies_in_one_message() -> None:
+    unit = hashed("one two three four five six seven eight nine ten eleven twelve")
+    row = hashed("one two three four five six seven nine ten eleven twelve eight")
+    messages, asking = np.array([0, 7, 12]), np.array([True, False])
+    assert window_of(unit, row, messages, asking) == (0, 7)
+
+
+def test_a_number_must_be_there_as_often_as_the_item_has_it() -> None:
+    item = "which team of the many teams in table_2_777_2 won the most games at home"
+    assert says(item, item.replace("most", "very most"))
+    assert not says(item, item.replace("777_2", "777_3"))
+
+
 def test_the_verdict_that_is_shown_is_the_gravest() -> None:
     verdicts = [
         Verdict(Kind.SHARED_CONTEXT, 0, 0.9, 9, 0, 1),

@@ -185,35 +185,37 @@ def _between(common: Flags) -> float:
 
 
 def _has_fixed_words(unit: Unit, looked_at: U64, seen: U64) -> bool:
-    numbers = unit.numbers[np.isin(unit.numbers, looked_at)]
+    """Numbers as often as the unit has them: `table_2_7_2` is not `table_2_7_3`."""
+    numbers, counts = np.unique(looked_at[np.isin(looked_at, unit.numbers)], return_counts=True)
+    found = np.searchsorted(np.sort(seen), numbers, side="right") - np.searchsorted(
+        np.sort(seen), numbers
+    )
     names = unit.names[np.isin(unit.names, looked_at)]
-    if not np.isin(numbers, seen).all():
+    if (found < counts).any():
         return False
     return not names.size or float(np.isin(names, seen).mean()) >= NAMES
 
 
 def window_of(unit: U64, row: U64, messages: Indexes, asking: Flags) -> Window | None:
-    """The stretch of a row that has most of a unit's words.
+    """The stretch of one message that has most of a unit's words.
 
     Args:
         messages: where each message begins in the row's words, and where all end.
         asking: which messages are not answers.
     """
     room = unit.size + unit.size // 2 + 4
-    if unit.size < SHORT:
-        lengths = np.diff(messages)
-        fitting = np.flatnonzero(asking & (lengths > 0) & (lengths <= 2 * unit.size + 6))
-        if not fitting.size:
-            return None
-        known = np.concatenate(([0], np.cumsum(np.isin(row, unit))))
-        shares = known[messages[fitting + 1]] - known[messages[fitting]]
-        best = int(fitting[int(np.argmax(shares))])
-        return Window(int(messages[best]), int(messages[best + 1]))
-    if row.size <= room:
-        return Window(0, row.size)
-    sums = np.concatenate(([0], np.cumsum(np.isin(row, unit))))
-    first = int(np.argmax(sums[room:] - sums[:-room]))
-    return Window(first, first + room)
+    known = np.concatenate(([0], np.cumsum(np.isin(row, unit))))
+    best, most = None, 0
+    for first, end, asks in zip(messages[:-1], messages[1:], asking, strict=True):
+        if unit.size < SHORT and not (asks and end - first <= 2 * unit.size + 6):
+            continue
+        if end - first > room:
+            shares = known[first + room : end + 1] - known[first : end + 1 - room]
+            first = first + int(np.argmax(shares))
+            end = first + room
+        if known[end] - known[first] > most:
+            best, most = Window(int(first), int(end)), known[end] - known[first]
+    return best
 
 
 def in_order(unit: U64, row: U64) -> Flags:
