@@ -165,6 +165,18 @@ def test_rows_of_other_columns_flow_as_they_are(tmp_path: Path) -> None:
     assert part["columns"] == [["user", "{question}"], ["assistant", "{answer}"]]
 
 
+def test_chats_of_a_table_flow_as_chats(tmp_path: Path) -> None:
+    lines = [f"{at},user,question {at}\n{at},assistant,answer {at}" for at in range(40)]
+    (tmp_path / "table.csv").write_text("\n".join(["chat_id,role,content", *lines]))
+    _run(tmp_path, "merge", {"split": {}}, inputs="table.csv")
+    manifest = read_manifest(tmp_path / "out")
+    assert {part["format"] for part in manifest["outputs"].values()} == {"chat"}
+    assert sum(part["rows"] for part in manifest["outputs"].values()) == 40
+    first = next(read_sources(tmp_path / "out"))
+    assert first.file == "table.csv"
+    assert first.source_line % 2 == 0
+
+
 def test_files_of_different_formats_are_refused_before_anything_runs(
     tmp_path: Path, many: Corpus, corpus: Rows
 ) -> None:

@@ -12,6 +12,7 @@ from modiste.prepare.curate.origins import Traced
 from modiste.prepare.curate.stage import Corpus
 from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
+from modiste.prepare.formats.read import Told
 from modiste.prepare.sources.locate import Located, locate
 
 
@@ -65,16 +66,27 @@ class Shape(NamedTuple):
 
 
 def one_shape(inputs: Sequence[Corpus]) -> Shape:
-    """Raises InvalidInput where files differ in format: nobody could read what came out."""
-    told = {corpus.filename: corpus.told for corpus in inputs}
-    shapes = {Shape(what.format, what.columns) for what in told.values() if what.format}
+    """What rows of all the files are, once they are written as JSON lines.
+
+    Raises:
+        InvalidInput: files differ; nobody could read what came out.
+    """
+    told = {corpus.filename: _written_as(corpus.told) for corpus in inputs}
+    shapes = {shape for shape in told.values() if shape.format}
     if len(shapes) > 1:
-        said = ", ".join(f"{name} is {what.format}" for name, what in told.items() if what.format)
+        said = ", ".join(f"{name} is {shape.format}" for name, shape in told.items())
         raise InvalidInput(
             f"files of different formats cannot become one: {said}. Convert them first: "
             "`modiste data convert FILE --output NEW`"
         )
     return next(iter(shapes), Shape(None, None))
+
+
+def _written_as(told: Told) -> Shape:
+    """Chats that stand in several rows of a table are written as one row each."""
+    if told.format is Format.CHAT_TABLE:
+        return Shape(Format.CHAT, None)
+    return Shape(told.format, told.columns)
 
 
 def _as_asked(
