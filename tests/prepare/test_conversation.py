@@ -14,7 +14,7 @@ from modiste.prepare.conversation import (
     Rules,
     Use,
     _all_violations,
-    _is_plain,
+    is_plain,
     normalised_json,
     schema_problem,
     violations,
@@ -202,6 +202,6 @@ ANY = st.lists(
 @given(ANY | st.lists(st.builds(Message, st.sampled_from(Role), st.just("x")), max_size=6))
 def test_what_is_soon_seen_to_be_fine_breaks_no_rule(messages):
     for use in Use:
-        if _is_plain(messages, use):
+        if is_plain(messages, use):
             for rules in (Rules(), Rules(tools=False, results_name_their_call=True)):
                 assert _all_violations(messages, tools=(), rules=rules, use=use) == []

@@ -106,7 +106,7 @@ def violations(
     use: Use,
 ) -> list[Violation]:
     """Everything that keeps a conversation from being rendered; empty when it is fine."""
-    if not tools and _is_plain(messages, use):
+    if not tools and is_plain(messages, use):
         return []
     return _all_violations(messages, tools=tools, rules=rules, use=use)
 
@@ -127,7 +127,7 @@ def _all_violations(
     return [*found, *_tools(tools, rules)]
 
 
-def _is_plain(messages: Sequence[Message], use: Use) -> bool:
+def is_plain(messages: Sequence[Message], use: Use) -> bool:
     """Whether a conversation is of texts alone and in order: most are, and this is soon seen."""
     before = Role.SYSTEM
     for role, content, calls, call_id, name, weight, prefix in map(_FIELDS, messages):

@@ -9,7 +9,6 @@ tools, no tool calls, questions and answers in turn. Its ids and mask are then t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -90,23 +89,23 @@ def write_all(plans: Sequence[Plan], format: Format) -> list[list[Rendered]]:
     Raises:
         ValueError: the tokenizer gives up on one of the texts.
     """
+    found: list[list[Rendered]] = []
     pieces: list[list[str | int]] = []
-    trained: list[list[list[bool]]] = []
+    due: list[tuple[list[Rendered], list[bool]]] = []
     for system, texts, wanted in plans:
+        samples: list[Rendered] = []
+        found.append(samples)
         if system and format.system_joins:
             # Each answer is asked for with the system prompt in its own question.
             last = [at for at in reversed(range(len(wanted))) if wanted[at]]
             pieces += [_joined(system, texts[: 2 * at + 2]) for at in last]
-            trained.append([[*[False] * at, True] for at in last])
-        else:
-            pieces += [_pieces(system, texts)] if texts else []
-            trained.append([wanted] if texts else [])
-    written = iter(format.words.write(pieces))
-    return [
-        [_masked(sample, answers) for sample, answers in zip(samples, each, strict=True)]
-        for each in trained
-        for samples in [list(islice(written, len(each)))]
-    ]
+            due += [(samples, [*[False] * at, True]) for at in last]
+        elif texts:
+            pieces.append(_pieces(system, texts))
+            due.append((samples, wanted))
+    for written, (samples, trained) in zip(format.words.write(pieces), due, strict=True):
+        samples.append(_masked(written, trained))
+    return found
 
 
 def _joined(system: str, texts: list[str]) -> list[str | int]:
@@ -123,13 +122,16 @@ def _pieces(system: str, texts: list[str]) -> list[str | int]:
     return pieces
 
 
-def _masked(sample: Written, answers: list[bool]) -> Rendered:
+def _masked(written: Written, trained: list[bool]) -> Rendered:
     """An answer is trained from behind its opening frame to the end of its closing one."""
-    ids, frame_ends = sample
+    ids, ends = written
     mask: list[bool] = []
     # Frames stand as they were put: one or two that open, then three for each answer.
-    first = len(frame_ends) - 3 * len(answers) + 1
-    for at, is_trained in enumerate(answers):
-        mask += [False] * (frame_ends[first + 3 * at] - len(mask))
-        mask += [is_trained] * (frame_ends[first + 3 * at + 1] - len(mask))
+    at = len(ends) - 3 * len(trained) + 1
+    shown = 0
+    for is_trained in trained:
+        mask += [False] * (ends[at] - shown)
+        mask += [is_trained] * (ends[at + 1] - ends[at])
+        shown = ends[at + 1]
+        at += 3
     return Rendered(ids, mask)

@@ -18,7 +18,7 @@ from modiste.prepare.checks import tools
 from modiste.prepare.checks.advice import ADVICE, value_at
 from modiste.prepare.checks.repeats import Seen
 from modiste.prepare.checks.report import Tally
-from modiste.prepare.conversation import Rules, Use, violations
+from modiste.prepare.conversation import Rules, Use, is_plain, violations
 from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
 from modiste.prepare.formats.read import Read
@@ -111,6 +111,9 @@ def _is_good(example: Example, value: object, rules: Rules, tally: Tally) -> boo
         hint = "keep rows of different kinds in separate files"
         tally.error(Problem(tally.filename, example.line, "", "sample_type_mixed", text, hint=hint))
         return False
+    is_chat = example.sample_type is SampleType.INSTRUCT
+    if is_chat and not example.tools and is_plain(example.messages, Use.TRAINING):
+        return True
     good = True
     for path, code, message in _broken_rules(example, rules):
         good = False

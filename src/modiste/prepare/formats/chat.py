@@ -92,8 +92,21 @@ def _plain(value: Any) -> tuple[Message, ...] | None:
         role, content = item.get("role"), item.get("content")
         if type(content) is not str or type(role) is not str or role not in _ROLES:
             return None
-        messages.append(Message(_ROLES[role], content))
+        messages.append(_said(_ROLES[role], content))
     return tuple(messages)
+
+
+def _said(role: Role, content: str) -> Message:
+    """`Message(role, content)` in a fifth of the time; rows are made of them by the million.
+
+    A frozen dataclass sets every field in a call of its own. The fields that are not set here are
+    the defaults, which are attributes of the class.
+    """
+    message = object.__new__(Message)
+    fields = message.__dict__
+    fields["role"] = role
+    fields["content"] = content
+    return message
 
 
 def _pretrain(value: dict[str, Any], row: Notes) -> Row:
