@@ -1,7 +1,8 @@
 """Lineage: which rows a model learned from, and which models learned from a row.
 
 Answers rest on what jobs recorded when they were validated, so they stay true after files, and even
-models, are deleted.
+models, are deleted. A row counts as seen when the job was to train on it, though a job of less than
+one epoch may never have reached it: nobody who has to forget is helped by a maybe.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Trace:
     dataset: str | None
     code_version: str | None
     trained_at: datetime | None
+    epochs: float | None
+    """How often training went through the rows; below 1 some of them were never reached."""
     files: tuple[SeenFile, ...]
     n_forgotten: int
     """Rows it learned from that were forgotten since."""
@@ -96,6 +99,7 @@ def trace(tx: Tx, actor: Actor, model_id: str) -> Trace:
         dataset=job.dataset,
         code_version=job.code_version,
         trained_at=job.finished_at,
+        epochs=job.estimate.epochs or job.hyperparameters.epochs,
         files=found,
         n_forgotten=len(seen.trained_on(job, gone, read)),
     )

@@ -56,6 +56,8 @@ class LineageOut(BaseModel):
     """`name@version`, where the job was given one."""
     code_version: str | None
     trained_at: int | None
+    epochs: float | None
+    """Below 1, training ended before it had reached every row."""
     files: list[SeenFileOut]
     rows_forgotten: int
     stale: StaleOut | None
@@ -212,6 +214,7 @@ def _lineage(found: Trace) -> LineageOut:
         dataset=found.dataset,
         code_version=found.code_version,
         trained_at=seconds_or_none(found.trained_at),
+        epochs=found.epochs,
         files=[
             SeenFileOut(
                 file_id=file.file_id,

@@ -142,6 +142,7 @@ def _trace_model(client: Client, model: str, *, rows: bool, as_json: bool) -> No
             ("dataset", found["dataset"]),
             ("code", found["code_version"] and f"modiste {found['code_version']}"),
             ("made", ago(found["trained_at"])),
+            ("epochs", _epochs(found["epochs"])),
             ("forgotten", found["rows_forgotten"] or None),
             ("stale", stale and f"since {ago(stale['at'])}: {stale['reason']}"),
         ]
@@ -166,6 +167,12 @@ def _trace_model(client: Client, model: str, *, rows: bool, as_json: bool) -> No
         typer.echo(f"{seen['id']}  {seen['use']}  {seen['filename']} line {seen['line']}")
     if not rows:
         say(f"modiste data trace {found['model']} --rows lists every row.")
+
+
+def _epochs(number: float | None) -> str | None:
+    if number is None:
+        return None
+    return f"{number:.3g}" + (", so not every row was reached" if number < 1 else "")
 
 
 def _rows_of(client: Client, found: dict[str, Any]) -> Iterator[dict[str, Any]]:
