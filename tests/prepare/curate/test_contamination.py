@@ -1,6 +1,10 @@
 """Rows that give eval items away are dropped, others are left alone, and the report shows why."""
 
+import gzip
+import json
+import os
 import random
+import re
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -147,3 +151,51 @@ def test_the_stage_reads_its_eval_files_and_keeps_rows_byte_for_byte(
 def test_nothing_to_clean_is_fine(corpus: Rows, chat: Chat) -> None:
     outcome = run(corpus([]), corpus([chat("a b c")], "eval.jsonl"))
     assert lines(outcome) == []
+
+
+def lightly_paraphrased(text: str, chance: random.Random) -> str:
+    """Words dropped, put in and exchanged, lower case, another frame; numbers and names stay."""
+    others = {"how": "just how", "many": "numerous", "each": "every", "then": "afterwards"}
+    others |= {
+        "does": "did",
+        "have": "possess",
+        "the": "a",
+        "needs": "requires",
+        "total": "overall",
+    }
+    said = []
+    for word in text.split():
+        if word in others and chance.random() < 0.5:
+            said.append(others[word])
+        elif chance.random() < 0.03 and word.isalpha() and word.islower():
+            continue
+        else:
+            said.append(word)
+    frame = chance.choice(["", "Please tell me: ", "Question: "])
+    return frame + re.sub(r"\.$", "?", " ".join(said).lower())
+
+
+def test_known_leaks_are_found_in_real_questions_and_clean_rows_left_alone(
+    corpus: Rows, chat: Chat
+) -> None:
+    """Questions of one source: 60 of 500 eval items leak into 3,500 clean rows, half reworded."""
+    given = os.environ.get("MODISTE_DATA")
+    data = Path(given) if given else Path(__file__).parents[4] / "shared" / "data"
+    file = data / "g_gsm8k" / "train.jsonl.gz"
+    if not file.exists():
+        pytest.skip("g_gsm8k is not at ../shared/data nor at MODISTE_DATA")
+    with gzip.open(file, "rt", encoding="utf-8") as stream:
+        every = [json.loads(line) for line in stream]
+    clean, evals = every[:3500], every[3500:]
+    chance = random.Random(0)
+    leaks = chance.sample(evals, 60)
+    rows = [chat(row["question"], row["answer"]) for row in clean]
+    rows += [chat(row["question"], "?") for row in leaks[:30]]
+    rows += [chat(lightly_paraphrased(row["question"], chance), "?") for row in leaks[30:]]
+    outcome = run(
+        corpus(rows), corpus([chat(row["question"], row["answer"]) for row in evals], "eval.jsonl")
+    )
+    dropped = {row["line"] for row in outcome.report["dropped"]}
+    assert len(dropped & set(range(3501, 3531))) == 30
+    assert len(dropped & set(range(3531, 3561))) >= 28
+    assert len(dropped & set(range(1, 3501))) <= 3
