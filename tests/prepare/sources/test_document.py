@@ -164,3 +164,15 @@ def test_any_bytes_end_in_items_with_value_or_problem(data: bytes) -> None:
     for item in items(data):
         assert item.line >= 1
         assert item.problem is None or item.problem.code
+
+
+def test_rows_of_a_list_on_one_line_are_told_apart_by_their_numbers():
+    def lines(text: bytes) -> list[int]:
+        return [found.line for found in read_document(io.BytesIO(text), file="f")]
+
+    assert lines(b'[{"a": 1}, {"a": 2}, {"a": 3}]') == [1, 2, 3]
+    assert lines(b'[\n{"a": 1},\n{"a": 2}\n]') == [2, 3]
+    assert lines(b'[{"a": 1}]') == [1]
+    assert lines(b'{"rows": [{"a": 1}, {"a": 2}]}') == [1, 2]
+    assert lines(b'[{"a": 1}, {"a": ') == [1, 1]
+    assert lines(b'[{"a": 1}, {"a": 2}, {"a": ') == [1, 2, 3]

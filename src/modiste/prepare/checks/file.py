@@ -202,9 +202,15 @@ def _by_row(path: Path, told: Told, wants: Wants, tally: Tally) -> Iterator[Tall
     )
     while batch := list(islice(reading.rows, ROWS_AT_ONCE)):
         part = wants.tally(tally.sample_type)
-        part.n_lines = len(batch)
+        part.n_lines = sum(map(_is_row, batch))
         check_rows(batch, wants, part)
         yield part
+
+
+def _is_row(read: Read) -> bool:
+    """Not so for what is only remarked about the document that holds the rows."""
+    problems = read.row.problems
+    return not problems or any(problem.severity is Severity.ERROR for problem in problems)
 
 
 def _reads(raws: Iterable[RawLine], wants: Wants) -> Iterator[Read]:

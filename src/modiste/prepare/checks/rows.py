@@ -93,7 +93,7 @@ def _check_row(read: Read, wants: Wants, tally: Tally) -> None:
     example = row.example
     if example is None:
         for problem in row.problems:
-            tally.error(problem)
+            tally.say(problem)
         return
     if not _is_good(example, value, wants.rules, tally):
         return

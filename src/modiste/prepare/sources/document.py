@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any, BinaryIO, NamedTuple
 
 import orjson
@@ -81,7 +82,28 @@ def read_document(stream: BinaryIO, *, file: str) -> Iterator[Item]:
 
 
 def _elements(text: Window, file: str) -> Iterator[Item]:
-    """The elements of the list that begins here, through its closing bracket."""
+    """The rows of the list that begins here: by their lines, or by their numbers where the list is
+    written on one line and lines would not tell them apart."""
+    found = _raw_elements(text)
+    known: list[tuple[int, bytes]] = []
+    by_number, last = False, 0
+    try:
+        known += islice(found, 2)
+        by_number = len({line for line, _ in known}) < len(known)
+        for number, (line, raw) in enumerate(chain(known, found), 1):
+            known = []
+            last = number if by_number else line
+            yield item(last, raw, file=file)
+    except Broken as broken:
+        for last, raw in known:
+            yield item(last, raw, file=file)
+        if by_number:
+            broken.line = last + 1
+        raise
+
+
+def _raw_elements(text: Window) -> Iterator[tuple[int, bytes]]:
+    """Line and text of each element, through the closing bracket."""
     opened = text.line
     text.take()
     if text.peek() == b"]":
@@ -89,7 +111,7 @@ def _elements(text: Window, file: str) -> Iterator[Item]:
         return
     while text.peek():
         line = text.line
-        yield item(line, text.value(MAX_LINE_BYTES), file=file)
+        yield line, text.value(MAX_LINE_BYTES)
         follows = text.peek()
         if follows not in (b",", b"]"):
             break
