@@ -28,6 +28,7 @@ TEKKEN_PATTERN = (
 CONTINUATION = slice(0x80, 0xC0)
 """Bytes in the middle of a UTF-8 letter."""
 
+_SPACE = "\u2581".encode()
 _SPACE_LETTER = re.compile("\u2581")
 """SentencePiece writes spaces as this letter, so where it stands itself it acts as a space."""
 _WIDE_SPACES = re.compile("[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
@@ -53,9 +54,9 @@ def sentencepiece_cuts(model: bytes) -> Cuts | None:
     for field, value in _fields(model):
         if field == 1 and isinstance(value, bytes):
             piece = dict(_fields(value))
-            text, kind = piece.get(1, b""), piece.get(3, _NORMAL)
-            if kind in _TEXTUAL and isinstance(text, bytes):
-                pieces.append(text.replace("▁".encode(), b" "))
+            text = piece.get(1, b"")
+            if piece.get(3, _NORMAL) in _TEXTUAL and isinstance(text, bytes):
+                pieces.append(text.replace(_SPACE, b" "))
         elif field == 2 and isinstance(value, bytes):
             trainer = dict(_fields(value))
         elif field == 3 and isinstance(value, bytes):
@@ -82,9 +83,10 @@ def _chosen(opening: bytes, between: NDArray[np.bool_], uncut: re.Pattern[str]) 
 def _apart(pieces: list[bytes]) -> NDArray[np.bool_]:
     """Bytes that are side by side in no piece, and are not inside one letter."""
     between = np.ones((256, 256), dtype=np.bool_)
-    for piece in pieces:
-        letters = np.frombuffer(piece, dtype=np.uint8)
-        between[letters[:-1], letters[1:]] = False
+    nowhere = 0xFF  # in no UTF-8 text
+    letters = np.frombuffer(bytes([nowhere]).join(pieces), dtype=np.uint8)
+    between[letters[:-1], letters[1:]] = False
+    between[nowhere, :] = between[:, nowhere] = True
     between[:, CONTINUATION] = False
     return between
 
@@ -135,6 +137,10 @@ def _keeps_text(normalizer: dict[int, int | bytes]) -> bool:
     return not charsmap and dummy_prefix == 1 and remove == 0 and escape == 1
 
 
+_FIXED = {1: 8, 5: 4}
+"""Bytes of a field by its wire type; 0 is a number, 2 tells its length."""
+
+
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """The fields of a protobuf message, by number."""
     at = 0
@@ -145,19 +151,21 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
             value, at = _varint(message, at)
             yield key >> 3, value
             continue
-        size = {1: 8, 5: 4}.get(kind)
-        if size is None:
-            size, at = _varint(message, at)
+        size, at = _varint(message, at) if kind == 2 else (_FIXED[kind], at)
         yield key >> 3, message[at : at + size]
         at += size
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
+    """A number, and where it ends."""
+    value = message[at]
+    if value < 0x80:
+        return value, at + 1
+    value, shift = value & 0x7F, 7
     while True:
+        at += 1
         byte = message[at]
         value |= (byte & 0x7F) << shift
         shift += 7
-        at += 1
         if byte < 0x80:
-            return value, at
+            return value, at + 1
