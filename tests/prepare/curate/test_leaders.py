@@ -110,6 +110,14 @@ def test_a_word_carried_from_question_to_answer_makes_a_case_of_its_own() -> Non
     assert dropped(compared(rows)) == {1: 0}
 
 
+def test_words_put_in_on_both_sides_make_no_other_row_words_exchanged_do() -> None:
+    question, answer = text(1), text(2, 40)
+    more = (" ".join([*question, "please"]), " ".join([*answer[:20], "indeed", *answer[20:]]))
+    assert dropped(compared([(" ".join(question), " ".join(answer)), more])) == {1: 0}
+    other = (" ".join([*question[:-1], "left"]), " ".join([*answer[:20], "west", *answer[21:]]))
+    assert dropped(compared([(" ".join(question), " ".join(answer)), other])) == {}
+
+
 def test_a_long_answer_may_differ_in_a_word_even_if_the_question_does() -> None:
     question, answer = " ".join(text(1)), text(2, 150)
     edited = " ".join([*answer[:75], "edited", *answer[76:]])

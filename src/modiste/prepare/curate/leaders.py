@@ -23,7 +23,7 @@ from modiste.prepare.curate.shingle_file import ANSWER, Likeness
 from modiste.prepare.curate.shingles import U64, Indexes, Ragged
 
 CLOSE_ANSWER = 0.9
-LONG_ANSWER = 40
+SOME_ANSWER, LONG_ANSWER = 20, 40
 """Different words."""
 FOLLOWERS = 8
 """Rows beside leaders that a band remembers as company, to find chains by."""
@@ -215,7 +215,9 @@ def judge(rows: Rows, row: int, other: int, answer_similarity: float, threshold:
     An equal question: the answers must be similar by `threshold`. Another question: it must share
     `threshold` of its words, or one long answer that many questions have would make them the same;
     no word may be new in both question and answer (`BAL` there, `HOU` here: a case of its own); and
-    the answers must be equal, or long and similar by CLOSE_ANSWER.
+    the answers must be equal, or LONG_ANSWER and similar by CLOSE_ANSWER, or of some length and
+    similar by `threshold` where words were only put in or left out: words that were exchanged in
+    question and answer belong together.
     """
     same_answer = bool(rows.answers[row] == rows.answers[other])
     if rows.questions[row] == rows.questions[other]:
@@ -233,8 +235,16 @@ def judge(rows: Rows, row: int, other: int, answer_similarity: float, threshold:
         others_asked, asked, others_answered, answered
     ):
         return Verdict.OTHER_ANSWER
-    long = min(answered.size, others_answered.size) >= LONG_ANSWER
-    return Verdict.SAME if long and answer_similarity >= CLOSE_ANSWER else Verdict.OTHER_ANSWER
+    size = min(answered.size, others_answered.size)
+    close = CLOSE_ANSWER if size >= LONG_ANSWER else 1.0
+    only_more = _only_more(asked, others_asked) and _only_more(answered, others_answered)
+    if size >= SOME_ANSWER and only_more:
+        close = threshold
+    return Verdict.SAME if answer_similarity >= close else Verdict.OTHER_ANSWER
+
+
+def _only_more(one: U32, other: U32) -> bool:
+    return np.intersect1d(one, other, assume_unique=True).size == min(one.size, other.size)
 
 
 def _carried(asked: U32, others_asked: U32, answered: U32, others_answered: U32) -> bool:
