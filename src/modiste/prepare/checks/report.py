@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from modiste.prepare.checks.redact import redacted
 from modiste.prepare.checks.repeats import Seen
 from modiste.prepare.formats.kinds import Format
 from modiste.prepare.inspect.all import Ledger
@@ -113,7 +114,7 @@ class Tally:
         if problem.line is not None:
             self.bad_lines.add(problem.line)
         if len(self.errors) < self.max_problems or problem.line is None:
-            self.errors.append(problem)
+            self.errors.append(redacted(problem))
         else:
             self.untold += 1
 
