@@ -45,8 +45,9 @@ def variety(
     as_json: AsJson = False,
 ) -> None:
     """Length, structure, tone, language, topics, a policy's cells; and where rows are thin."""
-    from modiste.prepare.curate.stage import head, write_json
+    from modiste.prepare.curate.stage import head
     from modiste.prepare.curate.variety import Variety, VarietyStage
+    from modiste.prepare.curate.whole import write_json
 
     given = {"url": url, "model": model, "base": base}
     embeddings = {name: value for name, value in given.items() if value is not None}

@@ -18,7 +18,8 @@ import orjson
 from modiste import __version__
 from modiste.errors import InvalidInput
 from modiste.prepare.checks.findings import Findings, Input, check_files
-from modiste.prepare.curate.stage import hash_file, replacing, report_path, write_json
+from modiste.prepare.curate.stage import report_path
+from modiste.prepare.curate.whole import hash_file, replacing, write_json
 from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
 from modiste.prepare.formats.read import Read, Reading, read

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,13 +15,12 @@ from modiste.prepare.curate.stage import (
     Parts,
     Settings,
     chain,
-    hash_file,
     parse_settings,
-    replacing,
     report_path,
     write,
     write_parts,
 )
+from modiste.prepare.curate.whole import hash_file
 from modiste.prepare.records import Record
 
 Rows = Callable[..., Corpus]
@@ -127,35 +125,24 @@ def test_wrong_settings_are_named_all_at_once_with_the_nearest_name() -> None:
     assert "field: Input should be a valid string, got 7" in said
 
 
-def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text("old")
-
-    def fail() -> None:
-        with replacing(path) as stream:
-            stream.write(b"new")
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_the_report_has_the_name_of_its_output() -> None:
     assert report_path(Path("a/train.jsonl")) == Path("a/train.report.json")
     assert report_path(Path("a/rows")) == Path("a/rows.report.json")
 
 
-def test_what_a_killed_writer_left_goes_away_and_what_a_living_one_writes_stays(
-    tmp_path: Path,
+def test_no_report_speaks_of_parts_of_which_only_some_are_in_place(
+    tmp_path: Path, corpus: Rows, chat: Chat
 ) -> None:
-    path = tmp_path / "a.json"
-    (tmp_path / ".a.json.1.tmp").write_text("half")
-    living = tmp_path / ".a.json.2.tmp"
-    with living.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        with replacing(path) as ours:
-            ours.write(b"whole")
-    assert path.read_text() == "whole"
-    assert sorted(p.name for p in tmp_path.iterdir()) == [living.name, path.name]
+    source = corpus([chat("a"), chat("b")])
+    out = tmp_path / "out"
+
+    def write_again() -> None:
+        parts = Parts(["odd", "even"], lambda: (("odd", record) for record in source))
+        write_parts(STAGE, Outcome(parts, {}), out, settings=Short(), inputs=[source])
+
+    write_again()
+    (out / "odd.jsonl").unlink()
+    (out / "odd.jsonl").mkdir()  # what cannot be replaced by a file
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        write_again()
+    assert not (out / "short.report.json").exists()

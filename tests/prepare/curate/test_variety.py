@@ -10,7 +10,7 @@ import pytest
 
 from modiste.errors import InvalidInput
 from modiste.prepare.curate.stage import Corpus
-from modiste.prepare.curate.variety import STAGE, Variety, divergence, variety
+from modiste.prepare.curate.variety import STAGE, Variety, variety
 
 Rows = Callable[..., Corpus]
 Chat = Callable[..., dict[str, Any]]
@@ -117,9 +117,3 @@ def test_the_stage_changes_no_row(corpus: Rows, chat: Chat) -> None:
 def test_no_rows_are_an_error(corpus: Rows) -> None:
     with pytest.raises(InvalidInput, match="no row"):
         variety([corpus([])], Variety())
-
-
-def test_divergence_is_zero_for_equal_shares_and_one_for_disjoint_ones() -> None:
-    assert divergence({"a": 1, "b": 1}, {"a": 10, "b": 10}) == 0
-    assert divergence({"a": 1}, {"b": 1}) == pytest.approx(1)
-    assert divergence({}, {"a": 1}) == 1

@@ -18,14 +18,8 @@ import orjson
 
 from modiste.errors import Conflict
 from modiste.prepare.curate.origins import Recording
-from modiste.prepare.curate.stage import (
-    Outcome,
-    Parts,
-    hash_file,
-    replacing,
-    sync_folder,
-    write_json,
-)
+from modiste.prepare.curate.stage import Outcome, routed
+from modiste.prepare.curate.whole import hash_file, replacing, sync_folder, write_json
 from modiste.prepare.records import Record
 
 ENTRY = "entry.json"
@@ -162,10 +156,4 @@ def _write_parts(outcome: Outcome, folder: Path) -> dict[str, _Written]:
 
 def _routed(outcome: Outcome) -> Iterator[tuple[str, Record]]:
     kept = outcome.kept
-    if isinstance(kept, Parts):
-        yield from kept.routed()
-    elif isinstance(kept, Mapping):
-        for name, rows in kept.items():
-            yield from ((name, record) for record in rows)
-    else:
-        yield from ((ONLY, record) for record in kept)
+    return routed(kept if isinstance(kept, Mapping) else {ONLY: kept})

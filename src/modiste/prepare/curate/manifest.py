@@ -24,7 +24,7 @@ from modiste import __version__
 from modiste.errors import InvalidInput
 from modiste.prepare.curate.cache import KeptPart
 from modiste.prepare.curate.origins import read_origins
-from modiste.prepare.curate.stage import (
+from modiste.prepare.curate.whole import (
     hash_file,
     remove_left_over,
     replacing,

@@ -10,28 +10,22 @@ A module of a stage has its settings (`Dedup`) and one instance of the stage, `S
 from __future__ import annotations
 
 import difflib
-import errno
-import fcntl
-import glob
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
-import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from modiste import __version__
-from modiste.errors import InvalidInput, StorageFull
+from modiste.errors import InvalidInput
+from modiste.prepare.curate.whole import hash_file, replacing, sync_folder, write_json
 from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
 from modiste.prepare.formats.read import Told, tell
 from modiste.prepare.records import Record, records
 from modiste.prepare.sources.containers import Container
-
-CHUNK_BYTES = 1 << 20
 
 
 class Settings(BaseModel):
@@ -209,7 +203,7 @@ def write(
     if isinstance(outcome.kept, Mapping):
         raise TypeError(f"{stage.name} has named outputs, write_parts writes them")
     _refuse_inputs([output], inputs)
-    written = write_rows(outcome.kept, output)
+    written = write_rows(outcome.kept, output, outdated=report_path(output))
     report = {
         **head(stage, settings, inputs),
         "output": written.to_json(),
@@ -232,13 +226,14 @@ def write_parts(
         raise TypeError(f"{stage.name} has one output, write writes it")
     outputs = {name: folder / f"{name}.jsonl" for name in outcome.kept}
     _refuse_inputs(outputs.values(), inputs)
-    written = write_many(outcome.kept, outputs)
+    told = folder / f"{stage.name}.report.json"
+    written = write_many(outcome.kept, outputs, outdated=told)
     report = {
         **head(stage, settings, inputs),
         "outputs": {name: part.to_json() for name, part in written.items()},
         **outcome.report,
     }
-    write_json(report, folder / f"{stage.name}.report.json")
+    write_json(report, told)
     return report
 
 
@@ -260,24 +255,43 @@ def _refuse_inputs(outputs: Iterable[Path], inputs: Sequence[Corpus]) -> None:
             raise InvalidInput(f"{output} is one of the inputs; name another output")
 
 
-def write_rows(rows: Iterable[Record], output: Path) -> Written:
+def write_rows(rows: Iterable[Record], output: Path, *, outdated: Path | None = None) -> Written:
+    """One file. `outdated` speaks of the file that is replaced, and goes first."""
     with _rows_file(output) as file:
         for record in rows:
             file.add(record)
+        _remove(outdated)
     return file.written()
 
 
 def write_many(
-    kept: Mapping[str, Iterable[Record]], outputs: Mapping[str, Path]
+    kept: Mapping[str, Iterable[Record]],
+    outputs: Mapping[str, Path],
+    *,
+    outdated: Path | None = None,
 ) -> dict[str, Written]:
-    """Every named output; of `Parts`, in one pass over the rows."""
-    if not isinstance(kept, Parts):
-        return {name: write_rows(kept[name], path) for name, path in outputs.items()}
+    """Every named output; of `Parts`, in one pass over the rows. All are written, then all are
+    put into place: where that is interrupted, there is no report that speaks of them."""
     with ExitStack() as stack:
         files = {name: stack.enter_context(_rows_file(path)) for name, path in outputs.items()}
-        for name, record in kept.routed():
+        for name, record in routed(kept):
             files[name].add(record)
+        _remove(outdated)
     return {name: file.written() for name, file in files.items()}
+
+
+def routed(kept: Mapping[str, Iterable[Record]]) -> Iterator[tuple[str, Record]]:
+    """Every row with the name of its output."""
+    if isinstance(kept, Parts):
+        yield from kept.routed()
+    else:
+        yield from ((name, record) for name, rows in kept.items() for record in rows)
+
+
+def _remove(outdated: Path | None) -> None:
+    if outdated is not None and outdated.exists():
+        outdated.unlink()
+        sync_folder(outdated.parent)
 
 
 class _Rows:
@@ -303,58 +317,3 @@ class _Rows:
 def _rows_file(output: Path) -> Iterator[_Rows]:
     with replacing(output) as stream:
         yield _Rows(output, stream)
-
-
-def write_json(value: Any, path: Path) -> None:
-    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
-    with replacing(path) as stream:
-        stream.write(text + b"\n")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A stream whose content becomes `path` in one step after the block, synced; or not at all.
-
-    Raises:
-        StorageFull: there is no room, or the folder may not be written to.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove_left_over(path)
-        with temporary.open("wb", buffering=CHUNK_BYTES) as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-            temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
-            raise
-        raise StorageFull(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def remove_left_over(path: Path) -> None:
-    """What a killed writer left. A living one holds the kernel's lock on its file."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        with suppress(OSError), left.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """A rename is on the disk only after its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def hash_file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
