@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from modiste.actions import jobs, runs
+from modiste.actions import files, jobs, runs
 from modiste.errors import BadRequest, Conflict, Forbidden, InvalidInput, NotFound
 from modiste.store.database import Database
 from modiste.store.queue import Claim, WorkerId
@@ -340,6 +342,23 @@ def test_an_estimate_of_a_large_file_reads_its_beginning(
     assert whole.data_tokens
     # Every row has the same tokens; only the digits of `n` change how many fit into 4000 bytes.
     assert part.data_tokens == pytest.approx(whole.data_tokens, rel=0.03)
+
+
+def test_an_estimate_of_a_large_packed_file_reads_its_first_rows(
+    database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"question": f"What is {n}?", "answer": f"It is {n}."} for n in range(1000, 1400)]
+    packed = gzip.compress(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+    file = files.add(database, admin, filename="a.jsonl.gz", chunks=[packed])
+    wanted: dict[str, Any] = {
+        "model": "modiste-tiny",
+        "training_files": [TrainingFile(file.id)],
+    }
+    whole = jobs.estimate(database, admin, **wanted)
+    monkeypatch.setattr(jobs, "ESTIMATE_BYTES", 1000)
+    part = jobs.estimate(database, admin, **wanted)
+    assert "Estimated from the first" in part.details
+    assert part.data_tokens == pytest.approx(whole.data_tokens, rel=0.05)
 
 
 def test_an_estimate_of_files_without_a_target_is_refused(

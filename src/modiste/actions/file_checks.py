@@ -15,7 +15,7 @@ from modiste import __version__
 from modiste.prepare.checks.findings import Findings, Input, check_files
 from modiste.prepare.formats.read import Reading, read
 from modiste.prepare.row_index import Building, RowIndex, is_row
-from modiste.prepare.sources.containers import Container
+from modiste.prepare.sources.containers import Container, packing_of
 from modiste.types import Problem, SampleType
 
 MAX_PROBLEMS = 10_000
@@ -75,6 +75,23 @@ def examine(path: Path, filename: str) -> Examined | Refused:
 def report_json(found: Findings) -> dict[str, Any]:
     """A report as it is stored: what the command line prints, and who wrote it."""
     return {"modiste_version": __version__, **found.to_json()}
+
+
+def first_rows(path: Path, filename: str, *, max_bytes: int) -> list[bytes] | None:
+    """Rows from the beginning of a file as JSON lines, some `max_bytes` of them.
+
+    None for plain JSON lines, whose beginning can be had without reading them as rows.
+    """
+    packing = packing_of(path, filename=filename)
+    if packing.container is Container.JSONL and not packing.gzipped:
+        return None
+    taken, size = [], 0
+    for found in read(path, filename=filename).rows:
+        if size >= max_bytes:
+            break
+        taken.append(found.raw + b"\n")
+        size += len(taken[-1])
+    return taken
 
 
 class _Looked(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Unpack
 
 import sqlalchemy as sa
 
-from modiste.actions import job_checks, job_requests, runs
+from modiste.actions import file_checks, job_checks, job_requests, runs
 from modiste.actions.job_checks import DataFile
 from modiste.actions.job_requests import Request, Wanted
 from modiste.actions.job_states import announce, move
@@ -298,11 +298,17 @@ def _told(tx: Tx, actor: Actor, job_id: str, column: str) -> bytes:
 def _beginning(
     opened: ExitStack, database: Database, request: Request, file_id: str, weight: float = 1.0
 ) -> DataFile:
-    """The file, or whole lines from its beginning where it is large."""
+    """The file, or whole rows from its beginning where it is large."""
     file = request.files[file_id]
     path = database.blobs.local(file.sha256, database.settings.cache_dir / "blobs")
     if file.size_bytes <= ESTIMATE_BYTES:
         return DataFile(file_id, path, file.filename, weight)
+    rows = file_checks.first_rows(path, file.filename, max_bytes=ESTIMATE_BYTES)
+    if rows is not None:
+        receiving = database.blobs.receive(rows, max_bytes=2**63)
+        share = len(rows) / max(len(rows), file.n_lines or 0)
+        part = opened.enter_context(receiving).path
+        return DataFile(file_id, part, file.filename, weight, share_read=share)
     part = opened.enter_context(database.blobs.beginning(path, max_bytes=ESTIMATE_BYTES))
     share = part.stat().st_size / file.size_bytes
     return DataFile(file_id, part, file.filename, weight, share_read=share)
