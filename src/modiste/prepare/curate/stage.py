@@ -172,14 +172,17 @@ def parse_settings(model: type[S], values: Mapping[str, Any], *, where: str) -> 
 
 def wrong_setting(model: type[BaseModel], found: Mapping[str, Any]) -> str:
     """One of Pydantic's errors, as people say it."""
-    place = ".".join(str(part) for part in found["loc"]) or "settings"
+    place = ".".join(str(part) for part in found["loc"])
     if found["type"] == "extra_forbidden":
         known = list(model.model_fields)
         near = difflib.get_close_matches(str(found["loc"][-1]), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
         return f"{place}: unknown; {hint}"
+    said = found["msg"].removeprefix("Value error, ")
+    if not found["loc"]:  # about several settings, which the message names
+        return str(said)
     got = "" if found["type"] == "missing" else f", got {found['input']!r}"
-    return f"{place}: {found['msg'].removeprefix('Value error, ')}{got}"
+    return f"{place}: {said}{got}"
 
 
 class Written(NamedTuple):
