@@ -22,6 +22,7 @@ from modiste.prepare.over_length import OverLength
 from modiste.prepare.preview import preview
 from modiste.prepare.records import records
 from modiste.prepare.render import Renderer
+from modiste.prepare.sources.containers import Container, packing_of
 from modiste.prepare.sources.locate import Located
 
 CODE = re.compile(r"[a-z][a-z0-9_]*\Z")
@@ -79,7 +80,7 @@ def _check(
             told_of_file = problem.code in OF_FILES or problem.severity.value == "warning"
             assert problem.line or told_of_file, problem
         assert report.n_examples <= report.n_lines
-        if ".jsonl" in path.name:
+        if packing_of(path, filename=path.name).container is Container.JSONL:
             assert report.n_examples + len(report.bad_lines) >= report.n_lines
 
 
