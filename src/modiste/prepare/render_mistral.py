@@ -2,8 +2,7 @@
 
 `training(example).ids` are those of `MistralTokenizer(...).encode_chat_completion` in fine-tuning
 mode; which of them are trained is told in `turns.py`. The request is normalised here and not by
-mistral-common, because its normaliser forgets the weights that say where assistant messages part
-(it is 60 lines; golden tests hold it to the original).
+mistral-common (see `mistral_messages.py`).
 
 mistral-finetune skips that normaliser: it keeps consecutive user messages and consecutive
 assistant messages apart, writes an empty tool result as `""` and leaves out an empty first user
@@ -17,10 +16,10 @@ as `▁` (U+2581), so that letter itself comes back as a space.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
-from itertools import groupby
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,24 +36,18 @@ from mistral_common.tokens.tokenizers.tekken import is_tekkenizer
 
 from modiste.errors import BadRequest, InvalidInput
 from modiste.prepare import straight
-from modiste.prepare.chat import ChatRenderer, Ready, remembered
-from modiste.prepare.conversation import CallIds, Rules, normalised_json
+from modiste.prepare.chat import REMEMBERED_LENGTH, ChatRenderer, Ready, remembered
+from modiste.prepare.conversation import CallIds, Rules
 from modiste.prepare.cuts import Cuts, sentencepiece_cuts, tekken_cuts
 from modiste.prepare.detokenize import sentencepiece_bytes
+from modiste.prepare.mistral_messages import Conversation, normalise
 from modiste.prepare.words import Words
 from modiste.types import Example, Message, Role
 
-JOIN = "\n\n"
-"""Between messages of one role in a row, and between system prompt and user message up to v3."""
-
-
-class Conversation(NamedTuple):
-    """What the encoders take: messages joined and filled, system prompt apart up to v3."""
-
-    messages: list[Any]
-    system_prompt: str | None
-    first_user: int
-    last_user: int
+REMEMBERED_MESSAGES = 128
+"""To find its trained turns a conversation is written several times, with the same messages."""
+SHORT_TEXT = 10_000
+"""Letters that tiktoken reads without giving up."""
 
 
 class MistralRenderer(ChatRenderer):
@@ -79,6 +72,7 @@ class MistralRenderer(ChatRenderer):
         instruct.tokenizer = _Remembering(instruct.tokenizer)
         self.version = TokenizerVersion(self._text.version)
         self._settings = _settings(self._text)
+        self._remembered_ids = lru_cache(maxsize=REMEMBERED_MESSAGES)(self._message_ids)
         version = self.version
         super().__init__(
             fingerprint=hashlib.sha256(path.read_bytes() + version.value.encode()).hexdigest(),
@@ -159,36 +153,73 @@ class MistralRenderer(ChatRenderer):
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, weighed: bool
     ) -> list[int]:
         conversation = normalise(messages, version=self.version, weighed=weighed)
-        known = [Tool.from_openai(dict(tool)) for tool in tools] or None
+        defined = json.dumps([dict(t) for t in tools], ensure_ascii=False) if tools else "[]"
         ids: list[int] = list(self._encoder.start())
         with _refusing():
             for index, message in enumerate(conversation.messages):
-                ids += self._one(index, message, conversation, known)
+                ids += self._one(index, message, conversation, defined)
         return ids
 
     def _one(
-        self, index: int, message: Any, conversation: Conversation, tools: list[Tool] | None
-    ) -> list[int]:
+        self, index: int, message: Message, conversation: Conversation, tools: str
+    ) -> Sequence[int]:
+        is_first, is_last = index == conversation.first_user, index == conversation.last_user
+        place = _Place(
+            index < conversation.last_user,
+            is_first,
+            is_last,
+            conversation.system_prompt if is_first or is_last else None,
+            tools if is_first or is_last else "[]",
+        )
+        if len(message.content or "") + len(place.system_prompt or "") > REMEMBERED_LENGTH:
+            return self._message_ids(message, place)
+        return self._remembered_ids(message, place)
+
+    def _message_ids(self, message: Message, place: _Place) -> tuple[int, ...]:
         encoder = self._encoder
-        before_last_user = index < conversation.last_user
         ids: list[int]
-        if isinstance(message, mc.UserMessage):
+        content = message.content or ""
+        if message.role is Role.USER:
             ids, _, _ = encoder.encode_user_message(
-                message,
-                tools,
-                is_last=index == conversation.last_user,
-                is_first=index == conversation.first_user,
-                system_prompt=conversation.system_prompt,
+                mc.UserMessage(content=content),
+                [Tool.from_openai(tool) for tool in json.loads(place.tools)] or None,
+                is_last=place.is_last_user,
+                is_first=place.is_first_user,
+                system_prompt=place.system_prompt,
                 force_img_first=True,
                 settings=self._settings,
             )
-        elif isinstance(message, mc.ToolMessage):
-            ids, _, _ = encoder.encode_tool_message(message, before_last_user)
-        elif isinstance(message, mc.AssistantMessage):
-            ids = encoder.encode_assistant_message(message, before_last_user)
+        elif message.role is Role.TOOL:
+            result = mc.ToolMessage(
+                content=content, tool_call_id=message.tool_call_id, name=message.name
+            )
+            ids, _, _ = encoder.encode_tool_message(result, place.before_last_user)
+        elif message.role is Role.ASSISTANT:
+            ids = encoder.encode_assistant_message(_assistant(message), place.before_last_user)
         else:
-            ids, _ = encoder.encode_system_message(message)
-        return ids
+            ids, _ = encoder.encode_system_message(mc.SystemMessage(content=content))
+        return tuple(ids)
+
+
+class _Place(NamedTuple):
+    """All that the ids of a message depend on beside itself."""
+
+    before_last_user: bool
+    is_first_user: bool
+    is_last_user: bool
+    system_prompt: str | None
+    tools: str
+    """As JSON."""
+
+
+def _assistant(message: Message) -> Any:
+    calls = [
+        McToolCall(id=call.id, function=FunctionCall(name=call.name, arguments=call.arguments))
+        for call in message.tool_calls
+    ]
+    return mc.AssistantMessage(
+        content=message.content, tool_calls=calls or None, prefix=message.prefix
+    )
 
 
 def _cuts(tokenizer: Any) -> Cuts | None:
@@ -198,11 +229,21 @@ def _cuts(tokenizer: Any) -> Cuts | None:
 
 
 def _bare_encoder(tokenizer: Any) -> Callable[[str], Sequence[int]]:
-    """`encode` without what surrounds it: tekken's shifts each id in a loop of Python."""
+    """`encode` without what surrounds it: tekken's shifts each id in a loop of Python.
+
+    tiktoken's quicker call panics where the other raises: when its regular expression gives up,
+    after a million steps. Short texts do not get there.
+    """
     if is_sentencepiece_tokenizer(tokenizer):
         return lambda text: tokenizer.encode(text, bos=False, eos=False)
-    bare, shift = tokenizer._model.encode_ordinary, tokenizer.num_special_tokens
-    return lambda text: np.array(bare(text), dtype=np.int64) + shift
+    model, shift = tokenizer._model, tokenizer.num_special_tokens
+
+    def encode(text: str) -> Sequence[int]:
+        bare = model.encode_ordinary if len(text) < SHORT_TEXT else model.encode
+        shifted: Sequence[int] = np.array(bare(text), dtype=np.int64) + shift
+        return shifted
+
+    return encode
 
 
 class _Remembering:
@@ -210,7 +251,8 @@ class _Remembering:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._encode = remembered(lambda text: tokenizer.encode(text, bos=False, eos=False))
+        bare = _bare_encoder(tokenizer)
+        self._encode = remembered(lambda text: np.asarray(bare(text)).tolist())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)
@@ -231,91 +273,6 @@ def _refusing() -> Iterator[None]:
         raise BadRequest(
             f"The tokenizer cannot read this text: {error}", code="invalid_request_invalid_args"
         ) from error
-
-
-def normalise(
-    messages: Sequence[Message], *, version: TokenizerVersion, weighed: bool
-) -> Conversation:
-    """Join runs of one role, move or keep system prompts, order tool results by their calls.
-
-    Args:
-        weighed: assistant messages of different weight stay apart, as in fine-tuning mode.
-    """
-    system_stays = version >= TokenizerVersion.v7
-    written: list[Any] = []
-    pending: list[str] = []
-    """Ids of calls whose results may follow, for the order of results from v11 on."""
-    for (role, _), run in groupby(messages, key=lambda m: _run(m, weighed)):
-        group = list(run)
-        if role is Role.SYSTEM and system_stays:
-            written += [mc.SystemMessage(content=m.content or "") for m in group]
-        elif role is Role.USER:
-            written.append(mc.UserMessage(content=_joined(group)))
-        elif role is Role.ASSISTANT:
-            written.append(_assistant(group))
-            pending += [call.id for call in written[-1].tool_calls or []]
-        elif role is Role.TOOL:
-            written += _results(group, pending, version)
-            pending.clear()
-    if not written or (not system_stays and written[0].role != mc.Roles.user):
-        written.insert(0, mc.UserMessage(content=""))
-    users = [at for at, message in enumerate(written) if isinstance(message, mc.UserMessage)]
-    return Conversation(
-        written,
-        None if system_stays else _system_prompt(messages),
-        users[0] if users else -1,
-        users[-1] if users else -1,
-    )
-
-
-def _run(message: Message, weighed: bool) -> tuple[Role, int | None]:
-    apart = weighed and message.role is Role.ASSISTANT
-    return message.role, message.weight if apart else None
-
-
-def _joined(messages: Sequence[Message]) -> str:
-    return JOIN.join(m.content for m in messages if m.content)
-
-
-def _system_prompt(messages: Sequence[Message]) -> str | None:
-    return _joined([m for m in messages if m.role is Role.SYSTEM]) or None
-
-
-def _assistant(messages: Sequence[Message]) -> Any:
-    calls = [
-        McToolCall(
-            id="null" if call.id is None else call.id,
-            function=FunctionCall(name=call.name, arguments=normalised_json(call.arguments)),
-        )
-        for message in messages
-        for call in message.tool_calls
-    ]
-    return mc.AssistantMessage(
-        content=_joined(messages),
-        tool_calls=calls or None,
-        prefix=any(m.prefix for m in messages),
-    )
-
-
-def _results(
-    messages: Sequence[Message], pending: Sequence[str], version: TokenizerVersion
-) -> list[Any]:
-    as_json = version < TokenizerVersion.v7
-    results = [
-        mc.ToolMessage(
-            content=normalised_json(m.content) if as_json else m.content or "",
-            tool_call_id=m.tool_call_id,
-            name=m.name,
-        )
-        for m in messages
-    ]
-    if version >= TokenizerVersion.v11:
-        asked = {call_id: at for at, call_id in enumerate(pending)}
-        given = {result.tool_call_id: at for at, result in enumerate(results)}
-        results.sort(
-            key=lambda r: (asked.get(r.tool_call_id or "null", len(asked)), given[r.tool_call_id])
-        )
-    return results
 
 
 def _rules(version: TokenizerVersion) -> Rules:
