@@ -53,7 +53,7 @@ def test_the_unit_is_escaped():
 
 
 def test_one_value_needs_no_bars():
-    assert "7 tokens, every one." in histogram(lengths(7, 7), unit="tokens")
+    assert "7 in every one." in histogram(lengths(7, 7), unit="tokens")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def histogram(lengths: Mapping[str, Any], *, unit: str, limit: int | None = None
     if not bars:
         return ""
     if lengths["min"] == lengths["max"]:
-        return f'<p class="below">{number(lengths["max"])} {escape(unit)}, every one.</p>'
+        return f'<p class="below">{number(lengths["max"])} in every one.</p>'
     step = WIDTH / len(bars)
     top = max(bar["n"] for bar in bars)
     drawn = "".join(_bar(at, bar, step, top, lengths["n"], unit) for at, bar in enumerate(bars))

@@ -107,13 +107,13 @@ g:hover .bar { fill: var(--accent); }
 .spans { padding: 12px; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 34rem;
   overflow-y: auto; line-height: 1.65; font-size: .85rem; }
 .t { background: var(--trained); color: var(--trained-ink);
-  box-shadow: inset 0 -2px 0 var(--trained-line); box-decoration-break: clone;
+  box-shadow: 0 2px 0 var(--trained-line); box-decoration-break: clone;
   -webkit-box-decoration-break: clone; padding: 1px 0; }
 .c { color: var(--control); background: var(--control-back); border-radius: 4px; padding: 0 3px;
   margin: 0 1px; }
 .c.t { color: var(--control); background: var(--trained); }
 .o, .o.t, .o.c { color: var(--over); background: none;
-  box-shadow: inset 0 -2px 0 var(--over); }
+  box-shadow: 0 2px 0 var(--over); }
 .spans details, .spans details:last-of-type { border: 0; display: block; margin: 4px 0; }
 .spans summary { padding: 2px 0; color: var(--soft); font-style: italic; }
 .gap { display: block; color: var(--soft); font-style: italic; margin: 8px 0; }
