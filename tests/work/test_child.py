@@ -21,3 +21,7 @@ def test_an_exit_code_of_the_module_is_kept() -> None:
 def test_a_child_whose_parent_is_gone_already_does_not_start() -> None:
     command = [sys.executable, "-m", "modiste.work.child", str(os.getpid() + 1), "json.tool", "-h"]
     assert subprocess.run(command, capture_output=True).returncode == 1
+
+
+def test_a_job_computes_on_some_processors_at_once() -> None:
+    assert 1 <= child.processors() <= child.MAX_PROCESSES

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from modiste.actions import jobs, models
+from modiste.actions import forgetting, jobs, lineage, models
 from modiste.actions.runs import Assignment
 from modiste.errors import LeaseLost, ParityFailed
 from modiste.store import queue
@@ -87,6 +87,27 @@ def at_step(look: Callable[[Job], Job], job: Job, step: int) -> None:
         return progress is not None and progress.step >= step
 
     wait_for(reached)
+
+
+def test_a_row_forgotten_while_the_job_waited_ends_it_before_it_trains(
+    database: Database,
+    admin: Actor,
+    hands: Hands,
+    validated: Callable[..., Job],
+    look: Callable[[Job], Job],
+) -> None:
+    job = validated()
+    with database.transaction() as tx:
+        (id,) = lineage.row_ids(tx, admin, job.training_files[0].file_id, [1])
+        told = forgetting.forget(tx, admin, [id], reason="asked to")
+    assert told.unfinished_jobs == (job.id,)
+    hands.work(steps=12)
+    done = look(job)
+    assert done.status is S.FAILED
+    assert done.error is not None
+    assert done.error.code == "row_forgotten"
+    assert "train.jsonl line 1" in done.error.message
+    assert not (run_dir(database, job) / "job.json").exists(), "no trainer was started"
 
 
 def test_a_job_becomes_a_model(

@@ -51,8 +51,12 @@ class Examined(NamedTuple):
     """Its `RowIndex`."""
 
 
-def examine(path: Path, filename: str) -> Examined | Refused:
-    """Read all rows, then check them. Never raises for what a file holds."""
+def examine(path: Path, filename: str, *, workers: int = 1) -> Examined | Refused:
+    """Read all rows, then check them. Never raises for what a file holds.
+
+    Args:
+        workers: processes that check; what they find does not depend on it.
+    """
     reading = read(path, filename=filename)
     looked = _look(reading)
     if not len(looked.rows) and not looked.unreadable:
@@ -60,7 +64,7 @@ def examine(path: Path, filename: str) -> Examined | Refused:
         looked.unreadable.append(Problem(filename, None, "", "file_empty", text))
     if looked.unreadable:
         return Refused(_kind(reading.container), tuple(looked.unreadable))
-    found = check_files([Input(path, filename)])
+    found = check_files([Input(path, filename)], workers=workers)
     pretrain = looked.sample_type is SampleType.PRETRAIN
     return Examined(
         n_rows=looked.n_rows,

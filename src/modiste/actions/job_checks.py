@@ -74,9 +74,17 @@ class Found:
 
 
 def read(
-    spec: TuneSpec, base_path: Path, *, train: Sequence[DataFile], validation: Sequence[DataFile]
+    spec: TuneSpec,
+    base_path: Path,
+    *,
+    train: Sequence[DataFile],
+    validation: Sequence[DataFile],
+    workers: int = 1,
 ) -> Found:
     """Check every row of every file with the base's own tokenizer.
+
+    Args:
+        workers: processes that check; what they find does not depend on it.
 
     Raises:
         InvalidInput: the base is not usable any more.
@@ -90,6 +98,7 @@ def read(
         renderer=renderer,
         seq_len=seq_len,
         over_length=spec.over_length,
+        workers=workers,
     )
     findings = Findings(
         tuple(map(_judged, findings.train, train)),

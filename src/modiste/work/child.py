@@ -17,6 +17,7 @@ import time
 PR_SET_PDEATHSIG = 1
 SIGKILL = 9
 WATCH_INTERVAL_S = 0.5
+MAX_PROCESSES = 4
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -30,6 +31,12 @@ def die_with_parent(parent_pid: int) -> None:
         threading.Thread(target=_watch, args=(parent_pid,), daemon=True).start()
     if os.getppid() != parent_pid:  # it died before we could ask
         os._exit(1)
+
+
+def processors() -> int:
+    """How many processes of one job may compute at once."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(MAX_PROCESSES, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
 def _ask_kernel() -> bool:

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from modiste.actions.file_checks import Examined, Refused, examine
 from modiste.errors import ModisteError
 from modiste.types import Problem
+from modiste.work.child import processors
 from modiste.work.local import Child, write_json
 
 IN_PROCESS_BYTES = 256 << 10
@@ -82,7 +83,7 @@ def _answer(folder: Path) -> Examined | Refused:
 def main(argv: list[str] | None = None) -> int:
     (folder,) = map(Path, sys.argv[1:] if argv is None else argv)
     request = json.loads((folder / REQUEST).read_bytes())
-    found = examine(Path(request["path"]), request["filename"])
+    found = examine(Path(request["path"]), request["filename"], workers=processors())
     if isinstance(found, Refused):
         problems = PROBLEMS.dump_python(found.problems, mode="json")
         write_json(folder / ANSWER, {"refused": found.what, "problems": problems})

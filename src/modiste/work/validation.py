@@ -28,6 +28,7 @@ from modiste.prepare.row_index import index_file
 from modiste.tune.spec import TuneSpec, from_hyperparameters
 from modiste.types import Hyperparameters, JobError, JobEstimate
 from modiste.work.bench import Bench
+from modiste.work.child import processors
 from modiste.work.local import Died, write_json
 
 REQUEST, ANSWER = "validation-request.json", "validation.json"
@@ -166,7 +167,11 @@ def validate(request: Request, run_dir: Path) -> Valid | JobError:
     """The verdict. Leaves report and preview in `run_dir`, whatever it is."""
     spec = TuneSpec.model_validate(request.spec)
     found = job_checks.read(
-        spec, request.base_path, train=request.train, validation=request.validation
+        spec,
+        request.base_path,
+        train=request.train,
+        validation=request.validation,
+        workers=processors(),
     )
     write_json(run_dir / REPORT, report_json(found.findings))
     write_json(run_dir / PREVIEW, _preview(request, found))
