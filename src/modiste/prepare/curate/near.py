@@ -85,8 +85,11 @@ class Sketches:
         self.settle()
         if not self._keys:
             return []
-        keys = np.concatenate(self._keys)
-        bands = [_to_first(keys[:, band]) for band in range(BANDS)]
+        # A band at a time: all of them side by side would be another 100 bytes of each text.
+        bands = [
+            _to_first(np.concatenate([part[:, band] for part in self._keys]))
+            for band in range(BANDS)
+        ]
         pairs, counts = np.unique(np.concatenate(bands), return_counts=True)
         enough = counts >= np.ceil(threshold**ROWS * BANDS - 1e-9)
         best: dict[int, Pair] = {}
