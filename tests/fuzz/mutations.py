@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import random
 from typing import Any
+
+import pyarrow
+import pyarrow.ipc
+from pyarrow import parquet
 
 CALL = {"id": "abcdefghi", "function": {"name": "look", "arguments": '{"at": "x"}'}}
 TOOL = {
@@ -117,6 +122,8 @@ def damaged(text: bytes, rng: random.Random) -> bytes:
 
 def file_bytes(rng: random.Random) -> tuple[str, bytes]:
     """A name and the content of a file that was valid once."""
+    if rng.random() < 0.05:
+        return columnar(rng)
     kind = rng.choice(list(SEEDS))
     rows = [rng.choice(SEEDS[kind]) for _ in range(rng.randint(1, 5))]
     for _ in range(rng.choice([0, 1, 1, 2, 5])):
@@ -134,6 +141,24 @@ def file_bytes(rng: random.Random) -> tuple[str, bytes]:
     if rng.random() < 0.1:
         data, name = gzip.compress(data, 1, mtime=0), f"{name}.gz"
         data = damaged(data, rng) if rng.random() < 0.5 else data
+    return name, data
+
+
+def columnar(rng: random.Random) -> tuple[str, bytes]:
+    """A Parquet or Arrow file of simple rows, damaged most of the time."""
+    kind = rng.choice(["pairs", "sharegpt", "table"])
+    rows = [rng.choice(SEEDS[kind][:1]) for _ in range(rng.randint(1, 5))]
+    table = pyarrow.Table.from_pylist(rows)
+    sink = io.BytesIO()
+    name = rng.choice(["rows.parquet", "rows.arrow"])
+    if name == "rows.parquet":
+        parquet.write_table(table, sink)
+    else:
+        with pyarrow.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+    data = sink.getvalue()
+    for _ in range(rng.choice([0, 1, 1, 2])):
+        data = damaged(data, rng)
     return name, data
 
 
