@@ -143,6 +143,8 @@ def test_report_and_preview_are_kept_with_the_job_however_it_ends(
     report = json.loads(b"".join(database.blobs.open(done.report_sha256)))
     assert report["ok"] is (BAD not in rows)
     assert report["files"][0]["rows"] == len(rows)
+    assert report["tokenizer"]["model"] == "modiste-tiny"
+    assert report["seq_len"] > 0
     preview = json.loads(b"".join(database.blobs.open(done.preview_sha256)))
     sample = preview["files"][0]["samples"][0]
     assert 0 < sample["counts"]["trained"] < sample["counts"]["tokens"]

@@ -173,7 +173,10 @@ def validate(request: Request, run_dir: Path) -> Valid | JobError:
         validation=request.validation,
         workers=processors(),
     )
-    write_json(run_dir / REPORT, report_json(found.findings))
+    print_of_tokens = f"fingerprint {found.renderer.fingerprint[:12]}"
+    counted = {"tokenizer": {"model": spec.model, "files": print_of_tokens}}
+    whole = {**report_json(found.findings), **counted, "seq_len": found.seq_len}
+    write_json(run_dir / REPORT, whole)
     write_json(run_dir / PREVIEW, _preview(request, found))
     made = job_checks.planned(
         spec,
