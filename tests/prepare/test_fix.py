@@ -40,6 +40,14 @@ def test_only_rows_that_change_are_written_anew(file: Path) -> None:
     assert report.counts == {"alias_renamed": 4, "role_renamed": 2, "trailing_turn_dropped": 1}
 
 
+def test_a_value_of_any_depth_is_told_in_part(file: Path) -> None:
+    deep = b'{"role": ' + b'{"a": [' * 400 + b"1" + b"]}" * 400 + b"}"
+    file.write_bytes(GOOD[:-2] + b', {"role": "tool", "content": "", "x": ' + deep + b"}]}")
+    report = fix(file).to_json()
+    assert report["changed_rows"] == 1
+    assert "…" in json.dumps(report["changes"], ensure_ascii=False)
+
+
 def test_the_old_file_is_kept_and_no_backup_is_ever_overwritten(file: Path) -> None:
     (file.parent / "train.jsonl.bak").write_text("precious")
     file.write_bytes(BENT)

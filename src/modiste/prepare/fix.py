@@ -32,6 +32,8 @@ __all__ = ["Change", "FixReport", "Fixed", "fix_file", "fix_row"]
 CHANGES_TOLD = 1_000
 """Changes told one by one; further ones are counted."""
 ROWS_IN_DIFF = 20
+LEVELS_SHOWN = 12
+"""Of a value in the report; a tool's schema has fewer."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -231,13 +233,15 @@ def _diff(before: Any, after: Any) -> list[str]:
     return list(difflib.unified_diff(old, new, n=1, lineterm=""))
 
 
-def _shown(value: Any) -> Any:
-    """A value for a report: texts shortened, nothing private in them."""
+def _shown(value: Any, levels: int = LEVELS_SHOWN) -> Any:
+    """A value for a report: texts and depth shortened, nothing private in them."""
     if isinstance(value, str):
         text = conceal(value)
         return text if len(text) <= 200 else f"{text[:199]}…"
+    if isinstance(value, list | Mapping) and not levels:
+        return "…"
     if isinstance(value, list):
-        return [_shown(item) for item in value]
+        return [_shown(item, levels - 1) for item in value]
     if isinstance(value, Mapping):
-        return {key: _shown(item) for key, item in value.items()}
+        return {key: _shown(item, levels - 1) for key, item in value.items()}
     return value

@@ -35,6 +35,7 @@ JSONL, JSON, CSV, TSV = Container.JSONL, Container.JSON, Container.CSV, Containe
         (b"chat id\trole\n1\t2\n", "rows", TSV),
         (b"Hello, world! I am text.\nmore\n", "rows", JSONL),
         (b"not json\n", "rows.jsonl", JSONL),
+        (b"a\rb,c\n1,2\n", "rows", JSONL),
         (b"", "rows.parquet", JSONL),
         (b"PAR1....", "rows.jsonl", Container.PARQUET),
         (b"ARROW1\0\0", "rows.csv", Container.ARROW),

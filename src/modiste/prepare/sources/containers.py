@@ -131,7 +131,10 @@ def _table(text: bytes) -> Container | None:
     except UnicodeDecodeError:
         return None
     for delimiter, container in (("\t", Container.TSV), (",", Container.CSV)):
-        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        try:
+            names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        except csv.Error:  # a carriage return inside a name
+            continue
         plain = all(name.replace("_", "").replace(" ", "").isalnum() for name in names)
         if len(names) > 1 and plain and len(set(names)) == len(names):
             return container
