@@ -28,6 +28,7 @@ from modiste.cli.output import (
 )
 from modiste.client import Client, connect
 from modiste.errors import Conflict, InvalidInput, ModisteError, NotFound
+from modiste.prepare.yaml_file import read_yaml
 
 app = typer.Typer(add_completion=False)
 datasets = typer.Typer(
@@ -218,14 +219,8 @@ def _folder(client: Client, folder: Path) -> dict[str, Any]:
 
 def _stages(path: Path) -> list[Any]:
     """A list of stages, or a pipeline's YAML of which only the stages are taken."""
-    import yaml
 
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: not readable as YAML: {error}") from None
+    content = read_yaml(path)
     found = content.get("stages") if isinstance(content, dict) else content
     if not isinstance(found, list) or not found:
         raise InvalidInput(f"{path}: expected a list of stages, such as `- dedup`")

@@ -15,9 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
-import yaml
-
 from modiste.errors import InvalidInput
+from modiste.prepare.yaml_file import read_mapping
 from modiste.tune.plan import ASSUMED_FLOPS, FLOPS_PER_TOKEN_AND_PARAMETER
 
 DEFAULTS = {"seq_len": 2048, "batch_size": 1, "max_steps": 100, "num_microbatches": 1}
@@ -60,7 +59,7 @@ def read(path: Path) -> TrainYaml:
     Raises:
         InvalidInput: the file cannot be read or used; everything that is wrong is in the message.
     """
-    content = _yaml(path)
+    content = read_mapping(path, expected="`name: value` lines")
     data = content.get("data") if isinstance(content.get("data"), Mapping) else {}
     given = {**{f"data.{key}": value for key, value in (data or {}).items()}, **content}
     problems: list[str] = []
@@ -174,18 +173,6 @@ def local_path(text: str, folder: Path) -> Path | None:
             if found.exists():
                 return found
     return None
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: not readable as YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise InvalidInput(f"{path}: expected `name: value` lines, got {type(content).__name__}")
-    return content
 
 
 def _sources(listed: Any, name: str, folder: Path, problems: list[str]) -> list[Source]:

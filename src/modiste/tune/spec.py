@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from modiste.errors import InvalidInput
+from modiste.prepare.yaml_file import read_mapping
 from modiste.tune.aliases import translate
 from modiste.types import Hyperparameters, OverLength, TrainingFile
 
@@ -136,17 +136,7 @@ def read_yaml(path: Path) -> Parsed:
     Raises:
         InvalidInput: unreadable, not a mapping, or any field wrong (all of them are named).
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: not readable as YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise InvalidInput(
-            f"{path}: expected `name: value` lines, got {type(content).__name__}; "
-            "a file needs at least model and data.train"
-        )
+    content = read_mapping(path, expected="`name: value` lines with at least model and data.train")
     parsed = parse(content, where=str(path))
     return parsed._replace(spec=_with_paths_from(parsed.spec, path.resolve().parent))
 

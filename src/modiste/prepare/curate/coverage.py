@@ -16,18 +16,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BeforeValidator, Field
 
-from modiste.errors import InvalidInput
 from modiste.prepare.curate.fields import values_of
 from modiste.prepare.curate.normal import normal, said
 from modiste.prepare.curate.stage import Settings, parse_settings
 from modiste.prepare.records import Record
+from modiste.prepare.yaml_file import read_mapping
 
 VIOLATING, NEAR_MISS = "violating", "near-miss"
 KINDS = (VIOLATING, NEAR_MISS, "edge")
@@ -64,15 +62,8 @@ class Policy(Settings):
 
 def read_policy(path: Path) -> Policy:
     """Raises InvalidInput with everything that is wrong."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: not readable as YAML: {error}") from None
-    if not isinstance(content, Mapping):
-        raise InvalidInput(f"{path}: expected `categories:`, at least")
-    return parse_settings(Policy, {str(k): v for k, v in content.items()}, where=str(path))
+    content = read_mapping(path, expected="`categories:`, at least")
+    return parse_settings(Policy, content, where=str(path))
 
 
 class Coverage:

@@ -22,7 +22,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from modiste.errors import InvalidInput
@@ -30,6 +29,7 @@ from modiste.prepare.curate.cache import ONLY
 from modiste.prepare.curate.split import Split
 from modiste.prepare.curate.stage import Settings, Stage, parse_settings, wrong_setting
 from modiste.prepare.formats.kinds import Format
+from modiste.prepare.yaml_file import read_mapping
 
 MODULES: Mapping[str, str] = {
     "dedup": "dedup",
@@ -105,14 +105,7 @@ class Pipeline(NamedTuple):
 
 def read_yaml(path: Path) -> Pipeline:
     """Raises InvalidInput: unreadable, no mapping, or anything wrong in it, all at once."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: not readable as YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise InvalidInput(f"{path}: expected `inputs:`, `stages:` and `output:`")
+    content = read_mapping(path, expected="`inputs:`, `stages:` and `output:`")
     return parse(content, folder=path.resolve().parent, where=str(path))
 
 

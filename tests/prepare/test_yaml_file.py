@@ -1,0 +1,39 @@
+"""YAML that people write."""
+
+from pathlib import Path
+
+import pytest
+
+from modiste.errors import InvalidInput
+from modiste.prepare.yaml_file import read_mapping, read_yaml
+
+
+def test_a_mapping_comes_back_with_its_names_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("a: [1, 2]\n3: x\n")
+    assert read_mapping(path, expected="names") == {"a": [1, 2], "3": "x"}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"a: [", "not readable as YAML"),
+        (b"\xff\xfe", "not readable as YAML"),
+        (b"!!python/object/apply:os.getcwd []", "not readable as YAML"),
+        (b"[" * 3000, "a.yaml"),
+        (b"- a\n", "expected `model:`, got list"),
+        (b"", "expected `model:`, got NoneType"),
+    ],
+)
+def test_what_is_no_mapping_is_refused_by_name(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput) as refused:
+        read_mapping(path, expected="`model:`")
+    assert str(path) in refused.value.message
+    assert says in refused.value.message
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="cannot be read: No such file"):
+        read_yaml(tmp_path / "gone.yaml")
