@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -46,6 +47,13 @@ def test_a_value_of_any_depth_is_told_in_part(file: Path) -> None:
     report = fix(file).to_json()
     assert report["changed_rows"] == 1
     assert "…" in json.dumps(report["changes"], ensure_ascii=False)
+
+
+def test_a_number_of_any_length_is_told(file: Path) -> None:
+    row = b'{"messages": [{"role": "human", "content": "a", "tool_calls": [1' + b"0" * 90
+    file.write_bytes(row + b']}, {"role": "assistant", "content": "b"}, {"role": 9' + b"9" * 90)
+    file.write_bytes(file.read_bytes() + b', "content": ""}]}')
+    orjson.dumps(fix(file).to_json())
 
 
 def test_the_old_file_is_kept_and_no_backup_is_ever_overwritten(file: Path) -> None:

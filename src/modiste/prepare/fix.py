@@ -244,4 +244,6 @@ def _shown(value: Any, levels: int = LEVELS_SHOWN) -> Any:
         return [_shown(item, levels - 1) for item in value]
     if isinstance(value, Mapping):
         return {key: _shown(item, levels - 1) for key, item in value.items()}
+    if isinstance(value, int) and value.bit_length() > 63:  # no JSON reader must take it
+        return _shown(str(value)[:201])
     return value
