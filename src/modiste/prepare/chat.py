@@ -23,7 +23,8 @@ from modiste.prepare.conversation import (
     violations,
 )
 from modiste.prepare.detokenize import StreamDecoder
-from modiste.prepare.turns import Rendered, Writer
+from modiste.prepare.rendered import Rendered
+from modiste.prepare.turns import Writer
 from modiste.types import Example, Message, Role, SampleType
 
 SAFE_PROMPT = (

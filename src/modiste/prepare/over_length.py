@@ -79,4 +79,4 @@ def exchanges(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
 
 
 def _longest(samples: Sequence[Rendered]) -> int:
-    return max((len(sample.ids) for sample in samples), default=0)
+    return max([sample.n_tokens for sample in samples], default=0)

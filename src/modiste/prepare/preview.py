@@ -21,11 +21,13 @@ from typing import Any, NamedTuple
 from modiste.errors import ModisteError
 from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
+from modiste.prepare.formats.places import Places
 from modiste.prepare.formats.read import Read, read
+from modiste.prepare.formats.row import Row
 from modiste.prepare.pairs import conversations
 from modiste.prepare.render import Renderer
+from modiste.prepare.rendered import Rendered
 from modiste.prepare.spans import MOST_TOKENS_SHOWN, NO_TOKENS, Counts, Span, counts, spans
-from modiste.prepare.turns import Rendered
 from modiste.types import Example, Problem, SampleType, Severity
 
 ROWS_LOOKED_AT = 100_000
@@ -140,8 +142,7 @@ def preview(
     samples = tuple(
         shown
         for found, picked in drawn.rows
-        if found.row.example is not None
-        for shown in _shown(found.row.example, picked, filename, renderer, seq_len, most_tokens)
+        for shown in _shown(found.row, picked, filename, renderer, seq_len, most_tokens)
     )
     return Preview(
         file=filename,
@@ -205,15 +206,19 @@ def _lot(seed: int, line: int) -> int:
 
 
 def _shown(
-    example: Example, picked: str, file: str, renderer: Renderer, seq_len: int | None, most: int
+    found: Row, picked: str, file: str, renderer: Renderer, seq_len: int | None, most: int
 ) -> Iterator[Shown]:
+    example = found.example
+    if example is None:
+        return
     kind = example.sample_type
     for answer, row in conversations(example):
         try:
             samples = [*_sequences(row, renderer, seq_len)]
         except (ModisteError, ValueError, AssertionError, RecursionError) as error:
             # Of the encoders underneath, as in checks: a file can hold anything.
-            problem = _cannot(file, row, error)
+            places = found.places and found.places.answer(answer)
+            problem = _cannot(file, row, error, places)
             yield Shown(row.line, kind, 1, 1, picked, answer=answer, problem=problem)
             continue
         for part, rendered in enumerate(samples, start=1):
@@ -243,10 +248,11 @@ def _sequences(example: Example, renderer: Renderer, seq_len: int | None) -> Ite
     yield Rendered(ids, [False] * len(ids))
 
 
-def _cannot(file: str, example: Example, error: Exception) -> Problem:
+def _cannot(file: str, example: Example, error: Exception, places: Places | None) -> Problem:
     code = error.error_code if isinstance(error, ModisteError) else "not_renderable"
     said = error.message if isinstance(error, ModisteError) else f"cannot be tokenised: {error}"
     text = said.removeprefix(f"line {example.line}: ")
+    text = places.opening(text) if places else text
     return Problem(file, example.line, "", code, text, hint="modiste data check says more")
 
 

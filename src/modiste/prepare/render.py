@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from modiste.errors import InvalidInput
 from modiste.prepare.conversation import Rules
 from modiste.prepare.detokenize import StreamDecoder
-from modiste.prepare.turns import Rendered
+from modiste.prepare.rendered import Rendered
 from modiste.types import Example, Message
 
 __all__ = ["Rendered", "Renderer", "StreamDecoder", "load"]

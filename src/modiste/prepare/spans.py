@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from modiste.prepare.render import StreamDecoder
-from modiste.prepare.turns import Rendered
+from modiste.prepare.rendered import Rendered
 
 MOST_TOKENS_SHOWN = 4_096
 

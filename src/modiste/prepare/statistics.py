@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from modiste.prepare.turns import Rendered
+from modiste.prepare.rendered import Rendered
 from modiste.types import Example, Message, Role, SampleType
 
 EXACT = 128
@@ -139,8 +139,8 @@ class Statistics:
         if samples is None or example.sample_type is SampleType.CLASSIFIER:
             return
         trained_tokens = 0
-        for ids, mask in samples:
-            n_tokens, n_trained = len(ids), mask.count(True)
+        for sample in samples:
+            n_tokens, n_trained = sample.n_tokens, sample.n_trained
             trained_tokens += n_trained
             self.tokens.add(n_tokens)
             self.trained.add(n_trained)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from modiste.prepare.turns import Rendered
+from modiste.prepare.rendered import Rendered, Span
 from modiste.prepare.words import Words, Written
 from modiste.types import Example, Role, SampleType
 
@@ -104,7 +104,7 @@ def write_all(plans: Sequence[Plan], format: Format) -> list[list[Rendered]]:
             pieces.append(_pieces(system, texts))
             due.append((samples, wanted))
     for written, (samples, trained) in zip(format.words.write(pieces), due, strict=True):
-        samples.append(_masked(written, trained))
+        samples.append(_rendered(written, trained))
     return found
 
 
@@ -122,16 +122,14 @@ def _pieces(system: str, texts: list[str]) -> list[str | int]:
     return pieces
 
 
-def _masked(written: Written, trained: list[bool]) -> Rendered:
+def _rendered(written: Written, trained: list[bool]) -> Rendered:
     """An answer is trained from behind its opening frame to the end of its closing one."""
     ids, ends = written
-    mask: list[bool] = []
     # Frames stand as they were put: one or two that open, then three for each answer.
-    at = len(ends) - 3 * len(trained) + 1
-    shown = 0
-    for is_trained in trained:
-        mask += [False] * (ends[at] - shown)
-        mask += [is_trained] * (ends[at + 1] - ends[at])
-        shown = ends[at + 1]
-        at += 3
-    return Rendered(ids, mask)
+    opened = len(ends) - 3 * len(trained) + 1
+    spans = [
+        Span(ends[opened + 3 * at], ends[opened + 3 * at + 1])
+        for at, is_trained in enumerate(trained)
+        if is_trained
+    ]
+    return Rendered.of_spans(ids, spans)

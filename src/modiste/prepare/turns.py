@@ -26,18 +26,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from modiste.errors import InvalidInput
+from modiste.prepare.rendered import Rendered
 from modiste.types import Message, Role
-
-
-class Rendered(NamedTuple):
-    """A token sequence and, for each token, whether the loss counts it as a target."""
-
-    ids: list[int]
-    mask: list[bool]
-
-    @property
-    def n_trained(self) -> int:
-        return self.mask.count(True)
 
 
 class Turn(NamedTuple):

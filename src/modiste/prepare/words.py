@@ -51,7 +51,7 @@ _FRAMES = range(0xF8, 0xFF)
 
 
 class Written(NamedTuple):
-    ids: list[int]
+    ids: NDArray[np.int32]
     frame_ends: list[int]
     """How many ids stand before the end of each frame."""
 
@@ -86,7 +86,7 @@ class Words:
         Raises:
             ValueError: as `write`.
         """
-        return [ids for ids, _ in self.write([[text] for text in texts])]
+        return [written.ids.tolist() for written in self.write([[text] for text in texts])]
 
     def write(self, samples: Sequence[Sequence[str | int]]) -> list[Written]:
         """Each sample's ids: of its texts and, by number, frames, one after the other.
@@ -120,7 +120,7 @@ class Words:
     def _written(self, data: bytes, ends: list[int], whole: dict[int, str]) -> list[Written]:
         """Samples that end at these bytes; `whole` are texts not to be cut, by where they start."""
         if not data:
-            return [Written([], []) for _ in ends]
+            return [Written(self._pool[:0], []) for _ in ends]
         starts_W = self._cut(data, ends, whole)
         is_frame_W = np.frombuffer(data, dtype=np.uint8)[starts_W] == _FRAME
         entries_W = self._entries(data, starts_W, whole)
@@ -134,7 +134,7 @@ class Words:
         frames_before = np.append(0, np.cumsum(is_frame_W))[words_before].tolist()
         frame_ends = ends_W[is_frame_W].tolist()
         return [
-            Written(ids_T[first:end].tolist(), [at - first for at in frame_ends[before:after]])
+            Written(ids_T[first:end], [at - first for at in frame_ends[before:after]])
             for (first, end), (before, after) in zip(
                 pairwise(ids_before), pairwise(frames_before), strict=True
             )

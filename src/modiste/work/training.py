@@ -144,10 +144,16 @@ def _train(run_dir: Path, events: EventLog, signals: _Signals) -> Done | Stopped
         spec,
         base_path,
         sources=[
-            Source(file.filename, file.weight, Samples(s.rendered for s in read(file)))
+            Source(
+                file.filename,
+                file.weight,
+                Samples((s.rendered.ids, s.rendered.mask) for s in read(file)),
+            )
             for file in train
         ],
-        validation=Samples(s.rendered for file in validation for s in read(file)),
+        validation=Samples(
+            (s.rendered.ids, s.rendered.mask) for file in validation for s in read(file)
+        ),
         run_dir=run_dir,
         machine=machine,
         on_event=events,

@@ -21,6 +21,7 @@ from modiste.prepare.checks.report import Tally
 from modiste.prepare.conversation import Rules, Use, is_plain, violations
 from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
+from modiste.prepare.formats.places import Places
 from modiste.prepare.formats.read import Read
 from modiste.prepare.formats.row import Row
 from modiste.prepare.inspect.all import Ledger
@@ -73,6 +74,7 @@ def check_rows(rows: Iterable[Read], wants: Wants, tally: Tally) -> None:
             wants.renderer.read_ahead(chats)
         for read in batch:
             _check_row(read, wants, tally)
+    tally.places = None
 
 
 def _batches(rows: Iterable[Read]) -> Iterator[list[Read]]:
@@ -91,6 +93,7 @@ def _batches(rows: Iterable[Read]) -> Iterator[list[Read]]:
 def _check_row(read: Read, wants: Wants, tally: Tally) -> None:
     line, raw, value, row = read
     example = row.example
+    tally.places = row.places
     if example is None:
         for problem in row.problems:
             tally.say(problem)
@@ -117,7 +120,7 @@ def _is_good(example: Example, value: object, rules: Rules, tally: Tally) -> boo
     good = True
     for path, code, message in _broken_rules(example, rules):
         good = False
-        text, shown = f"{path}: {message}", value_at(value, path)
+        text, shown = f"{path}: {message}", _value_at(value, path, tally.places)
         problem = Problem(
             tally.filename, example.line, path, code, text, value=shown, hint=ADVICE.get(code)
         )
@@ -130,6 +133,12 @@ def _is_good(example: Example, value: object, rules: Rules, tally: Tally) -> boo
             good &= found.severity is not Severity.ERROR
             tally.say(problem)
     return good
+
+
+def _value_at(value: object, path: str, places: Places | None) -> str | None:
+    if places is None:
+        return value_at(value, path)
+    return value_at(value, places.of(path)) if places.is_short(path) else None
 
 
 _BY_ID = ("tool_result_unknown", "tool_call_duplicate")
@@ -182,13 +191,15 @@ def _render(example: Example, wants: Wants, tally: Tally) -> _Found:
         return _Found(None)
     samples: list[Rendered] = []
     longest = n_pieces = 0
+    answer = ""
     try:
-        for _, chat in conversations(example):
+        for answer, chat in conversations(example):
             made = cut(chat, renderer, max_length=seq_len, over_length=wants.over_length)
             samples += made.samples
             longest, n_pieces = max(longest, made.longest), max(n_pieces, made.n_pieces)
     except ModisteError as error:
-        return _refused(example, error.error_code, error.message, tally)
+        text = _at_places(error.message, answer, tally.places)
+        return _refused(example, error.error_code, text, tally)
     except (ValueError, AssertionError, RecursionError) as error:
         # Of the encoders underneath; a file can hold anything, a check has to outlive it.
         text = f"the row cannot be tokenised: {error}"
@@ -199,12 +210,16 @@ def _render(example: Example, wants: Wants, tally: Tally) -> _Found:
     return _Found(samples)
 
 
+def _at_places(said: str, answer: str, places: Places | None) -> str:
+    return said if places is None else places.answer(answer).opening(said)
+
+
 def _count(
     example: Example, samples: list[Rendered], longest: int, n_pieces: int, tally: Tally
 ) -> None:
     tally.n_samples += len(samples)
-    tally.n_tokens += sum(len(sample.ids) for sample in samples)
-    n_trained = sum(sample.n_trained for sample in samples)
+    tally.n_tokens += sum([sample.n_tokens for sample in samples])
+    n_trained = sum([sample.n_trained for sample in samples])
     tally.n_trained_tokens += n_trained
     tally.n_trainable += n_trained > 0
     tally.longest_sample = max(tally.longest_sample, longest)
@@ -255,6 +270,8 @@ def _remark(line: int, raw: bytes, row: Row, example: Example, tally: Tally) -> 
         if not _all_wanted(example):
             _remark_turns(example, tally)
         _remark_messages(example, tally)
+    elif example.sample_type is SampleType.CLASSIFIER:
+        tally.label_places = tally.label_places or row.places
     if tally.ledger is not None:
         for remark in tally.ledger.add(example):
             tally.say(remark.problem(tally.filename, line))
