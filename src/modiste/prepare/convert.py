@@ -194,7 +194,8 @@ def _convert(reads: Iterator[Read], filename: str, sink: _Sink, conversion: Conv
         written = write(row.example, conversion.to, number=conversion.n_rows + 1)
         if written.refused is not None:
             hint = "leave the row out, or convert to chat"
-            problem = Problem(filename, line, "", "not_convertible", written.refused, hint=hint)
+            said = row.places.text(written.refused) if row.places else written.refused
+            problem = Problem(filename, line, "", "not_convertible", said, hint=hint)
             _drop(conversion, [problem])
             continue
         try:

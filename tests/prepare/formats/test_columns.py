@@ -90,8 +90,8 @@ def test_a_column_that_is_missing_names_the_nearest() -> None:
     ("value", "told"),
     [
         ([], [("", "row_not_object")]),
-        ({"q": "q", "a": ""}, [("assistant", "field_empty")]),
-        ({"q": "q", "a": None}, [("assistant", "field_empty")]),
+        ({"q": "q", "a": ""}, [("a", "field_empty")]),
+        ({"q": "q", "a": None}, [("a", "field_empty")]),
         ({}, [("q", "column_missing"), ("a", "column_missing")]),
     ],
 )

@@ -252,8 +252,10 @@ def _whole_file(tally: Tally) -> None:
         text += "asked for"
         tally.error(Problem(tally.filename, None, "", "no_trainable_tokens", text))
     if tally.ledger is not None:
+        tally.places = tally.label_places
         for remark in tally.ledger.remarks():
             tally.say(remark.problem(tally.filename))
+        tally.places = None
     if tally.seen is not None:
         for problem in repeat_problems([tally.seen], [tally.filename]):
             tally.say(problem)

@@ -14,6 +14,7 @@ from typing import Any
 from modiste.prepare.checks.redact import redacted
 from modiste.prepare.checks.repeats import Seen
 from modiste.prepare.formats.kinds import Format
+from modiste.prepare.formats.places import Places
 from modiste.prepare.inspect.all import Ledger
 from modiste.prepare.statistics import Statistics
 from modiste.types import Problem, SampleType, Severity
@@ -109,10 +110,19 @@ class Tally:
     ledger: Ledger | None = None
     seen: Seen | None = None
     statistics: Statistics = field(default_factory=Statistics)
+    places: Places | None = None
+    """Of the row that is being checked: what is said about it names these."""
+    label_places: Places | None = None
+    """Of the first row that calls its labels otherwise."""
 
     def error(self, problem: Problem) -> None:
         if problem.line is not None:
             self.bad_lines.add(problem.line)
+        if self.places is not None:
+            problem = self.places.problem(problem)
+        self._tell(problem)
+
+    def _tell(self, problem: Problem) -> None:
         if len(self.errors) < self.max_problems or problem.line is None:
             self.errors.append(redacted(problem))
         else:
@@ -126,6 +136,8 @@ class Tally:
         else:
             self.n_warnings[problem.code] += 1
             if self.n_warnings[problem.code] <= MAX_WARNINGS:
+                if self.places is not None:
+                    problem = self.places.problem(problem)
                 self.warnings.append(problem)
 
     def warn(
@@ -138,7 +150,7 @@ class Tally:
     def merge(self, later: Tally) -> None:
         """Join what was found further down the file."""
         for problem in later.errors:
-            self.error(problem)
+            self._tell(problem)
         self.untold += later.untold
         self.bad_lines |= later.bad_lines
         for first, count in later.shared.values():
@@ -148,6 +160,7 @@ class Tally:
         told = Counter(problem.code for problem in later.warnings)
         self.n_warnings.update(later.n_warnings - told)
         self._count(later)
+        self.label_places = self.label_places or later.label_places
         if self.ledger and later.ledger:
             self.ledger.merge(later.ledger)
         if self.seen and later.seen:

@@ -193,7 +193,8 @@ def _render(example: Example, wants: Wants, tally: Tally) -> _Found:
     longest = n_pieces = 0
     answer = ""
     try:
-        for answer, chat in conversations(example):
+        for name, chat in conversations(example):
+            answer = name
             made = cut(chat, renderer, max_length=seq_len, over_length=wants.over_length)
             samples += made.samples
             longest, n_pieces = max(longest, made.longest), max(n_pieces, made.n_pieces)

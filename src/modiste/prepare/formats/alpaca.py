@@ -9,8 +9,10 @@ they hold one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from modiste.prepare.formats.places import together
 from modiste.prepare.formats.row import (
     Notes,
     Row,
@@ -32,14 +34,20 @@ def parse_row(value: Any, *, file: str, line: int) -> Row:
     row = as_object(value, notes, HINT)
     if row is None:
         return notes.refused()
-    row = _single_instance(row, notes)
+    inside = _single_instance(row, notes)
+    row = row | inside if inside else row
+    if inside:
+        del row["instances"]
+    at = {key: f"instances[0].{key}" for key in inside}
     messages = [*_system(row, notes), *_history(row, notes)]
-    messages.append(Message(Role.USER, _question(row, notes)))
+    messages.append(_question(row, at, notes))
     output = first_of(row, OUTPUTS)
     if output is None:
         notes.say("output", "field_missing", "output is missing", HINT)
     else:
-        messages.append(Message(Role.ASSISTANT, text_field(row, output, notes, empty=False)))
+        path = at.get(output, output)
+        text = text_field(row, output, notes, path=path, empty=False)
+        messages.append(notes.place(Message(Role.ASSISTANT, text), path))
     used = {"instruction", "history", *_INPUTS[:1], output}
     used |= {first_of(row, SYSTEMS), first_of(row, _INPUTS)}
     notes.ignore((key for key, inside in row.items() if inside is not None), used)
@@ -63,23 +71,24 @@ def write(example: Example) -> dict[str, Any]:
 
 
 def _single_instance(row: dict[str, Any], notes: Notes) -> dict[str, Any]:
+    """What stands in the one instance of a Self-Instruct row."""
     instances = row.get("instances")
     if instances is None:
-        return row
+        return {}
     if not isinstance(instances, list) or not all(isinstance(one, dict) for one in instances):
         notes.say("instances", "field_type", "instances is not a list of objects", HINT)
     elif len(instances) != 1:
         text = f"the row holds {len(instances)} instances, an example holds one"
         notes.say("instances", "several_instances", text, "write a row for each")
     else:
-        return {k: v for k, v in row.items() if k != "instances"} | dict(instances[0])
-    return row | {"instances": None, "output": row.get("output", "-")}
+        return dict(instances[0])
+    return {"output": row.get("output", "-")}
 
 
 def _system(row: dict[str, Any], notes: Notes) -> list[Message]:
     key = first_of(row, SYSTEMS)
     text = text_field(row, key, notes) if key else ""
-    return [Message(Role.SYSTEM, text)] if text else []
+    return [notes.place(Message(Role.SYSTEM, text), key or "system")] if text else []
 
 
 def _history(row: dict[str, Any], notes: Notes) -> list[Message]:
@@ -100,14 +109,21 @@ def _history(row: dict[str, Any], notes: Notes) -> list[Message]:
             text = f"history[{at}] is not a question and its answer"
             notes.say(f"history[{at}]", "field_type", text, value=pair)
             continue
-        messages += [Message(Role.USER, pair[0]), Message(Role.ASSISTANT, pair[1])]
+        pairs = zip((Role.USER, Role.ASSISTANT), pair, strict=True)
+        messages += [
+            notes.place(Message(role, text), f"history[{at}][{side}]")
+            for side, (role, text) in enumerate(pairs)
+        ]
     return messages
 
 
-def _question(row: dict[str, Any], notes: Notes) -> str:
+def _question(row: dict[str, Any], at: Mapping[str, str], notes: Notes) -> Message:
     instruction = text_field(row, "instruction", notes)
-    key = first_of(row, _INPUTS)
-    more = text_field(row, key, notes) if key else ""
+    key = first_of(row, _INPUTS) or "input"
+    path = at.get(key, key)
+    more = text_field(row, key, notes, path=path) if row.get(key) is not None else ""
     if not instruction and not more and not notes.problems:
         notes.say("instruction", "field_empty", "instruction and input are both empty")
-    return "\n\n".join(part for part in (instruction, more) if part)
+    parts = {"instruction": instruction, path: more}
+    asked = {name: part for name, part in parts.items() if part}
+    return notes.place(Message(Role.USER, "\n\n".join(asked.values())), together(*asked))

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from modiste.prepare.conversation import MAX_JSON_DEPTH, too_deep
+from modiste.prepare.formats.places import AS_IT_IS, WITH_TEXT
 from modiste.prepare.formats.row import Notes, Row, shown, type_name
 from modiste.types import Example, Message, Role, SampleType, ToolCall
 
@@ -120,6 +121,7 @@ def _pretrain(value: dict[str, Any], row: Notes) -> Row:
     if "text" in value and "content" in value:
         row.say("", "keys_conflict", "the row has both text and content, expected one of them")
     key = "text" if "text" in value else "content"
+    row.call("text", key)
     text = value[key]
     if not isinstance(text, str):
         row.say(key, "text_type", f"{key} is {type_name(text)}, expected a string", value=text)
@@ -131,12 +133,14 @@ def _pretrain(value: dict[str, Any], row: Notes) -> Row:
 
 
 def _instruct(value: dict[str, Any], row: Notes) -> Row:
-    listed = _one_of(value, "messages", "interactions", row)
-    tools = read_tools(_one_of(value, "tools", "available_tools", row), row)
-    messages = read_messages(listed, "messages", row)
-    messages = _with_system_prompt(value, messages, row)
+    listed, name = _one_of(value, "messages", "interactions", row)
+    given, called = _one_of(value, "tools", "available_tools", row)
+    tools = read_tools(given, row, path=called)
+    row.call("messages", name)
+    messages = read_messages(listed, name, row)
     if value.get("only_last"):
-        messages = _only_last(messages)
+        messages = _only_last(messages, row)
+    messages = _with_system_prompt(value, messages, name, row)
     row.ignore(value, _ROW_KEYS)
     if "functions" in value:
         row.say("functions", "deprecated_key", "functions is not read", "use tools")
@@ -146,21 +150,28 @@ def _instruct(value: dict[str, Any], row: Notes) -> Row:
 def read_messages(listed: Any, path: str, row: Notes) -> list[Message]:
     """Messages as Mistral and OpenAI write them; `path` is where they stand in the row."""
     if isinstance(listed, list):
-        return [_message(item, f"{path}[{at}]", row) for at, item in enumerate(listed)]
+        messages = [_message(item, f"{path}[{at}]", row) for at, item in enumerate(listed)]
+        if path != "messages":
+            for at, message in enumerate(messages):
+                if row.registry.place(message) is None:
+                    row.place(message, f"{path}[{at}]", AS_IT_IS)
+        return messages
     row.say(path, "messages_type", f"{path} is {type_name(listed)}, expected a list")
     return []
 
 
-def _one_of(value: Mapping[str, Any], name: str, alias: str, row: Notes) -> Any:
-    """The value under either name; an alias next to its name is a problem, not a choice."""
+def _one_of(value: Mapping[str, Any], name: str, alias: str, row: Notes) -> tuple[Any, str]:
+    """The value under either name, and the name; both names together are a problem."""
     if value.get(name) is not None and value.get(alias) is not None:
         text = f"the row has both {name} and {alias}, expected one of them"
         row.say("", "keys_conflict", text)
-    return value.get(name) if value.get(name) is not None else value.get(alias)
+    if value.get(name) is None and alias in value:
+        return value[alias], alias
+    return value.get(name), name
 
 
 def _with_system_prompt(
-    value: Mapping[str, Any], messages: list[Message], row: Notes
+    value: Mapping[str, Any], messages: list[Message], path: str, row: Notes
 ) -> list[Message]:
     prompt = value.get("system_prompt")
     if prompt is None:
@@ -173,14 +184,17 @@ def _with_system_prompt(
     if any(m.role is Role.SYSTEM for m in messages):
         text = "the row has a system_prompt and a system message, expected one of them"
         row.say("system_prompt", "keys_conflict", text)
-    return [Message(Role.SYSTEM, prompt), *messages]
+    for at, message in enumerate(messages):
+        if row.registry.place(message) is None:
+            row.place(message, f"{path}[{at}]", AS_IT_IS)
+    return [row.place(Message(Role.SYSTEM, prompt), "system_prompt"), *messages]
 
 
-def _only_last(messages: list[Message]) -> list[Message]:
+def _only_last(messages: list[Message], row: Notes) -> list[Message]:
     """mistral-finetune's flag: loss on the last answer alone."""
     last = len(messages) - 1
     return [
-        replace(m, weight=0) if m.role is Role.ASSISTANT and at < last else m
+        row.registry.move(m, replace(m, weight=0)) if m.role is Role.ASSISTANT and at < last else m
         for at, m in enumerate(messages)
     ]
 
@@ -204,7 +218,7 @@ def _message(item: Any, path: str, row: Notes) -> Message:
     if role is not Role.TOOL:
         known -= {"name", "tool_call_id"}
     row.ignore({k: v for k, v in item.items() if v is not None}, known | {"prefix"}, "messages[].")
-    return Message(
+    message = Message(
         role,
         content=_content(item, path, row),
         tool_calls=_calls(item, path, row) if role is Role.ASSISTANT else (),
@@ -213,6 +227,9 @@ def _message(item: Any, path: str, row: Notes) -> Message:
         weight=_weight(item, path, row) if role is Role.ASSISTANT else None,
         prefix=bool(item.get("prefix")),
     )
+    if item.get("text") is not None:
+        row.place(message, path, WITH_TEXT)
+    return message
 
 
 def _wrong_role(item: Mapping[str, Any], path: str, row: Notes) -> None:
@@ -337,18 +354,19 @@ def _weight(item: Mapping[str, Any], path: str, row: Notes) -> int | None:
     return int(weight)
 
 
-def read_tools(listed: Any, row: Notes) -> tuple[Mapping[str, Any], ...]:
-    """The functions a chat may call, as the API has them."""
+def read_tools(listed: Any, row: Notes, *, path: str = "tools") -> tuple[Mapping[str, Any], ...]:
+    """The functions a chat may call, as the API has them; `path` is where they stand."""
+    row.call("tools", path)
     if listed is None:
         return ()
     if not isinstance(listed, list):
-        row.say("tools", "tools_type", f"tools is {type_name(listed)}, expected a list")
+        row.say(path, "tools_type", f"{path} is {type_name(listed)}, expected a list")
         return ()
     found = []
     for at, tool in enumerate(listed):
         if not isinstance(tool, dict) or tool.get("type", "function") != "function":
-            text = f"tools[{at}] is not of the form {{'type': 'function', 'function': …}}"
-            row.say(f"tools[{at}]", "tool_invalid", text)
+            text = f"{path}[{at}] is not of the form {{'type': 'function', 'function': …}}"
+            row.say(f"{path}[{at}]", "tool_invalid", text)
             continue
         found.append({"type": "function", **tool})
     return tuple(found)

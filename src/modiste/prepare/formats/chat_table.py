@@ -11,14 +11,14 @@ that is a problem: a whole table is not one chat. Only one chat is held in memor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
 
 from modiste.prepare.formats import chat
+from modiste.prepare.formats.places import AS_IT_IS, Place, Places
 from modiste.prepare.formats.row import Row
 from modiste.prepare.sources.document import Item
 from modiste.types import Example, Problem
@@ -38,7 +38,6 @@ MAX_UNBOUNDED = 50
 """A chat this long that nothing bounds is a table whose chats cannot be told apart."""
 MAX_MESSAGES = 10_000
 _FALSE = (None, "", "0", "false", "False", "no", 0, False)
-_PLACE = re.compile(r"messages\[(\d+)\]")
 
 
 class Chat(NamedTuple):
@@ -134,8 +133,10 @@ class _Grouping:
             value["tools"] = tools
         read = chat.parse_row(value, file=self.file, line=first)
         names = (_first(rows[0].value, CHAT_IDS), _first(rows[0].value, ORDERS))
-        read = read._replace(lost=(*read.lost, *(name for name in names if name)))
-        told = [*problems, *(_placed(problem, rows) for problem in read.problems)]
+        places = _places(read.places, rows)
+        lost = (*read.lost, *(name for name in names if name))
+        read = read._replace(lost=lost, places=places)
+        told = [*problems, *map(places.problem, read.problems)]
         try:
             raw = orjson.dumps(value)
         except orjson.JSONEncodeError as error:
@@ -200,10 +201,12 @@ def message_of(row: Mapping[str, Any]) -> dict[str, Any]:
     return message
 
 
-def _placed(problem: Problem, rows: list[Item]) -> Problem:
-    """A problem of a message stands on the message's own line."""
-    found = _PLACE.match(problem.path)
-    return replace(problem, line=rows[int(found[1])].line) if found else problem
+def _places(known: Places | None, rows: list[Item]) -> Places:
+    """A message is a row of its own, on a line of its own."""
+    fields = [place.fields for place in known.messages] if known else []
+    fields += [AS_IT_IS] * (len(rows) - len(fields))
+    pairs = zip(rows, fields, strict=True)
+    return Places(tuple(Place("", inside or AS_IT_IS, item.line) for item, inside in pairs))
 
 
 def _not_a_message(item: Item, file: str) -> Problem:

@@ -40,6 +40,7 @@ def parse_row(value: Any, *, file: str, line: int) -> Row:
         messages = read_messages(row[chat], chat, notes)
     elif text is not None:
         content = text_field(row, text, notes, empty=False)
+        notes.call("text", text)
     else:
         notes.say("text", "field_missing", "the row has neither text nor messages", HINT)
     key = first_of(row, LABELS)
@@ -55,6 +56,9 @@ def parse_row(value: Any, *, file: str, line: int) -> Row:
 
 def _labels(found: Any, key: str, notes: Notes) -> dict[str, tuple[str, ...]]:
     named = found if isinstance(found, dict) else {key: found}
+    notes.call("labels", key)
+    for name in named:
+        notes.call(f"labels.{name}", f"{key}.{name}" if named is found else key)
     if not named:
         notes.say(key, "label_missing", f"{key} is empty", HINT)
     return {

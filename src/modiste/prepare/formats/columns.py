@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modiste.errors import InvalidInput
+from modiste.prepare.formats.places import together
 from modiste.prepare.formats.row import Notes, Row, as_object, json_text
 from modiste.types import Example, Message, Role, SampleType
 
@@ -77,22 +78,35 @@ def parse_row(value: Any, *, file: str, line: int, columns: Columns) -> Row:
     notes.ignore((key for key, inside in row.items() if inside is not None), columns.names())
     for (target, text), (_, template) in zip(filled, columns.messages, strict=True):
         if not text and target != "system" and not notes.problems:
-            notes.say(target, "field_empty", f"{target} is empty: so is {template}")
-    return notes.answer(_example(line, filled))
+            notes.say(
+                place_of(template, target), "field_empty", f"{target} is empty: so is {template}"
+            )
+    return notes.answer(_example(line, filled, columns, notes))
 
 
-def _example(line: int, filled: list[tuple[str, str]]) -> Example:
+def place_of(template: str, target: str) -> str:
+    """The columns that a text is made of; of a text without any, what it is for."""
+    return together(*dict.fromkeys(fields_of(template))) or target
+
+
+def _example(line: int, filled: list[tuple[str, str]], columns: Columns, notes: Notes) -> Example:
     text = next((said for target, said in filled if target == "text"), None)
     labels = tuple(said for target, said in filled if target == "label")
-    messages = tuple(
-        Message(Role(target), said)
-        for target, said in filled
-        if target not in ("text", "label") and (said or target != "system")
-    )
+    messages: list[Message] = []
+    for (target, said), (_, template) in zip(filled, columns.messages, strict=True):
+        place = place_of(template, target)
+        if target == "label":
+            notes.call("labels", place)
+            notes.call("labels.label", place)
+        elif target == "text":
+            notes.call("text", place)
+        elif said or target != "system":
+            messages.append(notes.place(Message(Role(target), said), place))
+    told = tuple(messages)
     if labels:
-        return Example(line, SampleType.CLASSIFIER, messages, text=text, labels={"label": labels})
+        return Example(line, SampleType.CLASSIFIER, told, text=text, labels={"label": labels})
     kind = SampleType.INSTRUCT if text is None else SampleType.PRETRAIN
-    return Example(line, kind, messages, text=text)
+    return Example(line, kind, told, text=text)
 
 
 def _filled(template: str, row: Mapping[str, Any], notes: Notes) -> str:

@@ -31,9 +31,9 @@ def is_glaive(value: Any) -> bool:
 def parse_row(value: dict[str, Any], *, file: str, line: int) -> Row:
     notes = Notes(file, line)
     system, functions = _system(value["system"])
-    messages = [Message(Role.SYSTEM, system)] if system else []
+    messages = [notes.place(Message(Role.SYSTEM, system), "system")] if system else []
     messages += _messages(value["chat"], notes)
-    tools = tools_of(functions, notes)
+    tools = tools_of(functions, notes, path="system")
     notes.ignore(value, {"system", "chat"})
     return notes.answer(Example(line, SampleType.INSTRUCT, tuple(messages), tools=tools))
 
@@ -68,21 +68,27 @@ def _messages(chat: str, notes: Notes) -> list[Message]:
         role, text = _ROLES[parts[at]], parts[at + 1].replace(END, "").strip()
         if role is Role.TOOL:
             named = (asked.id, asked.name) if asked else (None, None)
-            messages.append(Message(role, text, tool_call_id=named[0], name=named[1]))
+            answer = Message(role, text, tool_call_id=named[0], name=named[1])
+            messages.append(notes.place(answer, turn(number)))
             continue
         said, called, call = text.partition(CALL)
         if role is Role.ASSISTANT and called:
             asked = _call(call.strip(), number, notes)
             calls = (asked,) if asked else ()
-            messages.append(Message(role, said.strip() or None, tool_calls=calls))
+            message = Message(role, said.strip() or None, tool_calls=calls)
         else:
-            messages.append(Message(role, text))
+            message = Message(role, text)
+        messages.append(notes.place(message, turn(number)))
     return messages
+
+
+def turn(number: int) -> str:
+    return f"chat (turn {number + 1})"
 
 
 def _call(text: str, number: int, notes: Notes) -> ToolCall | None:
     """`{"name": "f", "arguments": '{"a": 1}'}`: the inner quotes are single, which JSON has not."""
-    path = f"chat[{number}]"
+    path = turn(number)
     if quoted := _QUOTED_ARGUMENTS.search(text):
         inner = quoted[2].replace("\\'", "'")
         text = f"{text[: quoted.start()]}{quoted[1]}{json.dumps(inner)}}}"
@@ -95,5 +101,5 @@ def _call(text: str, number: int, notes: Notes) -> ToolCall | None:
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
         notes.say(path, "tool_call_invalid", f"{path} is not a call with a name", value=text)
         return None
-    arguments = read_arguments(call.get("arguments", {}), f"{path}.arguments", notes)
+    arguments = read_arguments(call.get("arguments", {}), path, notes)
     return ToolCall(call_id(number, 0, call["name"], arguments), call["name"], arguments)

@@ -16,6 +16,7 @@ import re
 from typing import Any
 
 from modiste.prepare.formats.chat import read_messages, read_tools, write_message
+from modiste.prepare.formats.places import together
 from modiste.prepare.formats.row import Notes, Row, as_object, first_of, text_field, type_name
 from modiste.prepare.formats.sharegpt import TURNS, read_turn, read_turns, system_message, tools_of
 from modiste.types import Example, Message, Role, SampleType
@@ -82,7 +83,7 @@ def _prompt(row: dict[str, Any], notes: Notes) -> tuple[list[Message], tuple[Any
         messages = read_messages(given.get("messages"), "input.messages", notes)
         known = {"messages", "tools", "parallel_tool_calls"}
         notes.ignore((k for k, v in given.items() if v is not None), known, "input.")
-        return messages, read_tools(given.get("tools"), notes), {"input"}
+        return messages, read_tools(given.get("tools"), notes, path="input.tools"), {"input"}
     tools = tools_of(row.get("tools"), notes)
     system = system_message(row, notes)
     turns = first_of(row, TURNS)
@@ -95,18 +96,21 @@ def _prompt(row: dict[str, Any], notes: Notes) -> tuple[list[Message], tuple[Any
     if isinstance(row[key], list):
         return [*system, *read_messages(row[key], key, notes)], tools, used
     text = text_field(row, key, notes)
-    if spoken := _spoken(text, asks=True):
+    if spoken := _spoken(text, key, notes, asks=True):
         return [*system, *spoken], tools, used
+    parts = {key: text}
     if key == "instruction" and row.get("input") is not None:
-        more = text_field(row, "input", notes)
-        text = "\n\n".join(part for part in (text, more) if part)
+        parts["input"] = text_field(row, "input", notes)
         used.add("input")
-    return [*system, Message(Role.USER, text)], tools, used
+    asked = {name: part for name, part in parts.items() if part} or parts
+    message = Message(Role.USER, "\n\n".join(part for part in asked.values() if part))
+    return [*system, notes.place(message, together(*asked))], tools, used
 
 
 def _answer(found: Any, path: str, notes: Notes) -> list[Message]:
     if isinstance(found, str):
-        return _spoken(found) or [Message(Role.ASSISTANT, found)]
+        spoken = _spoken(found, path, notes)
+        return spoken or [notes.place(Message(Role.ASSISTANT, found), path)]
     if isinstance(found, dict):
         turn = read_turn(found, path, notes)
         return [turn] if turn else []
@@ -119,7 +123,7 @@ def _answer(found: Any, path: str, notes: Notes) -> list[Message]:
     return []
 
 
-def _spoken(text: str, *, asks: bool = False) -> list[Message]:
+def _spoken(text: str, path: str, notes: Notes, *, asks: bool = False) -> list[Message]:
     """Messages out of a transcript of Human and Assistant; none where it is not one.
 
     Args:
@@ -128,10 +132,11 @@ def _spoken(text: str, *, asks: bool = False) -> list[Message]:
     if not text.startswith(("\n\nHuman:", "\n\nAssistant:")):
         return []
     parts = _SPEAKER.split(text)[1:]
-    messages = [
-        Message(Role.USER if parts[at] == "Human" else Role.ASSISTANT, parts[at + 1].strip())
-        for at in range(0, len(parts), 2)
-    ]
+    messages = []
+    for at in range(0, len(parts), 2):
+        role = Role.USER if parts[at] == "Human" else Role.ASSISTANT
+        message = Message(role, parts[at + 1].strip())
+        messages.append(notes.place(message, f"{path} (turn {at // 2 + 1})"))
     if asks and messages[-1] == Message(Role.ASSISTANT, ""):
         messages.pop()
     return messages

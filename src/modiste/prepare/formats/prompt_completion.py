@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from modiste.prepare.formats.chat import read_messages, read_tools, write_message
+from modiste.prepare.formats.places import Place, together
 from modiste.prepare.formats.row import Notes, Row, as_object, first_of, text_field, type_name
 from modiste.types import Example, Message, Role, SampleType
 
@@ -64,16 +65,19 @@ def _refuse_ratings(row: dict[str, Any], notes: Notes) -> None:
 
 def _system(row: dict[str, Any], key: str | None, notes: Notes) -> list[Message]:
     text = text_field(row, key, notes) if key else ""
-    return [Message(Role.SYSTEM, text)] if text else []
+    return [notes.place(Message(Role.SYSTEM, text), key or "system")] if text else []
 
 
 def _asked(row: dict[str, Any], key: str, context: str | None, notes: Notes) -> list[Message]:
     asked = _side(row, key, Role.USER, notes)
     before = text_field(row, context, notes) if context else ""
-    if not before:
+    if not before or context is None:
         return asked
     first = asked[0].content if asked else ""
-    return [Message(Role.USER, f"{before}\n\n{first}" if first else before), *asked[1:]]
+    message = Message(Role.USER, f"{before}\n\n{first}" if first else before)
+    there = (notes.registry.place(asked[0]) if asked else None) or Place(key)
+    where = together(context, there.of("content")) if first else context
+    return [notes.place(message, where), *asked[1:]]
 
 
 def _side(row: dict[str, Any], key: str, role: Role, notes: Notes) -> list[Message]:
@@ -85,7 +89,8 @@ def _side(row: dict[str, Any], key: str, role: Role, notes: Notes) -> list[Messa
         text = f"{key} is {type_name(found)}, expected a string or a list of messages"
         notes.say(key, "field_type", text)
         return []
-    return [Message(role, text_field(row, key, notes, empty=role is Role.USER))]
+    message = Message(role, text_field(row, key, notes, empty=role is Role.USER))
+    return [notes.place(message, key)]
 
 
 def write(example: Example) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from modiste.prepare.conversation import MAX_JSON_DEPTH, too_deep
-from modiste.types import Example, Problem
+from modiste.prepare.formats.places import Place, Places, Registry
+from modiste.types import Example, Message, Problem
 
 
 class Row(NamedTuple):
@@ -25,6 +26,8 @@ class Row(NamedTuple):
     """Keys that were left out, such as `prompt_id` or `messages[].reasoning_content`."""
     lost: tuple[str, ...] = ()
     """What was read but has no place in an example, in words a person understands."""
+    places: Places | None = None
+    """Where the parts of the example stand in the row; None where its own paths are true."""
 
 
 @dataclass
@@ -36,6 +39,21 @@ class Notes:
     problems: list[Problem] = field(default_factory=list)
     ignored: dict[str, None] = field(default_factory=dict)
     lost: dict[str, None] = field(default_factory=dict)
+    registry: Registry = field(default_factory=Registry)
+    others: dict[str, str] = field(default_factory=dict)
+    """Where tools, text and labels stand, if not under these names."""
+    bare_tools: bool = False
+
+    def place(
+        self, message: Message, whole: str, fields: Mapping[str, str] | None = None
+    ) -> Message:
+        """Remember where a message stands; `fields` as in `Place`."""
+        return self.registry.put(message, Place(whole, fields))
+
+    def call(self, part: str, place: str) -> None:
+        """Remember where `tools`, `text` or a label stands."""
+        if part != place:
+            self.others[part] = place
 
     def say(
         self, path: str, code: str, message: str, hint: str | None = None, value: Any = None
@@ -56,7 +74,19 @@ class Notes:
     def answer(self, example: Example) -> Row:
         if self.problems:
             return self.refused()
-        return Row(example, (), tuple(self.ignored), tuple(self.lost))
+        return Row(example, (), tuple(self.ignored), tuple(self.lost), self._places(example))
+
+    def _places(self, example: Example) -> Places | None:
+        if not (self.registry or self.others or self.bare_tools):
+            return None
+        known = self.registry.places
+        return Places(
+            known(example.messages, "messages"),
+            known(example.chosen, "chosen"),
+            known(example.rejected, "rejected"),
+            self.others,
+            self.bare_tools,
+        )
 
     def refused(self) -> Row:
         return Row(None, tuple(self.problems), tuple(self.ignored), tuple(self.lost))

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from modiste.prepare.formats.chat import read_arguments, read_tools
+from modiste.prepare.formats.places import turn_fields
 from modiste.prepare.formats.row import (
     Notes,
     Row,
@@ -67,6 +68,7 @@ def parse_row(value: Any, *, file: str, line: int) -> Row:
     if sum(m.role is Role.SYSTEM for m in messages[:2]) == 2:
         text = "the row has a system prompt and a system turn, expected one of them"
         notes.say("system", "keys_conflict", text)
+    notes.call("messages", key)
     tools = tools_of(row.get("tools"), notes)
     notes.ignore((k for k, inside in row.items() if inside is not None), {key, "system", "tools"})
     return notes.answer(Example(line, SampleType.INSTRUCT, tuple(messages), tools=tools))
@@ -79,7 +81,7 @@ def system_message(row: dict[str, Any], notes: Notes) -> list[Message]:
     if not isinstance(system, str):
         notes.say("system", "field_type", f"system is {type_name(system)}, expected a string")
         return []
-    return [Message(Role.SYSTEM, system)]
+    return [notes.place(Message(Role.SYSTEM, system), "system")]
 
 
 def read_turns(turns: Any, path: str, notes: Notes) -> list[Message]:
@@ -95,7 +97,8 @@ def read_turns(turns: Any, path: str, notes: Notes) -> list[Message]:
             continue
         if message.role is Role.TOOL and waiting:
             call = waiting.pop(0)
-            message = Message(Role.TOOL, message.content, tool_call_id=call.id, name=call.name)
+            answer = Message(Role.TOOL, message.content, tool_call_id=call.id, name=call.name)
+            message = notes.registry.move(message, answer)
         elif message.role is Role.ASSISTANT and message.tool_calls:
             waiting = list(message.tool_calls)
         messages.append(message)
@@ -122,7 +125,8 @@ def read_turn(turn: Any, path: str, notes: Notes, *, number: int = 0) -> Message
     text = turn[said] if said else ""
     if isinstance(name, str) and name.strip().lower() in _CALLS:
         calls = _calls(text, f"{path}.{said or 'value'}", number, notes)
-        return Message(role, tool_calls=calls, weight=_weight(turn, path, role, notes))
+        message = Message(role, tool_calls=calls, weight=_weight(turn, path, role, notes))
+        return _placed(message, turn, path, notes)
     if not isinstance(text, str):
         if role is Role.TOOL and isinstance(text, dict | list):
             text = json_text(text, path, notes)
@@ -130,7 +134,16 @@ def read_turn(turn: Any, path: str, notes: Notes, *, number: int = 0) -> Message
             where = f"{path}.{said}"
             notes.say(where, "content_type", f"{where} is {type_name(text)}, expected a string")
             text = ""
-    return Message(role, text, weight=_weight(turn, path, role, notes))
+    message = Message(role, text, weight=_weight(turn, path, role, notes))
+    return _placed(message, turn, path, notes)
+
+
+def _placed(message: Message, turn: dict[str, Any], path: str, notes: Notes) -> Message:
+    who = first_of(turn, ("from", "role")) or "from"
+    said = first_of(turn, ("value", "content", "text")) or "value"
+    several = len(message.tool_calls) > 1
+    fields = turn_fields(who, said, first_of(turn, WEIGHTS), several_calls=several)
+    return notes.place(message, path, fields)
 
 
 def _weight(turn: dict[str, Any], path: str, role: Role, notes: Notes) -> int | None:
@@ -155,13 +168,15 @@ def _calls(text: Any, path: str, number: int, notes: Notes) -> tuple[ToolCall, .
             notes.say(path, "arguments_not_json", said, value=text)
             return ()
     calls = []
-    for at, call in enumerate(value if isinstance(value, list) else [value]):
+    listed = value if isinstance(value, list) else [value]
+    for at, call in enumerate(listed):
+        where = f"{path}[{at}]" if len(listed) > 1 else path
         if not isinstance(call, dict) or not isinstance(call.get("name"), str):
-            said = f"{path} is not a call with name and arguments"
-            notes.say(path, "tool_call_invalid", said, value=call)
+            said = f"{where} is not a call with name and arguments"
+            notes.say(where, "tool_call_invalid", said, value=call)
             continue
         given = call.get("arguments", call.get("parameters", {}))
-        arguments = read_arguments(given, f"{path}.arguments", notes)
+        arguments = read_arguments(given, f"{where}.arguments", notes)
         calls.append(
             ToolCall(call_id(number, at, call["name"], arguments), call["name"], arguments)
         )
@@ -179,7 +194,7 @@ def call_id(number: int, at: int, name: str, arguments: str) -> str:
     return letters
 
 
-def tools_of(found: Any, notes: Notes) -> tuple[Any, ...]:
+def tools_of(found: Any, notes: Notes, *, path: str = "tools") -> tuple[Any, ...]:
     """Tools as JSON text or as a list, with or without the `function` around each."""
     if found is None or found == "":
         return ()
@@ -187,17 +202,19 @@ def tools_of(found: Any, notes: Notes) -> tuple[Any, ...]:
         try:
             found = orjson.loads(found)
         except orjson.JSONDecodeError as error:
-            notes.say("tools", "tools_type", f"tools is not JSON ({error.msg})", value=found)
+            notes.say(path, "tools_type", f"{path} is not JSON ({error.msg})", value=found)
             return ()
     listed = [found] if isinstance(found, dict) else found
     if isinstance(listed, list):
+        notes.bare_tools = any(map(_is_bare, listed))
         listed = [
-            {"type": "function", "function": tool}
-            if isinstance(tool, dict) and "name" in tool and "function" not in tool
-            else tool
-            for tool in listed
+            {"type": "function", "function": tool} if _is_bare(tool) else tool for tool in listed
         ]
-    return read_tools(listed, notes)
+    return read_tools(listed, notes, path=path)
+
+
+def _is_bare(tool: Any) -> bool:
+    return isinstance(tool, dict) and "name" in tool and "function" not in tool
 
 
 _NAMES = {
