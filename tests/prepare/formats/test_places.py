@@ -246,3 +246,15 @@ def test_texts_of_foreign_rows_are_not_shown_as_values(tmp_path: Path):
 
     assert (problem.path, problem.value) == ("completion[1].role", "'user'")
     assert "secret" not in str(problem)
+
+
+def test_repairs_are_promised_to_chats_alone(tmp_path: Path):
+    hints = {}
+    for key, who, said in (("conversations", "from", "value"), ("interactions", "role", "content")):
+        path = tmp_path / key
+        turns = [{who: "user", said: "q"}, {who: "assistant", said: "a"}, {who: "user", said: "q"}]
+        path.write_text(json.dumps({key: turns}) + "\n")
+        hints[key] = check_file(path, filename="f").errors[0].hint or ""
+
+    assert "`--fix` (after `modiste data convert`) removes" in hints["conversations"]
+    assert "`--fix` removes" in hints["interactions"]

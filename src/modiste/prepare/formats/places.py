@@ -24,6 +24,8 @@ _BEGINS = re.compile(rf"(?:(?<=\A)|(?<=; ))(?:{_NAMED.pattern})")
 TOGETHER = " + "
 """Between the fields whose texts make one message."""
 THE_ROW = "the row"
+FIX = "`--fix`"
+_OF_CHATS = ("messages[", "interactions[", "system_prompt")
 _PLAIN = frozenset({"role", "from", "name", "id", "weight", "train", "loss", "tool_call_id"})
 
 
@@ -109,8 +111,15 @@ class Places:
             problem,
             path=self.of(problem.path),
             message=self._begun(problem.message, problem.path),
+            hint=self._hint(problem.hint),
             line=problem.line if line is None else line,
         )
+
+    def _hint(self, hint: str | None) -> str | None:
+        """Repairs know chats alone."""
+        if not hint or FIX not in hint or all(p.whole.startswith(_OF_CHATS) for p in self.messages):
+            return hint
+        return hint.replace(FIX, f"{FIX} (after `modiste data convert`)")
 
     def text(self, said: str) -> str:
         """Words of our own, which repeat nothing of the row, with every path in them translated."""
