@@ -19,8 +19,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import orjson
-
 SOURCES = (
     "j_corpus_gov/*.gz",
     "j_corpus_speeches/*.gz",
@@ -53,7 +51,8 @@ def write(path: Path, n_bytes: int, *, seed: int = 0, copies: bool = False) -> i
                 texts = [_changed(text, chosen) for text in chosen.choice(recent)]
             elif copies and chosen.randrange(COPIES) == 0:
                 recent = [*recent[-999:], texts]
-            row = orjson.dumps({"messages": [*map(_message, range(4), texts)]})
+            messages = [*map(_message, range(4), texts)]
+            row = json.dumps({"messages": messages}, ensure_ascii=False).encode()
             stream.write(row + b"\n")
             n_rows += 1
             written += len(row) + 1

@@ -96,6 +96,8 @@ _MAY_FOLLOW = {
 
 _FIELDS = attrgetter("role", "content", "tool_calls", "tool_call_id", "name", "weight", "prefix")
 _WEIGHTS = (None, 0, 1)
+_SYSTEM, _ASSISTANT, _TOOL = Role.SYSTEM, Role.ASSISTANT, Role.TOOL
+"""Looked up once: to find and to hash a member of an enumeration takes longer than all else."""
 
 
 def violations(
@@ -129,11 +131,11 @@ def _all_violations(
 
 def is_plain(messages: Sequence[Message], use: Use) -> bool:
     """Whether a conversation is of texts alone and in order: most are, and this is soon seen."""
-    before = Role.SYSTEM
+    before = _SYSTEM
     for role, content, calls, call_id, name, weight, prefix in map(_FIELDS, messages):
         if not content or calls or prefix or call_id is not None or name is not None:
             return False
-        if role not in _MAY_FOLLOW[before] or role is Role.TOOL or weight not in _WEIGHTS:
+        if role is _TOOL or (role is _SYSTEM and before is _ASSISTANT) or weight not in _WEIGHTS:
             return False
         if not content.isascii() and not _is_unicode(content):
             return False

@@ -25,6 +25,9 @@ EXACT = 128
 PER_OCTAVE = 64
 BARS = 24
 """Bars of a histogram in JSON, about."""
+_ROLES = tuple(Role)
+_SYSTEM, _ASSISTANT, _TOOL = Role.SYSTEM, Role.ASSISTANT, Role.TOOL
+"""Looked up once: to find and to hash a member of an enumeration takes longer than to count."""
 SEQUENCE_LENGTHS = tuple(1 << power for power in range(8, 18))
 """256 to 131,072: the lengths people choose from."""
 
@@ -219,22 +222,22 @@ class Statistics:
             return
         asked = answered = n_turns = 0
         before: Role | None = None
-        system = False
-        for message in messages:
-            role, length = message.role, _letters(message)
-            self.roles[role] += 1
-            if role is Role.ASSISTANT:
-                answered += length
+        roles = [message.role for message in messages]
+        for role, message in zip(roles, messages, strict=True):
+            if role is _ASSISTANT:
+                answered += _letters(message)
                 n_turns += before is not role
-            elif role is not Role.TOOL:
-                asked += length
-                system |= role is Role.SYSTEM
-            self.n_tool_calls += len(message.tool_calls)
+                self.n_tool_calls += len(message.tool_calls)
+            elif role is not _TOOL:
+                asked += _letters(message)
             before = role
+        for role in _ROLES:
+            if n := roles.count(role):
+                self.roles[role] += n
         self.turns.add(n_turns)
         self.question.add(asked)
         self.answer.add(answered)
-        self.n_with_system += system
+        self.n_with_system += _SYSTEM in roles
         self.n_with_tools += bool(example.tools)
 
 

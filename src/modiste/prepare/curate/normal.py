@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from modiste.types import Example, Message, Role
 
+_SYSTEM, _ASSISTANT = Role.SYSTEM, Role.ASSISTANT
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
@@ -96,10 +97,14 @@ def said(example: Example, *, system: bool = False) -> Said:
     asked: list[str] = []
     answered: list[str] = []
     for message in example.messages:
-        if message.role is Role.SYSTEM and not system:
+        role = message.role
+        if role is _SYSTEM and not system:
             continue
-        side = answered if message.role is Role.ASSISTANT else asked
-        side += written(message)
+        side = answered if role is _ASSISTANT else asked
+        if message.tool_calls:
+            side += written(message)
+        elif message.content:
+            side.append(message.content)
     for message in (*example.chosen, *example.rejected):
         answered += written(message)
     if example.labels:

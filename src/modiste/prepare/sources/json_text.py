@@ -35,6 +35,8 @@ def flaw(text: bytes, value: Any) -> Flaw | None:
     except TypeError:
         said = f"the row is nested deeper than {MAX_DEPTH} levels"
         return Flaw("", "nested_too_deep", said, "no training row needs that; look at its export")
+    if written == text:
+        return None
     # No string of the text is lost if as many quotes come back out; `\u0022` would write one more.
     if text.count(b'"') == written.count(b'"') and b"\\u0022" not in text:
         return None
