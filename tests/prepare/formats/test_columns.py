@@ -49,7 +49,7 @@ def test_templates_become_messages_in_their_order() -> None:
         ("{a b}", "y"),
         ("{c.d}", "z"),
         ("{e[1]}", "2"),
-        ("{e}", "[1, 2]"),
+        ("{e!j} {c!j} {a!j}", '[1, 2] {"d": "z"} "x"'),
         ("{n}", "1.5"),
         ("{{a}} is {a}", "{a} is x"),
         ("a\\tb\\\\n", "a\tb\\n"),
@@ -99,6 +99,32 @@ def test_everything_wrong_is_told(value: Any, told: list[tuple[str, str]]) -> No
     assert codes(value, "user={q}", "assistant={a}") == told
 
 
+@pytest.mark.parametrize(
+    ("template", "code", "message", "hint"),
+    [
+        ("{e}", "column_not_text", "e is a list, expected a text", "{e[0]} for its first value"),
+        ("{c}", "column_not_text", "c is an object, expected a text", "{c.name} for one of its"),
+        ("{c.more}", "column_not_text", "c.more is a list, expected a text", "{c.more!j} for all"),
+        ("{e[3]}", "column_missing", "e has no [3]: it is a list of 1 value", "counted from 0"),
+        ("{e.x}", "column_missing", "e has no [x]: it is a list of 1 value", "write {e[0]}"),
+        ("{c.nam}", "column_missing", "c has no nam", "did you mean name?"),
+        ("{c.xyz}", "column_missing", "c has no xyz", "c has 'name', 'more'"),
+        ("{a[0]}", "column_missing", "a is a string: there is no 0 in it", "write {a}"),
+        ("{none.x}", "column_missing", "none is null: there is no x in it", "write {none}"),
+    ],
+)
+def test_what_is_no_text_names_line_column_and_what_to_write(
+    template: str, code: str, message: str, hint: str
+) -> None:
+    value = {"a": "x", "e": ["brave"], "c": {"name": "n", "more": []}, "none": None}
+    columns = Columns.parse([f"user={template}", "assistant={a}"])
+    (problem,) = parse_row(value, file="f", line=7, columns=columns).problems
+
+    assert (problem.line, problem.path) == (7, template.strip("{}"))
+    assert (problem.code, problem.message) == (code, message)
+    assert hint in (problem.hint or "")
+
+
 def test_columns_that_no_template_reads_are_named() -> None:
     columns = Columns.parse(["user={q}", "assistant={a.b[0]}"])
     row = parse_row({"q": "q", "a": {"b": ["x"]}, "id": 1}, file="f", line=1, columns=columns)
@@ -114,6 +140,7 @@ def test_columns_that_no_template_reads_are_named() -> None:
         (["user={q"], "write {{ for a brace"),
         (["user={}", "assistant={a}"], "the name of a column"),
         (["user={q!r}", "assistant={a:>9}"], "the name of a column"),
+        (["user={q!j:>9}", "assistant=a"], "with !j for JSON"),
         (["user={q}"], "no assistant"),
         (["text={q}", "text={q}"], "given twice"),
         (["text={q}", "assistant={a}"], "exclude each other"),

@@ -2,10 +2,10 @@
 
     user={context}\\n\\n{question}    assistant={answer}
 
-`{name}` stands for a column, `{name.inner}` and `{name[0]}` for what is inside one, `{{` and `}}`
-for braces. A template is named for a role (`system`, `user`, `assistant`), in the order of the
-chat, or `text` for text to continue training on. With `label` (and `text` or `user`) rows become
-classifier rows.
+`{name}` stands for a column, `{name.inner}` and `{name[0]}` for what is inside one, `{name!j}` for
+a list or an object as JSON, `{{` and `}}` for braces. A template is named for a role (`system`,
+`user`, `assistant`), in the order of the chat, or `text` for text to continue training on. With
+`label` (and `text` or `user`) rows become classifier rows.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from typing import Any
 
 from modiste.errors import InvalidInput
 from modiste.prepare.formats.places import together
-from modiste.prepare.formats.row import Notes, Row, as_object, json_text
+from modiste.prepare.formats.row import Notes, Row, as_object, json_text, shown, type_name
 from modiste.types import Example, Message, Role, SampleType
 
+AS_JSON = "j"
+_ENDS = (None, "", AS_JSON)
 TARGETS = ("system", "user", "assistant", "text", "label")
 _PART = re.compile(r"[^.\[\]]+")
 _ESCAPES = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}
@@ -111,29 +113,67 @@ def _example(line: int, filled: list[tuple[str, str]], columns: Columns, notes: 
 
 def _filled(template: str, row: Mapping[str, Any], notes: Notes) -> str:
     said = []
-    for literal, name, _, _ in string.Formatter().parse(template):
+    for literal, name, _, conversion in string.Formatter().parse(template):
         said.append(literal)
         if name is not None:
-            said.append(_cell(name, row, notes))
+            said.append(_cell(name, row, notes, as_json=conversion == AS_JSON))
     return "".join(said)
 
 
-def _cell(name: str, row: Mapping[str, Any], notes: Notes) -> str:
-    found: Any = row
-    for part in [name] if name in row else _PART.findall(name):
-        if isinstance(found, list) and part.isdigit() and int(part) < len(found):
-            found = found[int(part)]
-            continue
-        if not isinstance(found, Mapping) or part not in found:
-            near = difflib.get_close_matches(part, [str(key) for key in row], n=1)
-            there = ", ".join(map(repr, list(row)[:8]))
-            hint = f"did you mean {near[0]}?" if near else f"the row has {there}"
-            notes.say(name, "column_missing", f"the row has no column {name!r}", hint)
-            return ""
-        found = found[part]
+def _cell(name: str, row: Mapping[str, Any], notes: Notes, *, as_json: bool) -> str:
+    before = len(notes.problems)
+    found = _value(name, row, notes)
+    if len(notes.problems) > before:
+        return ""
+    if as_json:
+        return json_text(found, name, notes)
+    if isinstance(found, list | dict):
+        text = f"{name} is {type_name(found)}, expected a text"
+        hint = f"{_inside(name, found)}, or {{{name}!{AS_JSON}}} for all of it as JSON"
+        notes.say(name, "column_not_text", text, hint, value=found)
+        return ""
     if found is None:
         return ""
     return found if isinstance(found, str) else json_text(found, name, notes)
+
+
+def _value(name: str, row: Mapping[str, Any], notes: Notes) -> Any:
+    """What a name leads to; a name that leads nowhere is told."""
+    found: Any = row
+    way = ""
+    for part in [name] if name in row else _PART.findall(name):
+        if isinstance(found, Mapping) and part in found:
+            found, way = found[part], f"{way}.{part}" if way else part
+        elif isinstance(found, list) and part.isdigit() and int(part) < len(found):
+            found, way = found[int(part)], f"{way}[{part}]"
+        else:
+            notes.say(name, "column_missing", *_missing(name, way, part, found))
+            return None
+    return found
+
+
+def _missing(name: str, way: str, part: str, found: Any) -> tuple[str, str | None]:
+    """That nothing is found at `part` of what stands at `way`, and what to do."""
+    if isinstance(found, Mapping):
+        keys = list(map(str, found))
+        near = difflib.get_close_matches(part, keys, n=1)
+        there = ", ".join(map(shown, keys[:8])) or "nothing"
+        hint = f"did you mean {near[0]}?" if near else f"{way or 'the row'} has {there}"
+        return f"{way} has no {part}" if way else f"the row has no column {name!r}", hint
+    if isinstance(found, list):
+        values = "1 value" if len(found) == 1 else f"{len(found)} values"
+        hint = (
+            "values are counted from 0" if part.isdigit() else f"write {{{way}[0]}} for the first"
+        )
+        return f"{way} has no [{part}]: it is a list of {values}", hint
+    return f"{way} is {type_name(found)}: there is no {part} in it", f"write {{{way}}}"
+
+
+def _inside(name: str, found: list[Any] | dict[str, Any]) -> str:
+    if isinstance(found, list):
+        return f"write {{{name}[0]}} for its first value"
+    key = next(iter(found), "key")
+    return f"write {{{name}.{key}}} for one of its values"
 
 
 def _template_problem(template: str) -> str | None:
@@ -142,8 +182,8 @@ def _template_problem(template: str) -> str | None:
     except ValueError as error:
         return f"{error}; write {{{{ for a brace"
     for _, name, spec, conversion in parts:
-        if (name is not None and not _PART.search(name)) or spec or conversion:
-            return "braces hold the name of a column and nothing else"
+        if (name is not None and not _PART.search(name)) or spec or conversion not in _ENDS:
+            return f"braces hold the name of a column, with !{AS_JSON} for JSON, and nothing else"
     return None
 
 
