@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 from modiste.prepare.sources.items import BREAKS
 from modiste.prepare.sources.jsonl import MAX_LINE_BYTES, RawLine, read_rows
 
-BLOCK_BYTES = 1 << 22
+BLOCK_BYTES = 1 << 20
 
 
 class Block(NamedTuple):
