@@ -48,7 +48,7 @@ def test_a_row_that_is_left_out_makes_the_command_fail(
     rows.write_text(rows.read_text() + "3,Three?,\n")
     assert run(["data", "convert", "rows.csv"]) == 1
     out = capsys.readouterr().out
-    assert "left out: 1 rows" in out
+    assert "left out: 1 row\n" in out
     assert "rows.csv line 4: answer is empty" in out
 
 
@@ -65,3 +65,18 @@ def test_a_name_that_leads_nowhere_is_wrong_usage(
 ) -> None:
     assert run(["data", "convert", "gone.jsonl"]) == 2
     assert "there is no file gone.jsonl" in capsys.readouterr().err
+
+
+def test_what_is_said_counts_one_as_one(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows.write_text("id,kind,question,answer\n1,a,One and one?,2\n2,b,Two?,\n")
+    assert run(["data", "convert", "rows.csv"]) == 1
+    out = capsys.readouterr().out
+    assert "rows.converted.jsonl  1 row\n  lost in 1 row: id, kind\n  left out: 1 row\n" in out
+
+
+def test_problems_of_one_kind_are_told_once(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows.write_text("a,b\n" + "x,\n" * 4)
+    assert run(["data", "convert", "rows.csv", "--columns", "user={a}", "assistant={b}"]) == 2
+    said = capsys.readouterr().err
+    assert "none of the 4 rows can be converted. Of each kind of problem the first:" in said
+    assert "rows.csv line 2: assistant is empty: so is {b}, and 3 more like this" in said

@@ -6,6 +6,7 @@ Exit code 0 when every row was written and may be trained on, 1 when one was lef
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from modiste.prepare.sources.containers import Container
 
 app = typer.Typer(add_completion=False)
 SHOWN = 10
+_DIGITS = re.compile(r"\d+")
 
 
 @app.command()
@@ -101,38 +103,50 @@ def _beside(place: str, path: Path, to: Format | None) -> Path:
 def _print(report: dict[str, Any], target: Path) -> None:
     for each in report["inputs"]:
         told = each["format"] or "no known format"
-        say(printable(f"{each['file']}: {told}, {each['rows']:,} rows ({each['why']})"))
-    typer.echo(printable(f"{target}  {report['output']['rows']:,} rows"))
-    for each in report["lost"][:SHOWN]:
-        typer.echo(printable(f"  lost in {each['rows']:,} rows: {each['what']}"))
-    if len(report["lost"]) > SHOWN:
-        typer.echo(f"  … and {len(report['lost']) - SHOWN} more, all in the report")
+        noun = "chat" if told == "chat-table" else "row"
+        say(printable(f"{each['file']}: {told}, {_count(each['rows'], noun)} ({each['why']})"))
+    typer.echo(printable(f"{target}  {_count(report['output']['rows'], 'row')}"))
+    _print_lost(report["lost"], several=len(report["inputs"]) > 1)
     for problem in report["remarks"][:SHOWN]:
         typer.echo(printable(f"  {problem['file']} line {problem['line']}: {problem['message']}"))
-    _print_left_out(report)
+    _print_more(len(report["remarks"]) - SHOWN, "remark")
+    if n_dropped := report["dropped_rows"]:
+        typer.echo(f"  left out: {_count(n_dropped, 'row')}")
+        _print_kinds(report["dropped"])
     _print_check(report["check"])
     typer.echo(printable(f"report: {target.name.removesuffix('.jsonl')}.report.json"))
 
 
-def _print_left_out(report: dict[str, Any]) -> None:
-    if not report["dropped_rows"]:
-        return
-    typer.echo(f"  left out: {report['dropped_rows']:,} rows")
-    _print_kinds(report["dropped"])
+def _print_lost(lost: list[dict[str, Any]], *, several: bool) -> None:
+    """What the same number of rows of a file lost, on one line."""
+    together: dict[tuple[str, int], list[str]] = {}
+    for each in lost:
+        together.setdefault((each["file"], each["rows"]), []).append(each["what"])
+    for (file, n_rows), what in list(together.items())[:SHOWN]:
+        of = f" of {file}" if several else ""
+        typer.echo(printable(f"  lost in {_count(n_rows, 'row')}{of}: {', '.join(what)}"))
+    _print_more(len(together) - SHOWN, "line")
 
 
 def _print_kinds(problems: list[dict[str, Any]]) -> None:
     """Of each kind of problem the first, and how many there are."""
-    kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    kinds: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for problem in problems:
-        kinds.setdefault((problem["code"], problem["message"]), []).append(problem)
+        kinds.setdefault(
+            (problem["file"], problem["code"], _DIGITS.sub("#", problem["path"])), []
+        ).append(problem)
     for first, *others in list(kinds.values())[:SHOWN]:
-        hint = f" ({first['hint']})" if first["hint"] else ""
         more = f", and {len(others):,} more like this" if others else ""
         where = f"{first['file']} line {first['line']}"
-        typer.echo(printable(f"    {where}: {first['message']}{hint}{more}"))
-    if len(kinds) > SHOWN:
-        typer.echo(f"    … and {len(kinds) - SHOWN:,} more kinds of problems, all in the report")
+        typer.echo(printable(f"    {where}: {first['message']}{more}"))
+        if first["hint"]:
+            typer.echo(printable(f"      → {first['hint']}"))
+    _print_more(len(kinds) - SHOWN, "kind", " of problems", indent="    ")
+
+
+def _print_more(n: int, noun: str, of: str = "", *, indent: str = "  ") -> None:
+    if n > 0:
+        typer.echo(f"{indent}… and {n:,} more {noun if n == 1 else noun + 's'}{of} in the report")
 
 
 def _print_check(check: dict[str, Any]) -> None:
@@ -140,8 +154,15 @@ def _print_check(check: dict[str, Any]) -> None:
     errors = [problem for problem in problems if problem["severity"] == "error"]
     n_warnings = len(problems) - len(errors)
     if check["ok"]:
-        more = f", {n_warnings:,} remarks in the report" if n_warnings else ""
+        more = f", {_count(n_warnings, 'remark')} in the report" if n_warnings else ""
         typer.echo(f"  checks: every row may be trained on{more}")
         return
-    typer.echo(f"  checks: {len(errors):,} problems keep rows of the output from training")
+    keep = "keeps" if len(errors) == 1 else "keep"
+    typer.echo(
+        f"  checks: {_count(len(errors), 'problem')} {keep} rows of the output from training"
+    )
     _print_kinds(errors)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun if n == 1 else noun + 's'}"

@@ -8,8 +8,9 @@ whole or not at all.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -81,7 +82,7 @@ class Conversion:
         self.native = self.native or native
         if self.to is None and native is not self.native:
             raise InvalidInput(
-                f"{where} is a {native} row, the rows before it are {self.native}: convert them "
+                f"{where} is a {native} row, those before it are {self.native} rows: convert them "
                 "apart, or with --to chat"
             )
 
@@ -220,9 +221,22 @@ def _drop(conversion: Conversion, problems: Sequence[Problem]) -> None:
 def _nothing(conversion: Conversion) -> InvalidInput:
     if not conversion.dropped:
         return InvalidInput("the inputs hold no rows")
-    first_of_kind = {(p.file, p.code, p.message): p for p in reversed(conversion.dropped)}
-    return InvalidInput(
-        f"none of the {conversion.n_dropped:,} rows can be converted; of each kind of problem the "
-        "first:",
-        problems=reversed(first_of_kind.values()),
-    )
+    kinds: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in conversion.dropped:
+        kinds.setdefault((problem.file, problem.code, _any(problem.path)), []).append(problem)
+    n = conversion.n_dropped
+    said = "the row cannot be converted:"
+    if n > 1:
+        said = f"none of the {n:,} rows can be converted. Of each kind of problem the first:"
+    return InvalidInput(said, problems=[_first(same) for same in kinds.values()])
+
+
+def _any(path: str) -> str:
+    """`messages[3].role` as `messages[#].role`: problems there are of one kind."""
+    return re.sub(r"\d+", "#", path)
+
+
+def _first(same: Sequence[Problem]) -> Problem:
+    first, n_others = same[0], len(same) - 1
+    more = f", and {n_others:,} more like this" if n_others else ""
+    return replace(first, message=f"{first.message}{more}")

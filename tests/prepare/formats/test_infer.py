@@ -64,7 +64,7 @@ def test_what_else_rows_could_be_is_said() -> None:
 def test_most_rows_decide_and_the_others_are_counted() -> None:
     found = infer([{"text": "t"}, {"messages": MESSAGES}, {"messages": MESSAGES}, {"odd": 1}])
     assert found.format is Format.CHAT
-    assert found.why.startswith("2 of the first 4 rows hold messages; 1 of them look like text")
+    assert found.why.startswith("2 of the first 4 rows hold messages; 1 of them looks like text")
 
 
 def test_rows_of_no_known_format_show_their_keys() -> None:

@@ -256,5 +256,5 @@ def test_repairs_are_promised_to_chats_alone(tmp_path: Path):
         path.write_text(json.dumps({key: turns}) + "\n")
         hints[key] = check_file(path, filename="f").errors[0].hint or ""
 
-    assert "`--fix` (after `modiste data convert`) removes" in hints["conversations"]
+    assert "after `modiste data convert`, `--fix` removes" in hints["conversations"]
     assert "`--fix` removes" in hints["interactions"]

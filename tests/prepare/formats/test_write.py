@@ -78,7 +78,7 @@ def test_a_label_as_a_chat_is_the_answer() -> None:
     example = Example(1, SampleType.CLASSIFIER, text="hi", labels={"intent": ("greeting",)})
     written = write(example, Format.CHAT)
     assert [m["content"] for m in written.rows[0]["messages"]] == ["hi", "greeting"]
-    assert written.lost == ("the label's name intent",)
+    assert written.lost == ("the name of the label, intent",)
 
 
 def test_several_labels_as_a_chat_are_json() -> None:
@@ -117,3 +117,13 @@ def test_what_would_come_back_as_something_else_is_refused(
 
 def test_plain_text_stands_in_chat_files_as_it_is() -> None:
     assert write(Example(1, SampleType.PRETRAIN, text="t"), Format.CHAT).rows == ({"text": "t"},)
+
+
+def test_turns_in_an_order_a_format_has_not_are_said_so() -> None:
+    user, assistant = Role.USER, Role.ASSISTANT
+    roles = (user, assistant, assistant, user, user, assistant)
+    messages = tuple(Message(role, f"m{at}") for at, role in enumerate(roles))
+
+    written = write(Example(1, SampleType.INSTRUCT, messages), Format.ALPACA)
+
+    assert written.refused == "alpaca has no place for turns in this order"

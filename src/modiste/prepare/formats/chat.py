@@ -24,6 +24,7 @@ import orjson
 from modiste.prepare.conversation import MAX_JSON_DEPTH, too_deep
 from modiste.prepare.formats.places import AS_IT_IS, WITH_TEXT
 from modiste.prepare.formats.row import Notes, Row, shown, type_name
+from modiste.prepare.formats.unknown import CHAT_HINT, say_unknown
 from modiste.types import Example, Message, Role, SampleType, ToolCall
 
 CHUNK_JOIN = "\n\n"
@@ -39,16 +40,6 @@ _ROW_KEYS = {
     "system_prompt",
     "only_last",
 }
-_OTHER_FORMATS = {
-    "conversations": "ShareGPT",
-    "conversation": "ShareGPT",
-    "instruction": "Alpaca",
-    "prompt": "prompt and completion",
-    "chosen": "preference",
-    "preferred_output": "preference",
-    "input": "Alpaca or preference",
-}
-_CHAT_HINT = 'write it as {"messages": [{"role": "user", "content": …}, …]}'
 
 
 def sample_type_of(value: Any) -> SampleType | None:
@@ -68,14 +59,14 @@ def parse_row(value: Any, *, file: str, line: int) -> Row:
     kind = sample_type_of(value)
     if not isinstance(value, dict):
         row.say(
-            "", "row_not_object", f"the row is {type_name(value)}, expected an object", _CHAT_HINT
+            "", "row_not_object", f"the row is {type_name(value)}, expected an object", CHAT_HINT
         )
     elif kind is SampleType.INSTRUCT:
         return _instruct(value, row)
     elif kind is SampleType.PRETRAIN:
         return _pretrain(value, row)
     else:
-        _unknown_format(value, row)
+        say_unknown(value, row)
     return row.refused()
 
 
@@ -401,14 +392,3 @@ def _write_call(call: ToolCall) -> dict[str, Any]:
     function = {"name": call.name, "arguments": call.arguments}
     named = {} if call.id is None else {"id": call.id}
     return {**named, "type": "function", "function": function}
-
-
-def _unknown_format(value: Mapping[str, Any], row: Notes) -> None:
-    named = next((name for key, name in _OTHER_FORMATS.items() if key in value), None)
-    keys = ", ".join(map(repr, list(value)[:8])) or "no keys"
-    text = f"the row has neither messages nor text, only {keys}"
-    hint = f"this looks like {named} data: {_CHAT_HINT}" if named else _CHAT_HINT
-    if not named and len(value) > 1:
-        first, second, *_ = [*(key for key, v in value.items() if isinstance(v, str)), "…", "…"]
-        hint += f", or say what is what: --columns 'user={{{first}}}' 'assistant={{{second}}}'"
-    row.say("", "format_unknown", text, hint)

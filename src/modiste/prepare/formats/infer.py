@@ -74,7 +74,9 @@ def infer(values: Iterable[Any]) -> Inferred:
         return Inferred(None, _no_format(n_rows, keys))
     (format, count), *rest = counts.most_common()
     why = f"{_share(count, n_rows)} {_listed(first[format].because)}"
-    why += "".join(f"; {n:,} of them look like {other}" for other, n in rest)
+    why += "".join(
+        f"; {n:,} of them {'looks' if n == 1 else 'look'} like {other}" for other, n in rest
+    )
     also = tuple(f for f, n in others.items() if n == n_rows and f is not format)
     if also:
         why += f"; they could be {_listed(map(str, also))} as well, a given format decides"
@@ -138,14 +140,15 @@ def _share(count: int, n_rows: int) -> str:
         return "the first row holds"
     if count == n_rows:
         return f"the first {n_rows:,} rows hold"
-    return f"{count:,} of the first {n_rows:,} rows hold"
+    return f"{count:,} of the first {n_rows:,} rows {'holds' if count == 1 else 'hold'}"
 
 
 def _no_format(n_rows: int, keys: list[str]) -> str:
     if not n_rows:
         return "no row could be read"
     named = f" (their keys: {', '.join(keys)})" if keys else ""
-    return f"none of the first {n_rows:,} rows shows a known format{named}"
+    rows = "the row does not show" if n_rows == 1 else f"none of the first {n_rows:,} rows shows"
+    return f"{rows} a known format{named}"
 
 
 def _listed(names: Iterable[str]) -> str:

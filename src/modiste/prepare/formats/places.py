@@ -117,9 +117,13 @@ class Places:
 
     def _hint(self, hint: str | None) -> str | None:
         """Repairs know chats alone."""
-        if not hint or FIX not in hint or all(p.whole.startswith(_OF_CHATS) for p in self.messages):
+        if not hint or FIX not in hint:
             return hint
-        return hint.replace(FIX, f"{FIX} (after `modiste data convert`)")
+        if self.chosen or self.rejected:
+            return hint.partition("; " + FIX)[0] if "; " + FIX in hint else None
+        if all(place.whole.startswith(_OF_CHATS) for place in self.messages):
+            return hint
+        return hint.replace(FIX, f"after `modiste data convert`, {FIX}")
 
     def text(self, said: str) -> str:
         """Words of our own, which repeat nothing of the row, with every path in them translated."""

@@ -58,7 +58,7 @@ def _refuse_ratings(row: dict[str, Any], notes: Notes) -> None:
     """KTO's rows hold good and bad completions: to train on all of them would teach the bad."""
     for key in ("label", "kto_tag"):
         if isinstance(row.get(key), bool):
-            text = f"{key} rates the completion: such rows hold good and bad ones (KTO)"
+            text = f"{key} rates the completion (KTO): such rows hold good and bad ones"
             hint = f"keep the rows whose {key} is true and leave {key} out"
             notes.say(key, "rated_completion", text, hint, value=row[key])
 

@@ -97,7 +97,7 @@ def _as_chat(example: Example) -> Written:
     messages = example.messages or (Message(Role.USER, example.text),)
     values = [one for many in example.labels.values() for one in many]
     if len(values) == 1:
-        answer, lost = values[0], tuple(f"the label's name {name}" for name in example.labels)
+        answer, lost = values[0], tuple(f"the name of the label, {name}" for name in example.labels)
     else:
         named = {n: v[0] if len(v) == 1 else list(v) for n, v in example.labels.items()}
         answer, lost = orjson.dumps(named).decode(), ()
@@ -112,6 +112,8 @@ def _checked(example: Example, rows: Sequence[dict[str, Any]], to: Format) -> Wr
     if again is None:
         return Written((), refused=f"{to} has no place for {_unusual(example)}")
     differ = [*_differences(example, again)]
+    if not example.tools and _speakers(example) != _speakers(again):
+        return Written((), refused=f"{to} has no place for turns in this order")
     if serious := [what for what, is_serious in differ if is_serious]:
         shown = ", ".join(serious[:4]) + (", …" if len(serious) > 4 else "")
         return Written((), refused=f"{to} has no place for {shown}")
@@ -126,6 +128,10 @@ def _read_again(rows: Sequence[dict[str, Any]], to: Format, line: int) -> Exampl
             {**value, "tools": tools} if tools else value, file="", line=line, format=Format.CHAT
         ).example
     return parse_row(rows[0], file="", line=line, format=to).example
+
+
+def _speakers(example: Example) -> list[Role]:
+    return [message.role for message in example.messages]
 
 
 def _unusual(example: Example) -> str:
