@@ -24,13 +24,15 @@ import tempfile
 import threading
 import time
 import venv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import made_chats
 import mistral_common
 import psutil
+
+from modiste.types import Example
 
 WHEEL = Path(mistral_common.__file__).parent / "data"
 TOKENIZERS = {
@@ -73,6 +75,7 @@ def speed(folder: Path, wanted: argparse.Namespace) -> None:
         runs: dict[str, Sequence[str]] = {}
         if reference:
             runs["mistral-finetune, 1 process"] = [*reference, str(file), kind]
+        runs["modiste, tokens and masks only"] = _task("samples", file, kind)
         for workers in (1, wanted.workers):
             name = f"{workers} process" + "es" * (workers > 1)
             runs[f"modiste, {name}"] = _task("check", file, kind, workers, "plain")
@@ -235,6 +238,39 @@ def _check(file: str, kind: str, workers: str, remarks: str) -> dict[str, Any]:
     return _timed(work)
 
 
+def _samples(file: str, kind: str) -> dict[str, Any]:
+    """What mistral-finetune's parser does and no more: rows, rules, tokens, masks."""
+    from modiste.prepare.conversation import Use, violations
+    from modiste.prepare.formats.read import parse_row
+    from modiste.prepare.render import ahead
+    from modiste.prepare.render_mistral import MistralRenderer
+    from modiste.prepare.sources.jsonl import parse_json, read_rows
+
+    renderer = MistralRenderer(TOKENIZERS[kind])
+
+    def examples() -> Iterator[Example]:
+        with open(file, "rb") as stream:
+            for raw in read_rows(stream, file=file):
+                value, problem = parse_json(raw, file=file)
+                row = parse_row(value, file=file, line=raw.line)
+                example = row.example
+                if problem is None and example is not None:
+                    tools, rules = example.tools, renderer.rules
+                    if not violations(example.messages, tools=tools, rules=rules, use=Use.TRAINING):
+                        yield example
+
+    def work() -> dict[str, Any]:
+        rows = tokens = trained = 0
+        for example in ahead(examples(), renderer):
+            for ids, mask in renderer.training_samples(example):
+                tokens += len(ids)
+                trained += mask.count(True)
+            rows += 1
+        return {"rows": rows, "tokens": tokens, "trained": trained}
+
+    return _timed(work)
+
+
 def _tokens(file: str, kind: str) -> dict[str, Any]:
     """The ids and masks themselves, as `reference_parser.py` sums them up."""
     import hashlib
@@ -301,6 +337,7 @@ def _decontaminate(file: str, evals: str) -> dict[str, Any]:
 
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "check": _check,
+    "samples": _samples,
     "tokens": _tokens,
     "sign": _sign,
     "dedup": _dedup,

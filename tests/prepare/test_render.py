@@ -9,6 +9,7 @@ from modiste.errors import InvalidInput
 from modiste.prepare import render
 from modiste.prepare.render_mistral import MistralRenderer
 from modiste.prepare.render_template import TemplateRenderer
+from modiste.types import Message, Role
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -47,3 +48,14 @@ def test_a_folder_is_loaded_by_what_lies_in_it(tmp_path, tiny_dir, v3):
 def test_a_folder_without_a_tokenizer_is_refused_with_what_was_expected(tmp_path):
     with pytest.raises(InvalidInput, match=r"expected tekken\.json, tokenizer\.model\.vN or"):
         render.load(tmp_path)
+
+
+def test_examples_shown_ahead_come_in_order_and_render_alike(v3, example):
+    rows = [
+        example(Message(Role.USER, f"question {at}"), Message(Role.ASSISTANT, f"answer {at}"))
+        for at in range(render.READ_AHEAD + 5)
+    ]
+
+    shown = [(row, v3.ours.training_samples(row)) for row in render.ahead(iter(rows), v3.ours)]
+
+    assert shown == [(row, v3.ours.training_samples(row)) for row in rows]

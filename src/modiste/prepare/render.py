@@ -12,7 +12,8 @@ a user writes, and control tokens never show up in decoded text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +23,10 @@ from modiste.prepare.detokenize import StreamDecoder
 from modiste.prepare.rendered import Rendered
 from modiste.types import Example, Message
 
-__all__ = ["Rendered", "Renderer", "StreamDecoder", "load"]
+__all__ = ["Rendered", "Renderer", "StreamDecoder", "ahead", "load"]
+
+READ_AHEAD = 128
+"""Examples; enough to tokenise them together, few enough to be held."""
 
 
 class Renderer(Protocol):
@@ -98,6 +102,14 @@ class Renderer(Protocol):
     def stream_decoder(self, *, continuing: bool = False) -> StreamDecoder:
         """For ids as they arrive. `continuing` when they follow a `prefix` message's text."""
         ...
+
+
+def ahead(examples: Iterable[Example], renderer: Renderer) -> Iterator[Example]:
+    """The same examples in order; the renderer is shown some of them before they are asked for."""
+    waiting = iter(examples)
+    while batch := list(islice(waiting, READ_AHEAD)):
+        renderer.read_ahead(batch)
+        yield from batch
 
 
 def load(base_dir: Path) -> Renderer:

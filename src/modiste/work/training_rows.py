@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from modiste.errors import ModisteError, TuningFailed
 from modiste.prepare.formats.read import read
 from modiste.prepare.over_length import OverLength, cut
-from modiste.prepare.render import Rendered, Renderer
+from modiste.prepare.render import Rendered, Renderer, ahead
 from modiste.types import Example, Message, SampleType, ToolCall
 
 PARITY_ROWS = 8
@@ -61,16 +61,16 @@ def read_samples(
     Raises:
         TuningFailed: the file cannot be read, or a line that should be good is not.
     """
-    for example in _examples(file):
+    for example in ahead(_examples(file), renderer):
         where = f"{file.filename} line {example.line}"
         try:
             samples, _, _ = cut(example, renderer, max_length=max_length, over_length=over_length)
         except ModisteError as error:
             raise TuningFailed(f"{where}: {error.message}", code="invalid_data") from error
         for rendered in samples:
-            if len(rendered.ids) > max_length:
+            if rendered.n_tokens > max_length:
                 raise TuningFailed(
-                    f"{where}: the row takes {len(rendered.ids)} tokens, a sequence has room for "
+                    f"{where}: the row takes {rendered.n_tokens} tokens, a sequence has room for "
                     f"{max_length}; shorten it, leave it out or raise seq_len",
                     code="sample_too_long",
                 )
