@@ -6,7 +6,6 @@ Exit code 0 when every row was written and may be trained on, 1 when one was lef
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +17,6 @@ from modiste.prepare.sources.containers import Container
 
 app = typer.Typer(add_completion=False)
 SHOWN = 10
-_DIGITS = re.compile(r"\d+")
 
 
 @app.command()
@@ -112,7 +110,7 @@ def _print(report: dict[str, Any], target: Path) -> None:
     _print_more(len(report["remarks"]) - SHOWN, "remark")
     if n_dropped := report["dropped_rows"]:
         typer.echo(f"  left out: {_count(n_dropped, 'row')}")
-        _print_kinds(report["dropped"])
+        _print_kinds(report["dropped"], all_told=n_dropped <= len(report["dropped"]))
     _print_check(report["check"])
     typer.echo(printable(f"report: {target.name.removesuffix('.jsonl')}.report.json"))
 
@@ -128,19 +126,19 @@ def _print_lost(lost: list[dict[str, Any]], *, several: bool) -> None:
     _print_more(len(together) - SHOWN, "line")
 
 
-def _print_kinds(problems: list[dict[str, Any]]) -> None:
+def _print_kinds(problems: list[dict[str, Any]], *, all_told: bool = True) -> None:
     """Of each kind of problem the first, and how many there are."""
-    kinds: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for problem in problems:
-        kinds.setdefault(
-            (problem["file"], problem["code"], _DIGITS.sub("#", problem["path"])), []
-        ).append(problem)
-    for first, *others in list(kinds.values())[:SHOWN]:
-        more = f", and {len(others):,} more like this" if others else ""
-        where = f"{first['file']} line {first['line']}"
-        typer.echo(printable(f"    {where}: {first['message']}{more}"))
-        if first["hint"]:
-            typer.echo(printable(f"      → {first['hint']}"))
+    from modiste.prepare.convert import kind_of, with_others
+    from modiste.types import Problem
+
+    kinds: dict[tuple[str, ...], list[Problem]] = {}
+    for problem in (Problem(**each) for each in problems):
+        kinds.setdefault(kind_of(problem), []).append(problem)
+    for same in list(kinds.values())[:SHOWN]:
+        told = with_others(same, all_told=all_told)
+        typer.echo(printable(f"    {told.file} line {told.line}: {told.message}"))
+        if told.hint:
+            typer.echo(printable(f"      → {told.hint}"))
     _print_more(len(kinds) - SHOWN, "kind", " of problems", indent="    ")
 
 

@@ -223,20 +223,25 @@ def _nothing(conversion: Conversion) -> InvalidInput:
         return InvalidInput("the inputs hold no rows")
     kinds: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in conversion.dropped:
-        kinds.setdefault((problem.file, problem.code, _any(problem.path)), []).append(problem)
+        kinds.setdefault(kind_of(problem), []).append(problem)
     n = conversion.n_dropped
     said = "the row cannot be converted:"
     if n > 1:
         said = f"none of the {n:,} rows can be converted. Of each kind of problem the first:"
-    return InvalidInput(said, problems=[_first(same) for same in kinds.values()])
+    told = [with_others(same, all_told=n <= MAX_TOLD) for same in kinds.values()]
+    return InvalidInput(said, problems=told)
 
 
-def _any(path: str) -> str:
-    """`messages[3].role` as `messages[#].role`: problems there are of one kind."""
-    return re.sub(r"\d+", "#", path)
+def kind_of(problem: Problem) -> tuple[str, str, str]:
+    """Problems are of one kind whose paths differ only in numbers (`messages[3].role`)."""
+    return problem.file, problem.code, re.sub(r"\d+", "#", problem.path or problem.message)
 
 
-def _first(same: Sequence[Problem]) -> Problem:
+def with_others(same: Sequence[Problem], *, all_told: bool = True) -> Problem:
+    """The first of a kind, with how many there are."""
     first, n_others = same[0], len(same) - 1
-    more = f", and {n_others:,} more like this" if n_others else ""
-    return replace(first, message=f"{first.message}{more}")
+    if not n_others:
+        return first
+    least = "" if all_told else "at least "
+    text = f"{first.message.rstrip('.')}, and {least}{n_others:,} more like this"
+    return replace(first, message=text)

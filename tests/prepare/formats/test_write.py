@@ -78,7 +78,7 @@ def test_a_label_as_a_chat_is_the_answer() -> None:
     example = Example(1, SampleType.CLASSIFIER, text="hi", labels={"intent": ("greeting",)})
     written = write(example, Format.CHAT)
     assert [m["content"] for m in written.rows[0]["messages"]] == ["hi", "greeting"]
-    assert written.lost == ("the name of the label, intent",)
+    assert written.lost == ("the name of the label (intent)",)
 
 
 def test_several_labels_as_a_chat_are_json() -> None:

@@ -97,7 +97,8 @@ def _as_chat(example: Example) -> Written:
     messages = example.messages or (Message(Role.USER, example.text),)
     values = [one for many in example.labels.values() for one in many]
     if len(values) == 1:
-        answer, lost = values[0], tuple(f"the name of the label, {name}" for name in example.labels)
+        (name,) = (name for name, many in example.labels.items() if many)
+        answer, lost = values[0], (f"the name of the label ({name})",)
     else:
         named = {n: v[0] if len(v) == 1 else list(v) for n, v in example.labels.items()}
         answer, lost = orjson.dumps(named).decode(), ()
@@ -112,8 +113,8 @@ def _checked(example: Example, rows: Sequence[dict[str, Any]], to: Format) -> Wr
     if again is None:
         return Written((), refused=f"{to} has no place for {_unusual(example)}")
     differ = [*_differences(example, again)]
-    if not example.tools and _speakers(example) != _speakers(again):
-        return Written((), refused=f"{to} has no place for turns in this order")
+    if to is Format.ALPACA and _speakers(example) != _speakers(again):
+        return Written((), refused=f"{to} has no place for {_unusual(example)}")
     if serious := [what for what, is_serious in differ if is_serious]:
         shown = ", ".join(serious[:4]) + (", …" if len(serious) > 4 else "")
         return Written((), refused=f"{to} has no place for {shown}")
@@ -138,7 +139,7 @@ def _unusual(example: Example) -> str:
     """What of a chat a format of questions and answers cannot hold."""
     if example.tools or any(m.tool_calls or m.role is Role.TOOL for m in example.messages):
         return "tools, calls and their results"
-    return "a chat of this shape"
+    return "turns in this order"
 
 
 def _differences(example: Example, again: Example) -> Iterator[tuple[str, bool]]:
