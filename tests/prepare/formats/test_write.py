@@ -100,7 +100,7 @@ def test_ids_that_a_format_has_no_place_for_are_named_as_lost() -> None:
     [
         (chat(ASK, Message(Role.ASSISTANT, tool_calls=(CALL,))), Format.ALPACA, "calls"),
         (chat(ASK, replace(ANSWER, weight=0)), Format.ALPACA, r"messages\[1\].weight"),
-        (chat(ASK, ASK, ANSWER), Format.ALPACA, "a chat of this shape"),
+        (chat(ASK, ASK, ANSWER), Format.ALPACA, "turns in this order"),
         (chat(ASK, ANSWER), Format.PREFERENCE, "cannot be written as preference"),
         (chat(ASK, ANSWER), Format.CLASSIFIER, "cannot be written as classifier"),
         (Example(1, SampleType.PRETRAIN, text="t"), Format.ALPACA, "text rows cannot"),

@@ -96,12 +96,13 @@ def _as_chat(example: Example) -> Written:
         return Written((chat.write(whole),), lost=("the rejected answer",))
     messages = example.messages or (Message(Role.USER, example.text),)
     values = [one for many in example.labels.values() for one in many]
+    lost: tuple[str, ...] = ()
     if len(values) == 1:
         (name,) = (name for name, many in example.labels.items() if many)
         answer, lost = values[0], (f"the name of the label ({name})",)
     else:
         named = {n: v[0] if len(v) == 1 else list(v) for n, v in example.labels.items()}
-        answer, lost = orjson.dumps(named).decode(), ()
+        answer = orjson.dumps(named).decode()
     whole = Example(example.line, SampleType.INSTRUCT, (*messages, Message(Role.ASSISTANT, answer)))
     return Written((chat.write(whole),), lost=lost)
 
