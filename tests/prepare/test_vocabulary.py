@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from modiste.errors import InvalidInput
-from modiste.prepare.vocabulary import Vocabulary
+from modiste.prepare.vocabulary import Vocabulary, _parts_stand_alone
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +84,38 @@ def test_a_tokenizer_that_loses_bytes_is_refused(tmp_path: Path):
 
     with pytest.raises(InvalidInput, match="this kind of tokenizer is not supported"):
         Vocabulary(path)
+
+
+@given(
+    parts=st.lists(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+        | st.sampled_from(["[INST]", "[/INST]", "</s>", " ", "  ", "\n", "a", " b", "\u0301"]),
+        max_size=12,
+    )
+)
+def test_texts_between_control_tokens_are_encoded_as_in_one_go(vocabulary, parts):
+    text = vocabulary.control("".join(parts))
+
+    assert vocabulary._controls is not None
+    assert vocabulary.encode(text) == vocabulary._encode(text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"normalizer": {"type": "Prepend", "prepend": "_"}},
+        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}},
+        {"pre_tokenizer": {"type": "Metaspace"}},
+        {"pre_tokenizer": None},
+        {"added_tokens": [{"special": True, "lstrip": True, "rstrip": False}]},
+        {"added_tokens": [{"special": False, "single_word": True, "lstrip": False}]},
+    ],
+)
+def test_vocabularies_that_look_around_are_given_whole_texts(tiny_dir, change):
+    definition = json.loads((tiny_dir / "tokenizer.json").read_text())
+    flags = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False}
+    if "added_tokens" in change:
+        change = {"added_tokens": [{**flags, **token} for token in change["added_tokens"]]}
+
+    assert _parts_stand_alone(definition)
+    assert not _parts_stand_alone({**definition, **change})

@@ -22,6 +22,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from modiste.errors import InvalidInput
+from modiste.prepare.chat import remembered
 from modiste.prepare.detokenize import byte_level_alphabet, sentencepiece_bytes
 
 
@@ -55,6 +56,13 @@ class Vocabulary:
         self._any_special = re.compile("|".join(names) or r"(?!)")
         self._heads = tuple({name[:at] for name in self._specials for at in range(1, len(name))})
         self._tails = tuple({name[at:] for name in self._specials for at in range(1, len(name))})
+        self._controls = (
+            re.compile(f"{self._key}({'|'.join(names)}){self._key}")
+            if names and _parts_stand_alone(definition)
+            else None
+        )
+        """Finds control tokens where the texts between them may be encoded one by one."""
+        self._remembered = remembered(self._encode)
         plain = {t["id"]: t["content"] for t in added if not t["special"]}
         self.spelling = self._spell(plain, path)
         self.strip_first_space = _strips_first_space(definition.get("decoder") or {})
@@ -70,6 +78,17 @@ class Vocabulary:
 
     def encode(self, text: str) -> list[int]:
         """Text, and the control tokens that `control` put into it."""
+        if self._controls is None:
+            return self._encode(text)
+        ids: list[int] = []
+        for at, part in enumerate(self._controls.split(text)):
+            if at % 2:
+                ids.append(self._specials[part])
+            elif part:
+                ids += self._remembered(part)
+        return ids
+
+    def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
@@ -149,6 +168,32 @@ class Vocabulary:
             else:
                 spelling.append(sentencepiece_bytes(piece))
         return spelling
+
+
+def _parts_stand_alone(definition: Mapping[str, Any]) -> bool:
+    """Whether a text between control tokens has the same ids wherever it stands.
+
+    Control tokens are cut out first, and what is left is normalised and encoded part by part. So
+    it does unless added tokens look at their neighbours, or the first part is treated as such.
+    """
+    normalizer = definition.get("normalizer") or {"type": None}
+    return (
+        normalizer["type"] in (None, "NFC")
+        and _looks_at_no_position(definition.get("pre_tokenizer") or {"type": None})
+        and not any(
+            token["lstrip"] or token["rstrip"] or token["single_word"] or token["normalized"]
+            for token in definition["added_tokens"]
+            if token["special"] or token["single_word"]
+        )
+    )
+
+
+def _looks_at_no_position(step: Mapping[str, Any]) -> bool:
+    if step["type"] == "Sequence":
+        return all(_looks_at_no_position(child) for child in step["pretokenizers"])
+    if step["type"] == "ByteLevel":
+        return not step["add_prefix_space"]
+    return step["type"] in ("Split", "Digits")
 
 
 def _number() -> str:
