@@ -9,9 +9,9 @@ What stands between texts (control tokens) is given as numbered frames; a frame 
 spelt with bytes that no text has. Memory is bounded: when the table is full, everything is
 forgotten and learned anew.
 
-Shapes: B bytes of all texts, W words in them, D distinct new words, T tokens. A word is known by
-16 bytes in two numbers: its first 8 bytes, and its next 7 with its length above. Longer words are
-known by their bytes in a dict.
+Words are numbered (`word_table.py`; long ones in a dict); a number says where the ids lie.
+
+Shapes: B bytes of all texts, W words in them, D distinct new words, T tokens.
 """
 
 from __future__ import annotations
@@ -24,27 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modiste.prepare.cuts import Cuts
-
-Indexes = NDArray[np.int64]
-Keys = tuple[NDArray[np.uint64], NDArray[np.uint64]]
+from modiste.prepare.word_table import LONGEST_KEY, Indexes, WordTable, distinct, keys_of
 
 MAX_WORDS = 1 << 18
 MAX_TOKENS = 1 << 21
 """Of all words kept; with their table and keys 18 MB."""
-SLOT_BITS = 19
-N_SLOTS = 1 << SLOT_BITS
 BATCH_BYTES = 1 << 17
 """Texts handled together: enough to spread numpy's cost per call, little enough for the cache,
 and always fewer words than the table has room for."""
 JOINED_WORDS = 128
 """New words encoded in one call; SentencePiece is slow with very long texts."""
-LONGEST_KEY = 15
-
-_FIRST = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(LONGEST_KEY + 2)], dtype=np.uint64)
-_REST = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(LONGEST_KEY + 2)], dtype=np.uint64)
-"""Masks for the bytes of a word by its length."""
-_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
-"""Odd numbers with bits spread evenly: the golden ratio's, and xxHash's second prime."""
 _FRAME = 0xFF
 _FRAMES = range(0xF8, 0xFF)
 """A frame is spelt with two bytes that UTF-8 does not have."""
@@ -160,8 +149,8 @@ class Words:
     def _entries(self, data: bytes, starts_W: Indexes, whole: dict[int, str]) -> Indexes:
         """Where each word is kept; new words are learned."""
         lengths_W = np.diff(starts_W, append=len(data))
-        keys_W = _keys(data, starts_W, lengths_W)
-        entries_W = self._find(keys_W)
+        keys_W = keys_of(data, starts_W, lengths_W)
+        entries_W = self._table.find(keys_W)
         is_long_W = lengths_W > LONGEST_KEY
         is_long_W[np.searchsorted(starts_W, list(whole))] = True
         short = np.flatnonzero((entries_W == 0) & ~is_long_W)
@@ -172,10 +161,10 @@ class Words:
             self._forget()
             return self._entries(data, starts_W, whole)
         if len(short):
-            keys_D, chosen_D, which = _distinct((keys_W[0][short], keys_W[1][short]))
-            new = short[chosen_D]
+            keys_D, seen_at, which = distinct(keys_W.at(short))
+            new = short[seen_at]
             entries_D = self._learn(_slices(data, starts_W[new], lengths_W[new]), {})
-            self._place(keys_D, entries_D)
+            self._table.put(keys_D, entries_D)
             entries_W[short] = entries_D[which]
         if new_long:
             texts = {data[at : at + self._n_bytes(text)]: text for at, text in whole.items()}
@@ -184,36 +173,6 @@ class Words:
         if long_words:
             entries_W[long] = [self._long[word] for word in long_words]
         return entries_W
-
-    def _find(self, keys_W: Keys) -> Indexes:
-        """Entries of keys, 0 where there is none. Open addressing; all words step together."""
-        slots_W = _slots(keys_W)
-        entries_W = self._table[slots_W].astype(np.int64)
-        lost = np.flatnonzero(self._is_other(entries_W, keys_W))
-        while len(lost):
-            slots_W[lost] = (slots_W[lost] + 1) % N_SLOTS
-            entries_W[lost] = self._table[slots_W[lost]]
-            keys = (keys_W[0][lost], keys_W[1][lost])
-            lost = lost[self._is_other(entries_W[lost], keys)]
-        return entries_W
-
-    def _is_other(self, entries: Indexes, keys: Keys) -> NDArray[np.bool_]:
-        """Which slots belong to another word."""
-        other: NDArray[np.bool_] = self._keys[0][entries] != keys[0]
-        other |= self._keys[1][entries] != keys[1]
-        other &= entries != 0
-        return other
-
-    def _place(self, keys_D: Keys, entries_D: Indexes) -> None:
-        """Into the first free slots; of several that want one, the last to write has it."""
-        self._keys[0][entries_D], self._keys[1][entries_D] = keys_D
-        slots_D = _slots(keys_D)
-        left = np.arange(len(entries_D))
-        while len(left):
-            free = left[self._table[slots_D[left]] == 0]
-            self._table[slots_D[free]] = entries_D[free]
-            left = left[self._table[slots_D[left]] != entries_D[left]]
-            slots_D[left] = (slots_D[left] + 1) % N_SLOTS
 
     def _learn(self, words: list[bytes], texts: dict[bytes, str]) -> Indexes:
         """Encode new words and keep them.
@@ -266,8 +225,7 @@ class Words:
 
     def _forget(self) -> None:
         """All but the frames. Entry 0 stands for unknown words."""
-        self._table = np.zeros(N_SLOTS, dtype=np.int32)
-        self._keys: Keys = (np.zeros(MAX_WORDS, np.uint64), np.zeros(MAX_WORDS, np.uint64))
+        self._table = WordTable(MAX_WORDS)
         self._firsts = np.zeros(MAX_WORDS, dtype=np.int32)
         self._counts = np.zeros(MAX_WORDS, dtype=np.int32)
         self._pool = np.zeros(MAX_TOKENS, dtype=np.int32)
@@ -277,7 +235,7 @@ class Words:
             entry = np.array([self._n_words])
             self._n_words += 1
             self._keep(entry, np.array([len(ids)]), ids)
-            self._place(_keys(word, np.array([0]), np.array([len(word)])), entry)
+            self._table.put(keys_of(word, np.array([0]), np.array([len(word)])), entry)
 
 
 def _with_frames(between: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -287,36 +245,6 @@ def _with_frames(between: NDArray[np.bool_]) -> NDArray[np.bool_]:
     framed[_FRAMES.start : _FRAMES.stop, :] = True
     framed[_FRAME, :] = False
     return framed
-
-
-def _keys(data: bytes, starts_W: Indexes, lengths_W: Indexes) -> Keys:
-    """16 bytes from where each word starts, what is beyond its end masked out."""
-    padded = data + bytes(16)
-    eight_B = np.ndarray(len(data) + 9, dtype="<u8", buffer=padded, strides=(1,))
-    lengths_W = np.minimum(lengths_W, LONGEST_KEY + 1)
-    rest_W = eight_B[starts_W + 8] & _REST[lengths_W]
-    rest_W |= lengths_W.astype(np.uint64) << np.uint64(56)
-    return eight_B[starts_W] & _FIRST[lengths_W], rest_W
-
-
-def _slots(keys: Keys) -> Indexes:
-    mixed = keys[0] * _MIX[0]
-    mixed ^= keys[1] * _MIX[1]
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= _MIX[0]
-    mixed >>= np.uint64(64 - SLOT_BITS)
-    return mixed.astype(np.int64)
-
-
-def _distinct(keys: Keys) -> tuple[Keys, Indexes, Indexes]:
-    """Distinct keys, where each was seen, and which of them each was."""
-    order = np.lexsort(keys)
-    first, rest = keys[0][order], keys[1][order]
-    is_new = np.ones(len(order), dtype=np.bool_)
-    is_new[1:] = (first[1:] != first[:-1]) | (rest[1:] != rest[:-1])
-    which = np.empty(len(order), dtype=np.int64)
-    which[order] = np.cumsum(is_new) - 1
-    return (first[is_new], rest[is_new]), order[is_new], which
 
 
 def _slices(data: bytes, starts: Indexes, lengths: Indexes) -> list[bytes]:
