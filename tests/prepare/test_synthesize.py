@@ -102,7 +102,9 @@ def test_the_rows_are_good_training_rows(routing, tmp_path, tiny):
 
     report = check_file(path, filename="train.jsonl", renderer=tiny, seq_len=256)
 
-    assert report.problems == ()
+    # Rows made from templates come close to each other; nothing else is to be said about them.
+    assert {problem.code for problem in report.problems} <= {"near_repeated"}
+    assert report.errors == ()
     assert (report.n_examples, report.n_samples) == (600, 600)
 
 
