@@ -16,9 +16,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Self
 
 from modiste.prepare.inspect import credentials, private, special, teacher, truncation
+from modiste.prepare.inspect.glance import Glance
 from modiste.prepare.inspect.labels import Labels
 from modiste.prepare.inspect.language import Languages
-from modiste.prepare.inspect.remark import Inspector, Passage, Remark, passages
+from modiste.prepare.inspect.remark import Inspector, Passage, Remark, answers, passages
 from modiste.types import Example
 
 ROW_INSPECTORS: Mapping[str, Inspector] = {
@@ -50,7 +51,7 @@ class Ledger:
         """
         self._special_tokens = tuple(special_tokens)
         self._without = frozenset(without)
-        self._inspectors = _chosen(self._special_tokens, self._without)
+        self._look()
         self.languages = Languages()
         self.lengths = truncation.Lengths()
         self.labels = Labels()
@@ -58,13 +59,22 @@ class Ledger:
     def add(self, example: Example) -> list[Remark]:
         """Count a row; returns what `inspect` says about it."""
         found = passages(example)
+        learned = answers(found)
         if "language" not in self._without:
             self.languages.add(example, found)
         if "truncation" not in self._without:
-            self.lengths.add(example.line, found)
+            self.lengths.add(example.line, learned)
         if "labels" not in self._without:
             self.labels.add(example, found)
-        return [remark for inspector in self._inspectors for remark in inspector(found)]
+        named = self._glance(found, learned)
+        if not named:
+            return []
+        return [
+            remark
+            for name, inspector in self._inspectors.items()
+            if name in named
+            for remark in inspector(found)
+        ]
 
     def merge(self, later: Self, *, lines_before: int = 0) -> None:
         """Add what another ledger saw of the same file, further down.
@@ -82,18 +92,22 @@ class Ledger:
         return [remark for part in parts for remark in part.remarks()]
 
     def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in vars(self).items() if key != "_inspectors"}
+        return {key: value for key, value in vars(self).items() if key not in _MADE}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
-        self._inspectors = _chosen(self._special_tokens, self._without)
+        self._look()
+
+    def _look(self) -> None:
+        named = dict(ROW_INSPECTORS)
+        if self._special_tokens:
+            named["special_tokens"] = special.inspector(self._special_tokens)
+        self._inspectors = {name: it for name, it in named.items() if name not in self._without}
+        self._glance = Glance(self._special_tokens)
 
 
-def _chosen(special_tokens: tuple[str, ...], without: frozenset[str]) -> list[Inspector]:
-    named = dict(ROW_INSPECTORS)
-    if special_tokens:
-        named["special_tokens"] = special.inspector(special_tokens)
-    return [inspector for name, inspector in named.items() if name not in without]
+_MADE = frozenset({"_inspectors", "_glance"})
+"""Of a ledger: what a process makes for itself."""
 
 
 __all__ = ["ROW_INSPECTORS", "Ledger", "Passage", "Remark", "inspect"]

@@ -60,6 +60,8 @@ KEYS: tuple[Key, ...] = (
     *_key("secret_sendgrid_key", "a SendGrid key", "SG.", r"SG\.[\w-]{16,32}\.[\w-]{16,64}"),
     *_key("secret_modiste_key", "a Modiste key", "mod_", rf"mod_[\w-]{{43}}{_END}"),
 )
+_KEYS_OF = ("api", "access", "auth", "secret", "private", "account", "signing")
+"""Before `key`; other keys are of maps, pianos and tables."""
 _JWT = re.compile(r"(?<!\w)(eyJ[\w-]{8,2000})\.eyJ[\w-]{8,8000}\.[\w-]{16,1000}")
 _PEM = re.compile(
     r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=:,\s\\-]*"
@@ -67,13 +69,18 @@ _PEM = re.compile(
 _URL_PASSWORD = re.compile(
     r"[a-z][a-z0-9+.-]{1,20}://[^\s:/@<>\"'{}$]{1,64}:([^\s:/@<>\"'{}$]{6,128})@[\w.-]+"
 )
+SIGNS = (
+    *dict.fromkeys(key.start.lower() for key in KEYS), "eyj", "-----begin",
+    "passw", "secret", "token", "pwd",
+    *(f"{whose}{gap}key" for whose in _KEYS_OF for gap in ("", " ", "_", "-")),
+)  # fmt: skip
+"""What every row with a secret holds in small letters, those with a password in a URL aside."""
 _NAMES = ("passw", "secret", "token", "pwd", "key")
 _VALUE = re.compile(
     r"[A-Za-z0-9_-]{3,40}[\"'`\])]*\s{0,3}(?::=|=>|[:=]|\bis\b)\s{0,3}(?:[Bb]earer\s+)?[\"'`]?"
     r"([^\s\"'`,;<>(){}\[\]]{6,200})"
 )
-_OF_A_SECRET = re.compile(r"(?i)(?:api|access|auth|secret|private|account|signing)[ _-]?\Z")
-"""Before `key`; other keys are of maps, pianos and tables."""
+_OF_A_SECRET = re.compile(rf"(?i)(?:{'|'.join(_KEYS_OF)})[ _-]?\Z")
 _PLACEHOLDER = re.compile(
     r"(?i)^[$%{<]|^<?(?:your|my|the|some|test|example|dummy|sample|insert|enter|put|fake)[_-]?\B"
     r"|your[_-]|placeholder|change[_-]?(?:me|this)|redacted|x{4,}|\*{3,}|\.{3}|^process\b"

@@ -49,8 +49,7 @@ def inspect(passages: Sequence[Passage]) -> Iterator[Remark]:
     row = "\n".join([passage.text for passage in passages])
     has_at = "@" in row
     shape = row.encode("utf-8", "replace").translate(_SHAPE, _SEPARATORS)
-    has_digits = b"000000000" in shape
-    has_id = has_digits or b"00000000A" in shape or b"AAAAAA00A00A000A" in shape
+    has_digits, has_id = _DIGITS in shape, _holds_id(shape)
     if not (has_at or has_id):
         return
     for path, text, _, _ in passages:
@@ -75,6 +74,18 @@ _SHAPE = bytes(
     for b in range(256)
 )
 """Digits as 0, capitals as A, without what people write between them: one look finds any number."""
+
+
+_DIGITS = b"000000000"
+
+
+def has_number(row: bytes) -> bool:
+    """Whether texts hold what could be a number of a person, a card or an account."""
+    return _holds_id(row.translate(_SHAPE, _SEPARATORS))
+
+
+def _holds_id(shape: bytes) -> bool:
+    return _DIGITS in shape or b"00000000A" in shape or b"AAAAAA00A00A000A" in shape
 
 
 def _remarks(path: str, finds: list[Find]) -> Iterator[Remark]:

@@ -30,17 +30,22 @@ KNOWN = (
 HINT = "take it out: the chat format is added by the renderer, text holds none of it"
 
 
+def heads(special_tokens: Iterable[str]) -> set[str]:
+    """The letters that special tokens begin with, the known ones among them."""
+    return {token[0] for token in special_tokens if token} | {"<", "["}
+
+
 def inspector(special_tokens: Iterable[str] = ()) -> Inspector:
     """Args:
     special_tokens: further ones, those of the renderer that will be used.
     """
     own = [re.escape(token) for token in sorted(set(special_tokens), key=len, reverse=True)]
     pattern = re.compile("|".join([*own, *KNOWN]))
-    heads = tuple({token[0] for token in special_tokens if token} | {"<", "["})
+    firsts = tuple(heads(special_tokens))
 
     def inspect(passages: Sequence[Passage]) -> Iterator[Remark]:
         for path, text, _, _ in passages:
-            if not any(head in text for head in heads):
+            if not any(head in text for head in firsts):
                 continue
             if found := pattern.search(text):
                 said = f"{path} holds the special token {found[0]} as text"

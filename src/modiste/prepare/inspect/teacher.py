@@ -12,11 +12,15 @@ from collections.abc import Iterator, Sequence
 from modiste.prepare.inspect.remark import Passage, Remark, answers, brief
 from modiste.prepare.inspect.teacher_phrases import (
     CUTOFF,
+    CUTOFF_SIGNS,
     ENGLISH_IDENTITY,
     IDENTITY,
+    OPENING_SIGNS,
     OPENING_WORDS,
     REFUSAL,
 )
+
+__all__ = ["OPENING", "OPENING_SIGNS", "SIGNS", "inspect"]
 
 OPENING = 160
 """Characters of an answer in which a refusal is looked for."""
@@ -64,6 +68,8 @@ _SIGNS = (
     "language model", "an ai", "openai", "gpt", "anthropic", "claude", "an artificial",
     "t have personal", "not have personal",
 )  # fmt: skip
+SIGNS = (*_SIGNS, *CUTOFF_SIGNS)
+"""What an answer must hold, in small letters, to be remarked on beyond its opening."""
 _AROUND = 100
 _SIGNS_LOOKED_AT = 8
 

@@ -105,3 +105,28 @@ OPENING_WORDS = _words("""
     штучний ии извините простите сожалению przykro üzgünüm yapay dil
 """)
 """Without spaces and commas; scripts that write no spaces are always searched."""
+
+CUTOFF_SIGNS = ("knowledge cut", "as of my ", "my training data", "my knowledge ", "my last ")
+"""Each find of `CUTOFF` holds one of them."""
+OPENING_SIGNS = (
+    "an ai", "an artificial", "language model", "have personal", "possess personal",
+    "hold personal", "gpt", "claude", "gemini", "bard", "llama", "copilot", "open assistant",
+    "openassistant", "deepseek", "qwen", "vicuna", "mixtral", "le chat",
+    "by openai", "by anthropic", "by google", "by deepmind", "by meta ai", "by mistral ai",
+    "by alibaba", "by deepseek", "by microsoft", "by laion", "taalmodel", "als ki", "sprachmodell",
+    "modelo de lenguaje", "modello linguistico", "modello di linguaggio", "modelo de linguagem",
+    "como ia", "um ia", "uma ia", "en tant qu", "je suis une ia", "je suis un mod",
+    "künstliche intelligenz", "ich bin eine ki", "soy una ia", "inteligencia artificial",
+    "inteligência artificial", "intelligenza artificiale", "model językowy", "jako ai",
+    "som en ai", "jag är en ai", "språkmodell", "мовна модель", "штучний інтелект",
+    "языковая модель", "искусственный интеллект", " ии", "作为", "我是", "aiとして",
+    "言語モデルとして", "私は", "ai 언어", "인공지능", "언어 모델로서", "yapay zeka", "dil modeli",
+    "كنموذج", "بصفتي", "मॉडल",
+    "sorry", "unable to ", "not able to ", "i cannot ", "i can't ", "i can’t ", "i can not ",
+    "i won't ", "i will not ", "decline", "refuse", "désolé", "je regrette", "je suis regrette",
+    "je ne peux pas ", "tut mir leid", "ich kann ihnen ", "ich kann dir ", "lo siento",
+    "no puedo ", "mi dispiace", "non posso ", "desculpe", "sinto muito", "lamento",
+    "het spijt me", "jag är ledsen", "jag kan tyvärr", "извините", "простите", "к сожалению",
+    "抱歉", "对不起", "很遗憾", "申し訳", "すみません", "죄송", "przykro mi", "üzgünüm",
+)  # fmt: skip
+"""Each find of `IDENTITY` or `REFUSAL` holds one of them."""

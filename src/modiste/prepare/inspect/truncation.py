@@ -8,7 +8,7 @@ longest answers stop in the middle while the shorter ones do not, or many have t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
 from modiste.prepare.inspect.remark import Passage, Remark, answers
@@ -21,6 +21,7 @@ MIN_PILE = 5
 MIN_ANSWERS = 40
 """Of a file, before its lengths are judged."""
 
+FENCES = ("```", "~~~")
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
 _OPEN_WORDS = frozenset(
     word
@@ -37,7 +38,7 @@ _FINISHED = ".!?…。！？:;)\"'”’»]}`*|>~_-=/\\"
 
 def inspect(passages: Sequence[Passage]) -> Iterator[Remark]:
     for path, text, _, _ in answers(passages):
-        if ("```" in text or "~~~" in text) and len(_FENCE.findall(text)) % 2:
+        if (FENCES[0] in text or FENCES[1] in text) and len(_FENCE.findall(text)) % 2:
             said = f"{path} opens a code block that is never closed"
             yield Remark(path, "answer_code_open", said, None, HINT)
         elif text[:1] in "{[" and _json_is_cut(text):
@@ -46,6 +47,14 @@ def inspect(passages: Sequence[Passage]) -> Iterator[Remark]:
         elif len(text) >= MIN_PROSE and (word := _cut_word(text)):
             said = f"{path} stops in the middle of a sentence, at “{word}”"
             yield Remark(path, "answer_cut", said, word, HINT)
+
+
+def may_be_open(answers: Iterable[Passage]) -> bool:
+    """Whether one of the answers can be cut, code blocks aside; a glance at both ends."""
+    for _, text, _, _ in answers:
+        if text[:1] in "{[" or (text[-1:] not in _FINISHED and len(text) >= MIN_PROSE):
+            return True
+    return False
 
 
 def _json_is_cut(text: str) -> bool:
@@ -90,8 +99,8 @@ class Lengths:
         self.unfinished: dict[int, list[int]] = {}
         """The same, with the first line behind the number."""
 
-    def add(self, line: int, passages: Sequence[Passage]) -> None:
-        for _, text, _, _ in answers(passages):
+    def add(self, line: int, answers: Sequence[Passage]) -> None:
+        for _, text, _, _ in answers:
             length = _step(len(text))
             if text.rstrip()[-1:] in _FINISHED or text[-1:].isdigit():
                 self.finished[length] = self.finished.get(length, 0) + 1
