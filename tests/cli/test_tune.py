@@ -144,7 +144,8 @@ def test_a_file_becomes_a_model_and_a_second_run_finds_it(modiste, config: Path)
 def test_ctrl_c_says_how_to_go_on_and_the_next_run_continues(
     home: Path, config: Path, modiste
 ) -> None:
-    config.write_text(CONFIG.format(steps=150))
+    # Long enough that training goes on when its first checkpoint is told, however fast the machine.
+    config.write_text(CONFIG.format(steps=600))
     command = [sys.executable, "-m", "modiste", "tune", str(config)]
     first = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=os.environ, start_new_session=True
@@ -165,5 +166,5 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_continues(
     second = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert second.returncode == 0, second.stderr
     assert "attaching to it" in second.stderr
-    assert "step 150/150" in second.stderr
+    assert "step 600/600" in second.stderr
     assert time.monotonic() - began < 250
