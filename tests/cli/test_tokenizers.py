@@ -79,3 +79,26 @@ def test_an_unknown_tuned_model_is_refused(modiste):
 
     with pytest.raises(InvalidInput, match="No model 'ft:"):
         tokenizers.resolve("ft:modiste-tiny:00000000:20260101:abc")
+
+
+@pytest.mark.parametrize(
+    ("path", "vocab_size", "says"),
+    [
+        ("/models/mistral-7B-v0.3", 32_768, "goes by its name"),
+        ("C:\\models\\Mistral-7B-Instruct-v0.3", 32_768, "goes by its name"),
+        ("/models/open-mistral-nemo/", 131_072, "goes by its name"),
+        ("/models/our-own", 32_768, "as mistral-finetune counts"),
+    ],
+)
+def test_a_folder_of_another_machine_is_told_by_its_name(home, path, vocab_size, says):
+    found = tokenizers.of_folder_elsewhere(path)
+
+    assert found.renderer.vocab_size == vocab_size
+    assert f"{path} is not on this machine" in found.said
+    assert says in found.said
+
+
+def test_a_folder_that_is_here_is_read_wherever_it_was_named(home):
+    folder = tokenizers.shipped_folder()
+
+    assert tokenizers.of_folder_elsewhere(str(folder)).said == str(folder)

@@ -145,9 +145,8 @@ def _asked_by_yaml(
 
     train = Named(listed(read.train), format, None)
     evaluated = [*listed(read.validation), *(inputs(validation) if validation else [])]
-    return Asked(
-        train, evaluated, tokenizers.resolve(model or read.model), seq_len or read.seq_len, read
-    )
+    tokens = tokenizers.resolve(model) if model else tokenizers.of_folder_elsewhere(read.model)
+    return Asked(train, evaluated, tokens, seq_len or read.seq_len, read)
 
 
 def _fixed(files: list[Input], *, quiet: bool) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 from modiste import settings
@@ -72,6 +72,25 @@ def resolve(name: str | None, wanted: Settings | None = None) -> Tokens:
     said = f"{known.tokenizer} of mistral-common, the tokenizer of {name}"
     renderer = mistral(known_bases.tokenizer_path(known.tokenizer))
     return Tokens(name, said, renderer, known.shape and known.shape.info())
+
+
+def of_folder_elsewhere(path: str) -> Tokens:
+    """The tokens of a base whose folder need not be on this machine, as in a file for another one.
+
+    Its last part may be a name that is known; else it is v3, which mistral-finetune's own check
+    counts with whatever the model.
+    """
+    try:
+        return resolve(path)
+    except InvalidInput as error:
+        if error.error_code != "tokenizer_unknown":
+            raise
+    known = known_bases.find(PureWindowsPath(path).name)
+    file = known.tokenizer if known else known_bases.SPM_V3
+    why = "goes by its name" if known else "as mistral-finetune counts; --model names another"
+    said = f"{path} is not on this machine; {file} of mistral-common, {why}"
+    info = known.shape.info() if known and known.shape else None
+    return Tokens(path, said, mistral(known_bases.tokenizer_path(file)), info)
 
 
 def installed(wanted: Settings) -> list[Installed]:
