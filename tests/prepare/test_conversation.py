@@ -205,3 +205,10 @@ def test_what_is_soon_seen_to_be_fine_breaks_no_rule(messages):
         if is_plain(messages, use):
             for rules in (Rules(), Rules(tools=False, results_name_their_call=True)):
                 assert _all_violations(messages, tools=(), rules=rules, use=use) == []
+
+
+def test_odd_patterns_of_a_schema_are_not_remarked_on_by_python(recwarn):
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "[[odd]"}}}
+
+    assert schema_problem(schema) is None
+    assert not recwarn.list

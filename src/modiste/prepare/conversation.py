@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -357,7 +358,9 @@ def schema_problem(parameters: object) -> str | None:
 def _schema_problem(schema: str) -> str | None:
     """Cached by text: the rows of a data set mostly share their tools, and a check takes 1 ms."""
     try:
-        validate_json_schema_by_draft7(json.loads(schema))
+        with warnings.catch_warnings():  # Python's word on odd patterns, which nobody here wrote
+            warnings.simplefilter("ignore", FutureWarning)
+            validate_json_schema_by_draft7(json.loads(schema))
     except ValueError as error:
         return f"Invalid tool schema: {error}"
     return None
