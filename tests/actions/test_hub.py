@@ -13,7 +13,9 @@ import pytest
 from modiste.actions import hub
 from modiste.errors import InvalidInput, StorageFull, Unavailable
 
-huggingface_hub = pytest.importorskip("huggingface_hub")
+huggingface_hub = pytest.importorskip(
+    "huggingface_hub", reason="pip install 'modiste[data]' or 'modiste[local]'"
+)
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, result: Exception | None) -> list[dict[str, Any]]:

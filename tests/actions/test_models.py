@@ -196,7 +196,7 @@ def test_only_admins_add_bases(database: Database, other: Actor, tiny: Model) ->
 def test_the_hub_offline_says_what_to_do(
     database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("huggingface_hub")
+    pytest.importorskip("huggingface_hub", reason="pip install 'modiste[data]' or 'modiste[local]'")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(Unavailable, match="copy the model's folder here and give --path DIR"):
         models.add_base(database, admin, name="x", path="hub:nobody/nothing")

@@ -49,6 +49,18 @@ def modiste(home: Path, capfd: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, list[Any]], Path]:
+    """`write("a.jsonl", rows)` is a file of JSON lines."""
+
+    def file(name: str, rows: list[Any]) -> Path:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return file
+
+
+@pytest.fixture
 def training_file(tmp_path: Path) -> Path:
     path = tmp_path / "train.jsonl"
     row = {

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 
 def chat(question, answer="Yes.", **more):
     user, assistant = {"role": "user", "content": question}, {"role": "assistant"}
     return {"messages": [user, assistant | {"content": answer}], **more}
-
-
-@pytest.fixture
-def write(tmp_path):
-    def file(name, rows):
-        path = tmp_path / name
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return path
-
-    return file
 
 
 def test_repeats_go_and_the_report_lies_beside_the_rows(modiste, write, tmp_path, home):

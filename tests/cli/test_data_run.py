@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
-import pytest
-
 
 def chat(question, answer="Yes.", **more):
     user, assistant = {"role": "user", "content": question}, {"role": "assistant"}
     return {"messages": [user, assistant | {"content": answer}], **more}
-
-
-@pytest.fixture
-def write(tmp_path):
-    def file(name, rows):
-        path = tmp_path / name
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return path
-
-    return file
 
 
 MANY = [chat(f"question {at}", label="ab"[at % 2]) for at in range(300)]

@@ -22,7 +22,10 @@ def test_every_format_has_its_row(format: Format) -> None:
 def test_the_commands_run_on_files_of_these_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pa, pq = (
+        pytest.importorskip("pyarrow", reason="pip install 'modiste[data]'"),
+        pytest.importorskip("pyarrow.parquet", reason="pip install 'modiste[data]'"),
+    )
     monkeypatch.chdir(tmp_path)
     turns = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
     rows = [{"conversations": turns}]

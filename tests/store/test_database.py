@@ -116,7 +116,7 @@ def test_a_damaged_database_file_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_server_says_which_setting_to_look_at(tmp_path: Path) -> None:
-    pytest.importorskip("psycopg")
+    pytest.importorskip("psycopg", reason="pip install 'modiste[postgres]'")
     url = f"postgresql://modiste:secret@/none?host={tmp_path}"
     settings = settings_module.load({"home": tmp_path, "database_url": url}, environment={})
     with pytest.raises(Unavailable, match="MODISTE_DATABASE_URL") as told:

@@ -16,9 +16,9 @@ from modiste.prepare.sources.columnar import read_columnar
 from modiste.prepare.sources.containers import Container, packing_of
 from modiste.prepare.sources.document import Item
 
-pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
-feather = pytest.importorskip("pyarrow.feather")
+pa = pytest.importorskip("pyarrow", reason="pip install 'modiste[data]'")
+pq = pytest.importorskip("pyarrow.parquet", reason="pip install 'modiste[data]'")
+feather = pytest.importorskip("pyarrow.feather", reason="pip install 'modiste[data]'")
 
 ROWS = [
     {"messages": [{"role": "user", "content": "q", "weight": None}], "n": 1},

@@ -18,7 +18,9 @@ import pytest
 from modiste.errors import InvalidInput, Unavailable
 from modiste.prepare.sources import hub
 
-huggingface_hub = pytest.importorskip("huggingface_hub")
+huggingface_hub = pytest.importorskip(
+    "huggingface_hub", reason="pip install 'modiste[data]' or 'modiste[local]'"
+)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {

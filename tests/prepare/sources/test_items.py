@@ -43,7 +43,10 @@ def test_the_same_rows_come_out_of_every_container(
 
 
 def test_gzipped_parquet_is_unpacked(tmp_path: Path) -> None:
-    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pa, pq = (
+        pytest.importorskip("pyarrow", reason="pip install 'modiste[data]'"),
+        pytest.importorskip("pyarrow.parquet", reason="pip install 'modiste[data]'"),
+    )
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "rows.parquet")
     path = tmp_path / "rows.parquet.gz"
     path.write_bytes(gzip.compress((tmp_path / "rows.parquet").read_bytes()))
