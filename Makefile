@@ -24,7 +24,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Modiste needs Python 3.11 or newer, this is %d.%d; try: make install PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) -e '.[local,data,postgres,dev]'
+	$(PIP_INSTALL) -e '.[local,data,postgres,trackers,ray,qlora,gguf,dev]'
 	@touch $@
 
 quickstart: install

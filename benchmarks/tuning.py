@@ -97,10 +97,10 @@ def measure(step: Step, samples: Sequence[Document]) -> Speed:
 def ours(base: Path, dtype: str, threads: int) -> Step:
     spec = parse({"model": "m", "data": {"train": ["x"]}, "lora": {"rank": RANK}}).spec
     tuned = load(spec, base, Machine("cpu", dtype, threads))
-    optimizer = torch.optim.AdamW([tuned.adapters.flat], lr=1e-4, fused=True)
+    optimizer = torch.optim.AdamW([tuned.learned.flat], lr=1e-4, fused=True)
 
     def step(samples: Sequence[Document]) -> None:
-        tuned.adapters.zero_grad()
+        tuned.learned.zero_grad()
         for batch in tuned.batches(samples):
             tuned.scorer.loss(batch).backward()  # type: ignore[no-untyped-call]
         optimizer.step()

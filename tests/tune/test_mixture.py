@@ -16,7 +16,13 @@ SHUFFLED = [0, 1, 9, 4, 2, 3, 6, 8, 7, 5]
 
 
 def mixture(*sources: Source, seed: int = 0, max_length: int = 64, batch_size: int = 2) -> Mixture:
-    return Mixture(sources, seed=seed, max_length=max_length, batch_size=batch_size)
+    return Mixture(
+        sources,
+        units=[source.samples.n_targets() for source in sources],
+        seed=seed,
+        max_length=max_length,
+        batch_size=batch_size,
+    )
 
 
 def first_steps(mixed: Mixture, n: int, *, first: int = 1) -> list[tuple[Pack, ...]]:

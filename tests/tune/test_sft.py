@@ -17,6 +17,7 @@ from modiste.nn.adapter_io import load_peft
 from modiste.tune import machine, resume
 from modiste.tune.events import Event
 from modiste.tune.mixture import Samples, Source
+from modiste.tune.objective import NextToken
 from modiste.tune.sft import Done, Stop, Stopped, learning_rate
 from modiste.tune.tuned import evaluate
 
@@ -81,7 +82,7 @@ def test_evaluation_is_the_mean_over_tokens_not_over_batches(make_run: MakeRun) 
         logprobs = done.tuned.logprobs(ids.tolist())
         nll -= sum(lp for lp, trained in zip(logprobs, mask[1:], strict=True) if trained)
         n += int(mask[1:].sum())
-    measured = evaluate(done.tuned, run.validation)
+    measured = evaluate(NextToken(done.tuned.scorer, done.tuned.machine), run.validation)
     event = run.named("evaluated")[-1]
     assert measured.n == n == event.n_trained_tokens
     # fp32 log-likelihoods of up to 10 nats, summed in another order.
@@ -278,10 +279,10 @@ def test_the_adapter_is_plain_peft(make_run: MakeRun) -> None:
     run = make_run()
     done = run.start()
     assert isinstance(done, Done)
-    loaded = load_peft(done.adapter_dir)
+    loaded = load_peft(done.result_dir)
     assert len(loaded.layers) == 2 * 7
     assert loaded.base == "random"
-    for name, (a, b) in done.tuned.adapters.weights().items():
+    for name, (a, b) in done.tuned.learned.weights().items():
         assert torch.equal(loaded.layers[name].A_RI, a)
         assert torch.equal(loaded.layers[name].B_OR, b)
         assert loaded.layers[name].scaling == 2.0

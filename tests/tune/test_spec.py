@@ -41,7 +41,6 @@ def test_all_problems_are_said_in_one_answer_with_the_nearest_known_name() -> No
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"lora": {"dropout": 0.1}}, "adapter dropout is not there"),
         ({"save_adapters": False}, "adapters are saved, never merged weights"),
         ({"lora": {"enable": False}}, "not full fine-tuning"),
         ({"seq_len": 512, "max_length": 512}, "max_length is given twice"),

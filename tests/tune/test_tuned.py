@@ -22,7 +22,7 @@ def test_logprobs_are_taken_with_and_without_the_adapter(base: Path) -> None:
     fresh = tuned.logprobs(IDS)
     assert len(fresh) == len(IDS) - 1
     with torch.no_grad():
-        for module in tuned.adapters.modules.values():
+        for module in tuned.learned.modules.values():
             module.lora_B.normal_(std=0.1)
     assert tuned.logprobs(IDS, adapted=False) == pytest.approx(fresh, abs=1e-5)
     moved = [abs(a - b) for a, b in zip(tuned.logprobs(IDS), fresh, strict=True)]
@@ -32,7 +32,7 @@ def test_logprobs_are_taken_with_and_without_the_adapter(base: Path) -> None:
 def test_bf16_keeps_adapters_in_fp32_and_stays_near_fp32(base: Path) -> None:
     exact = load(spec_of(), base, ONE_THREAD)
     rough = load(spec_of(), base, Machine("cpu", "bfloat16", 1))
-    assert rough.adapters.flat.dtype is torch.float32
+    assert rough.learned.flat.dtype is torch.float32
     # bf16 keeps 8 bits: a few per cent of logits of size 10.
     assert rough.logprobs(IDS) == pytest.approx(exact.logprobs(IDS), abs=0.5)
 
@@ -41,9 +41,9 @@ def test_what_is_compared_with_the_served_model_is_fp32(base: Path) -> None:
     exact = load(spec_of(), base, ONE_THREAD)
     rough = load(spec_of(), base, Machine("cpu", "bfloat16", 1))
     with torch.no_grad():
-        for name, module in exact.adapters.modules.items():
+        for name, module in exact.learned.modules.items():
             module.lora_B.normal_(std=0.1)
-            rough.adapters.modules[name].lora_B.copy_(module.lora_B)
+            rough.learned.modules[name].lora_B.copy_(module.lora_B)
     again = in_fp32(rough, spec_of(), base)
     assert again.machine.dtype == "float32"
     # Packed and plain fp32 products sum in another order.
@@ -58,7 +58,7 @@ def test_a_model_that_reads_weights_past_its_layers_is_refused_with_a_remedy(
     with pytest.raises(InvalidInput, match=r"lora\.targets"):
         load(spec_of(), base, ONE_THREAD)
     spec = spec_of(lora={"rank": 2, "targets": ["in_proj", "out_proj"]})
-    assert len(load(spec, base, ONE_THREAD).adapters.modules) == 2 * 3
+    assert len(load(spec, base, ONE_THREAD).learned.modules) == 2 * 3
 
 
 def test_a_target_that_is_not_there_is_refused_with_those_that_are(base: Path) -> None:

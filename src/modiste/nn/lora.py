@@ -15,6 +15,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from modiste.errors import InvalidInput
+from modiste.nn.adapter_io import save_peft
 from modiste.nn.frozen import FrozenMatrix
 
 ALL_LINEAR: Literal["all-linear"] = "all-linear"
@@ -131,6 +133,16 @@ class Adapters:
 
     def zero_grad(self) -> None:
         cast(Tensor, self.flat.grad).zero_()
+
+    def save(self, folder: Path, *, base: str) -> None:
+        save_peft(
+            folder,
+            self.weights(),
+            rank=self.rank,
+            scaling=self.scaling,
+            targets=self.targets,
+            base=base,
+        )
 
     @contextmanager
     def disabled(self) -> Iterator[None]:

@@ -26,6 +26,7 @@ ALIASES: Mapping[str, str] = {
     ),
     **dict.fromkeys(("lora_rank", "lora_r", "lora.r"), "lora.rank"),
     **dict.fromkeys(("lora_alpha", "lora.lora_alpha"), "lora.alpha"),
+    **dict.fromkeys(("lora_dropout", "lora.lora_dropout"), "lora.dropout"),
     **dict.fromkeys(("lora_target", "lora_target_modules", "target_modules"), "lora.targets"),
     **dict.fromkeys(
         ("seq_len", "max_seq_length", "sequence_len", "cutoff_len"), "max_length"
@@ -62,8 +63,6 @@ ONLY_VALUE: Mapping[str, tuple[Any, str]] = {
     "save_adapters": (True, "adapters are saved, never merged weights"),
     "no_ckpt": (False, "checkpoints are what makes a run survive a crash"),
     "lora.enable": (True, "only LoRA tuning is there, not full fine-tuning"),
-    "lora.dropout": (0, "adapter dropout is not there"),
-    "lora_dropout": (0, "adapter dropout is not there"),
     "adapter": ("lora", "only LoRA tuning is there"),
     "data.data": ("", "text files are listed with the others in data.train"),
     "packing": (True, "samples are always packed, and never split"),
@@ -146,7 +145,7 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and name in ("data", "lora", "optim"):
+        if isinstance(value, Mapping) and name in ("data", "lora", "dpo", "optim"):
             flat.update(_flatten(value, f"{name}."))
         else:
             flat[name] = value

@@ -18,6 +18,12 @@ from modiste.errors import TuningFailed
 from modiste.prepare.pack import pack
 
 
+class Sample(NamedTuple):
+    ids: NDArray[np.int32]
+    mask: NDArray[np.bool_]
+    """Which of them are trained."""
+
+
 class Samples:
     """Tokenised samples, kept flat: five bytes per token instead of a Python list's forty."""
 
@@ -35,9 +41,9 @@ class Samples:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    def __getitem__(self, index: int) -> Sample:
         span = slice(self.starts[index], self.starts[index + 1])
-        return self.ids[span], self.mask[span]
+        return Sample(self.ids[span], self.mask[span])
 
     def n_targets(self) -> NDArray[np.int64]:
         """Trained tokens of each sample; the first token can never be predicted."""
@@ -64,11 +70,20 @@ class Mixture:
     """Refuses samples that do not fit a sequence and sources without any trained token."""
 
     def __init__(
-        self, sources: Sequence[Source], *, seed: int, max_length: int, batch_size: int
+        self,
+        sources: Sequence[Source],
+        *,
+        units: Sequence[NDArray[np.int64]],
+        seed: int,
+        max_length: int,
+        batch_size: int,
     ) -> None:
+        """`units` of each source's samples: what their losses are averaged over."""
         self.sources = tuple(sources)
         self.seed, self.max_length, self.batch_size = seed, max_length, batch_size
-        self.useful = tuple(_useful(source, max_length) for source in self.sources)
+        self.useful = tuple(
+            _useful(source, of, max_length) for source, of in zip(self.sources, units, strict=True)
+        )
         total = sum(source.weight for source in self.sources)
         self.shares = tuple(source.weight / total for source in self.sources)
 
@@ -138,7 +153,7 @@ def _scramble(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
-def _useful(source: Source, max_length: int) -> list[int]:
+def _useful(source: Source, units: NDArray[np.int64], max_length: int) -> list[int]:
     lengths = source.samples.lengths
     too_long = np.flatnonzero(lengths > max_length)
     if len(too_long):
@@ -148,7 +163,7 @@ def _useful(source: Source, max_length: int) -> list[int]:
             "them out",
             code="sample_too_long",
         )
-    useful = [int(i) for i in np.flatnonzero(source.samples.n_targets() > 0)]
+    useful = [int(i) for i in np.flatnonzero(units > 0)]
     if not useful:
         raise TuningFailed(
             f"{source.name}: none of its {len(source.samples)} samples has a token to train on; "

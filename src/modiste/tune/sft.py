@@ -15,23 +15,25 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from modiste.errors import TuningFailed
-from modiste.nn.adapter_io import save_peft
 from modiste.nn.base import Layout, describe_base, safetensors_header, weight_files
 from modiste.tune import resume
 from modiste.tune.events import Checkpointed, Evaluated, Event, Resumed, Started, Step
-from modiste.tune.loss import Document
+from modiste.tune.group import Alone, Group
 from modiste.tune.machine import Machine, memory_explained
 from modiste.tune.mixture import Mixture, Pack, Samples, Source
+from modiste.tune.objective import NextToken, Objective
 from modiste.tune.plan import plan
 from modiste.tune.resume import Counters
 from modiste.tune.spec import TuneSpec
@@ -50,7 +52,7 @@ class Stop(StrEnum):
 
 
 class Done(NamedTuple):
-    adapter_dir: Path
+    result_dir: Path
     tuned: Tuned
     counters: Counters
 
@@ -72,6 +74,7 @@ def finetune(
     machine: Machine,
     on_event: Callable[[Event], None],
     should_stop: Callable[[], Stop | None] = lambda: None,
+    group: Group | None = None,
 ) -> Done | Stopped:
     """Train adapters for `base_path` and leave them in `run_dir/adapter` in PEFT layout.
 
@@ -81,7 +84,7 @@ def finetune(
     """
     machine.use()
     with memory_explained(spec):
-        run = _begin(spec, base_path, sources, validation, run_dir, machine)
+        run = _begin(spec, base_path, sources, validation, run_dir, machine, group or Alone())
         on_event(run.started())
         if run.counters.step:
             on_event(Resumed(step=run.counters.step))
@@ -89,7 +92,7 @@ def finetune(
         for packs in run.mixture.steps(first=run.counters.step + 1):
             if run.counters.step == run.total_steps:
                 break
-            stop = should_stop()
+            stop = run.group.agree(should_stop())
             if stop is Stop.PAUSE:
                 run.save_checkpoint()
                 return Stopped(stop, run.counters.step)
@@ -99,8 +102,8 @@ def finetune(
                 run.evaluate(on_event)
             if run.due(run.checkpoint_steps):
                 run.checkpoint(on_event)
-        adapter_dir = run.save_adapter()
-    return Done(adapter_dir, run.tuned, run.counters)
+        result_dir = run.save_result()
+    return Done(result_dir, run.tuned, run.counters)
 
 
 def learning_rate(spec: TuneSpec, step: int, total_steps: int) -> float:
@@ -120,9 +123,13 @@ class _Run:
     mixture: Mixture
     validation: Samples
     tuned: Tuned
+    objective: Objective
+    units: tuple[NDArray[np.int64], ...]
+    """Of each source's samples."""
     optimizer: torch.optim.AdamW
     counters: Counters
     machine: Machine
+    group: Group
     run_dir: Path
     belongs_to: str
     saved_step: int
@@ -161,27 +168,38 @@ class _Run:
         """One step; False when it was cancelled half way, with nothing changed."""
         began = time.monotonic()
         step = self.counters.step + 1
-        documents = [self._document(p.source, i) for p in packs for i in p.samples]
-        n_tokens = sum(len(document.ids) for document in documents)
-        n_targets = sum(int(sum(document.mask[1:])) for document in documents)
-        self.tuned.adapters.zero_grad()
+        n_tokens = sum(int(self._lengths(p.source)[list(p.samples)].sum()) for p in packs)
+        n_units = sum(int(self.units[p.source][list(p.samples)].sum()) for p in packs)
+        self.tuned.learned.zero_grad()
         total = 0.0
-        for batch in self.tuned.batches(documents):
-            if should_stop() is Stop.CANCEL:
+        for batch in self._batches(packs):
+            # Alone only: processes that cannot ask each other here must all reach the sum below.
+            if self.group.size == 1 and should_stop() is Stop.CANCEL:
                 return False
-            loss = self.tuned.scorer.loss(batch)
-            (loss / n_targets).backward()  # type: ignore[no-untyped-call]
+            loss = self.objective.loss(batch).loss
+            (loss / n_units).backward()  # type: ignore[no-untyped-call]
             total += loss.item()
+        self.group.sum_(cast(Tensor, self.tuned.learned.flat.grad))
+        (total,) = self.group.total(total)
         rate = learning_rate(self.spec, step, self.total_steps)
-        norm = self._update(total / n_targets, rate, step)
-        self._count(step, total, n_tokens, n_targets)
-        self.pace.append((time.monotonic() - began, n_tokens, n_targets))
-        on_event(self._step_event(total / n_targets, rate, norm))
+        norm = self._update(total / n_units, rate, step)
+        self._count(step, total, n_tokens, n_units)
+        self.pace.append((time.monotonic() - began, n_tokens, n_units))
+        on_event(self._step_event(total / n_units, rate, norm))
         return True
+
+    def _batches(self, packs: Sequence[Pack]) -> Iterator[object]:
+        """This process's share of the step."""
+        drawn = [self.mixture.sources[p.source].samples[i] for p in packs for i in p.samples]
+        mine = self.group.share(drawn, [len(sample.ids) for sample in drawn])
+        return self.objective.batches(mine)
+
+    def _lengths(self, source: int) -> NDArray[np.int64]:
+        return self.mixture.sources[source].samples.lengths
 
     def evaluate(self, on_event: Callable[[Event], None]) -> None:
         """Token-weighted mean over the whole validation file."""
-        measured = evaluate(self.tuned, self.validation)
+        measured = evaluate(self.objective, self.validation)
         loss, accuracy = measured.nll / measured.n, measured.n_correct / measured.n
         self.counters = replace(self.counters, valid_loss=loss, valid_token_accuracy=accuracy)
         on_event(Evaluated(self.counters.step, loss, accuracy, measured.n))
@@ -214,40 +232,28 @@ class _Run:
     def save_checkpoint(self) -> None:
         if self.counters.step == self.saved_step:
             return
-        tensors = resume.take_out(self.tuned.adapters.flat, self.optimizer)
+        tensors = resume.take_out(self.tuned.learned.flat, self.optimizer)
         resume.save_checkpoint(
             self.run_dir / "checkpoints", self.counters, tensors, belongs_to=self.belongs_to
         )
         self.saved_step = self.counters.step
 
     def restore(self, state: resume.State) -> None:
-        resume.put_back(state.tensors, self.tuned.adapters.flat, self.optimizer)
+        resume.put_back(state.tensors, self.tuned.learned.flat, self.optimizer)
         self.counters = state.counters
         self.saved_step = state.counters.step
 
-    def save_adapter(self) -> Path:
+    def save_result(self) -> Path:
         folder = self.run_dir / "adapter"
-        adapters = self.tuned.adapters
         try:
-            save_peft(
-                folder,
-                adapters.weights(),
-                rank=adapters.rank,
-                scaling=adapters.scaling,
-                targets=adapters.targets,
-                base=self.spec.model,
-            )
+            self.tuned.learned.save(folder, base=self.spec.model)
         except OSError as error:
             raise resume.cannot_write(error, "the adapter", folder) from error
         return folder
 
-    def _document(self, source: int, index: int) -> Document:
-        return Document(*self.mixture.sources[source].samples[index])
-
     def _update(self, loss: float, rate: float, step: int) -> float:
         """Clip, check, move; the gradient's norm before clipping."""
-        adapters = self.tuned.adapters
-        gradient = cast(Tensor, adapters.flat.grad)
+        gradient = cast(Tensor, self.tuned.learned.flat.grad)
         norm = float(torch.linalg.vector_norm(gradient))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TuningFailed(
@@ -297,19 +303,23 @@ def _begin(
     validation: Samples,
     run_dir: Path,
     machine: Machine,
+    group: Group,
 ) -> _Run:
     spec = _completed(spec, base_path, sources)
+    belongs_to = _fingerprint(spec, base_path, sources, validation, machine)
+    torch.manual_seed(spec.seed)
+    tuned = load(spec, base_path, machine)
+    objective = NextToken(tuned.scorer, machine)
+    units = tuple(objective.n_units(source.samples) for source in sources)
     mixture = Mixture(
         sources,
+        units=units,
         seed=spec.seed,
         max_length=cast(int, spec.max_length),
         batch_size=cast(int, spec.batch_size),
     )
-    belongs_to = _fingerprint(spec, base_path, sources, validation, machine)
-    torch.manual_seed(spec.seed)
-    tuned = load(spec, base_path, machine)
     optimizer = torch.optim.AdamW(
-        [tuned.adapters.flat],
+        [tuned.learned.flat],
         lr=spec.learning_rate,
         betas=BETAS,
         eps=EPSILON,
@@ -317,7 +327,19 @@ def _begin(
         fused=True,
     )
     run = _Run(
-        spec, mixture, validation, tuned, optimizer, Counters(), machine, run_dir, belongs_to, 0
+        spec=spec,
+        mixture=mixture,
+        validation=validation,
+        tuned=tuned,
+        objective=objective,
+        units=units,
+        optimizer=optimizer,
+        counters=Counters(),
+        machine=machine,
+        group=group,
+        run_dir=run_dir,
+        belongs_to=belongs_to,
+        saved_step=0,
     )
     state = resume.load_checkpoint(run_dir / "checkpoints", belongs_to=belongs_to)
     if state is not None:

@@ -7,7 +7,9 @@ of a file in one answer. Imports neither torch nor transformers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -64,6 +66,23 @@ class Data(BaseModel):
     validation: Files = ()
 
 
+class Method(StrEnum):
+    """What learns."""
+
+    LORA = "lora"
+    QLORA = "qlora"
+    """LoRA over a base held in 4 bits (NF4)."""
+    FULL = "full"
+    """All weights: for small models."""
+
+
+class Objective(StrEnum):
+    SFT = "sft"
+    """The next token, on what is trained: chats and plain text."""
+    DPO = "dpo"
+    """The chosen answer over the rejected one."""
+
+
 class Lora(BaseModel):
     """Low-rank adapters: y = Wx + alpha / rank * B(Ax)."""
 
@@ -75,9 +94,46 @@ class Lora(BaseModel):
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Names of linear layers (`q_proj`, ...), or every linear layer except the head."""
 
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapters' inputs set to zero in training."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(rank), so that high ranks keep learning (arXiv:2312.03732)."""
+    dora: bool = False
+    """Learn the length of each weight row apart from its direction (arXiv:2402.09353)."""
+
     @property
     def scaling(self) -> float:
-        return (2.0 * self.rank if self.alpha is None else self.alpha) / self.rank
+        alpha = 2.0 * self.rank if self.alpha is None else self.alpha
+        return alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
+
+
+class Dpo(BaseModel):
+    """Direct preference optimisation (arXiv:2305.18290)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+    """How dear it is to move away from the reference."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """Probability that a pair is the wrong way round."""
+    sft_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Of the next-token loss on the chosen answer, added to keep it probable."""
+
+
+class Tracker(BaseModel):
+    """Where else a run is shown. Keys are never part of a spec: they come from the environment or
+    the server's store of secrets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["wandb", "mlflow", "tensorboard"]
+    project: str | None = None
+    """W&B's project, MLflow's experiment."""
+    run_name: str | None = None
+    url: str | None = None
+    """W&B's own server, MLflow's tracking URI."""
+    offline: bool = False
+    """W&B only: write to the run's folder, `wandb sync` later."""
 
 
 class TuneSpec(BaseModel):
@@ -85,7 +141,17 @@ class TuneSpec(BaseModel):
 
     model: str = Field(min_length=1)
     data: Data
+    method: Method = Method.LORA
+    objective: Objective | None = None
+    """None: what the rows are for. Pairs of answers mean dpo, everything else sft."""
+    effort: Literal["quick", "balanced", "thorough"] | None = None
+    """A preset for what is left open: epochs, rank, learning rate, early stopping."""
     lora: Lora = Lora()
+    dpo: Dpo = Dpo()
+    continue_from: str | None = None
+    """An adapter to go on from: a folder in PEFT layout, or a fine-tuned model of the server."""
+    fim_ratio: float = Field(default=0.0, ge=0, le=1)
+    """Share of plain-text documents turned into fill-in-the-middle, for bases that know it."""
     max_steps: int | None = Field(default=None, ge=1)
     epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Training tokens over data tokens; `max_steps` wins where both are given."""
@@ -97,6 +163,8 @@ class TuneSpec(BaseModel):
     """Longer conversations make the job fail, or are cut between turns (`split`)."""
     learning_rate: float = Field(default=1e-4, gt=0, le=1)
     weight_decay: float = Field(default=0.1, ge=0, le=1)
+    lr_schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """After the warm-up; cosine and linear end just above zero."""
     warmup_ratio: float = Field(default=0.05, ge=0, le=1)
     max_grad_norm: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -104,12 +172,26 @@ class TuneSpec(BaseModel):
     """Steps between checkpoints; None means a tenth of all steps, at least ten apart."""
     eval_steps: int | None = Field(default=None, ge=1)
     """Steps between evaluations; None evaluates at every checkpoint."""
+    keep: Literal["last", "best"] = "last"
+    """Which weights the model gets: of the last step, or of the best evaluation."""
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    """Evaluations without a better one before the run ends; the best weights are kept."""
+    early_stopping_min_delta: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the base's weights; what is learned is always fp32."""
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    """Compute activations twice to keep fewer; auto where they would not fit."""
+    trackers: tuple[Tracker, ...] = ()
+    output_dir: str | None = None
+    """Where `modiste tune` leaves metrics and the model's files beside the server's copy."""
+    export: tuple[Literal["peft", "mistral", "merged", "merged-mistral", "gguf"], ...] = ("peft",)
+    """Forms written to output_dir."""
     suffix: str | None = None
     invalid_sample_skip_fraction: float = Field(default=0.0, ge=0, le=0.5)
     auto_start: bool = True
 
 
-SECTIONS: Mapping[str, type[BaseModel]] = {"data": Data, "lora": Lora}
+SECTIONS: Mapping[str, type[BaseModel]] = {"data": Data, "lora": Lora, "dpo": Dpo}
 CANONICAL = tuple(
     [f"{name}.{field}" for name, section in SECTIONS.items() for field in section.model_fields]
     + [field for field in TuneSpec.model_fields if field not in SECTIONS]

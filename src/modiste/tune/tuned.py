@@ -1,8 +1,8 @@
-"""A base model with adapters on it: what the recipe trains and what measures are taken of."""
+"""A base model and what is learned on it: what the recipe trains and measures are taken of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,36 +12,25 @@ import torch
 from torch import Tensor
 
 from modiste.errors import InvalidInput, TuningFailed
+from modiste.nn.learned import Learned
 from modiste.nn.loading import load_base
-from modiste.nn.lora import Adapters, attach
-from modiste.tune.loss import Batch, Document, Measured, Scorer, collate, probe, same
+from modiste.nn.lora import attach
+from modiste.tune.loss import Document, Measured, Scorer, collate, probe, same
 from modiste.tune.machine import Machine
 from modiste.tune.mixture import Samples
+from modiste.tune.objective import Objective
 from modiste.tune.spec import TuneSpec
 
 
 class Tuned(NamedTuple):
     scorer: Scorer
-    adapters: Adapters
+    learned: Learned
     machine: Machine
-
-    def batches(self, documents: Sequence[Document]) -> Iterator[Batch]:
-        """Documents in order, as many together as the machine takes, at least one."""
-        group: list[Document] = []
-        size = 0
-        for document in documents:
-            if group and size + len(document.ids) > self.machine.microbatch_tokens:
-                yield collate(group, device=self.machine.device)
-                group, size = [], 0
-            group.append(document)
-            size += len(document.ids)
-        if group:
-            yield collate(group, device=self.machine.device)
 
     def logprobs(self, ids: Sequence[int], *, adapted: bool = True) -> list[float]:
         """Log-probability of each of ids[1:] behind those before it, with or without adapters."""
         document = Document(ids, [True] * len(ids))
-        with nullcontext() if adapted else self.adapters.disabled():
+        with nullcontext() if adapted else self.learned.disabled():
             return self.scorer.logprobs(collate([document], device=self.machine.device))
 
 
@@ -72,11 +61,12 @@ def load(spec: TuneSpec, base_path: Path, machine: Machine, *, pack: bool = True
 
 
 def in_fp32(tuned: Tuned, spec: TuneSpec, base_path: Path) -> Tuned:
-    """The same adapters over the base in fp32: what the served model is compared with."""
+    """The same, computed in fp32: what the served model is compared with."""
     if tuned.machine.dtype == "float32":
         return tuned
     exact = load(spec, base_path, replace(tuned.machine, dtype="float32"), pack=False)
-    exact.adapters.load(tuned.adapters.weights())
+    with torch.no_grad():
+        exact.learned.flat.copy_(tuned.learned.flat)
     return exact
 
 
@@ -95,21 +85,20 @@ def _check_untouched(scorer: Scorer, before: Tensor) -> None:
         raise InvalidInput(f"{kind} computes something else with adapters on: it cannot be tuned")
 
 
-def evaluate(tuned: Tuned, samples: Samples) -> Measured:
-    """Sums over every target token of `samples`.
+def evaluate(objective: Objective, samples: Samples) -> Measured:
+    """Sums over every unit of `samples`.
 
     Raises:
         TuningFailed: there is none.
     """
-    useful = [int(i) for i in (samples.n_targets() > 0).nonzero()[0]]
+    useful = [int(i) for i in (objective.n_units(samples) > 0).nonzero()[0]]
     if not useful:
         raise TuningFailed(
             "the validation files hold no token to predict; give at least one assistant message a "
             "weight other than 0, or leave them out",
             code="no_trainable_tokens",
         )
-    documents = [Document(*samples[i]) for i in useful]
-    parts = [tuned.scorer.measure(batch) for batch in tuned.batches(documents)]
+    parts = [objective.measure(batch) for batch in objective.batches([samples[i] for i in useful])]
     return Measured(
         nll=sum(part.nll for part in parts),
         n_correct=sum(part.n_correct for part in parts),

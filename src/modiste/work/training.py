@@ -172,7 +172,7 @@ def _conclude(ended: Done | Stopped, events: EventLog, signals: _Signals, began:
     if isinstance(ended, Done):
         events(
             Finished(
-                adapter_dir=str(ended.adapter_dir),
+                adapter_dir=str(ended.result_dir),
                 trained_tokens=ended.counters.n_tokens,
                 target_tokens=ended.counters.n_trained_tokens,
                 seconds=time.monotonic() - began,

@@ -1,0 +1,83 @@
+"""What a step minimises: the seam between the recipe and its losses.
+
+The recipe asks for batches, adds up their losses, divides by the units of the whole step and knows
+nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from modiste.tune.loss import Batch, Document, Measured, Scorer, collate
+from modiste.tune.machine import Machine
+from modiste.tune.mixture import Sample, Samples
+
+
+class Computed(NamedTuple):
+    loss: Tensor
+    """Sum over the batch's units, with gradient."""
+    measures: Mapping[str, float] = {}
+    """More sums over the units; steps and evaluations tell their means."""
+
+
+class Objective(Protocol):
+    unit: str
+    """What losses are averaged over: `token` or `pair`."""
+
+    def n_units(self, samples: Samples) -> NDArray[np.int64]:
+        """(n,) of each sample; a sample of 0 units is left out."""
+        ...
+
+    def batches(self, samples: Sequence[Sample]) -> Iterator[object]:
+        """The samples in order, as many together as the machine takes, at least one."""
+        ...
+
+    def loss(self, batch: object) -> Computed: ...
+
+    def measure(self, batch: object) -> Measured:
+        """Without gradient, for evaluation."""
+        ...
+
+
+class NextToken:
+    """Cross-entropy on the trained tokens: instruction tuning and continued pre-training."""
+
+    unit = "token"
+
+    def __init__(self, scorer: Scorer, machine: Machine) -> None:
+        self.scorer, self.machine = scorer, machine
+
+    def n_units(self, samples: Samples) -> NDArray[np.int64]:
+        return samples.n_targets()
+
+    def batches(self, samples: Sequence[Sample]) -> Iterator[Batch]:
+        return batches(
+            [Document(sample.ids, sample.mask) for sample in samples],
+            most_tokens=self.machine.microbatch_tokens,
+            device=self.machine.device,
+        )
+
+    def loss(self, batch: object) -> Computed:
+        return Computed(self.scorer.loss(cast(Batch, batch)))
+
+    def measure(self, batch: object) -> Measured:
+        return self.scorer.measure(cast(Batch, batch))
+
+
+def batches(documents: Sequence[Document], *, most_tokens: int, device: str) -> Iterator[Batch]:
+    """Documents in order, together up to `most_tokens`, at least one."""
+    group: list[Document] = []
+    size = 0
+    for document in documents:
+        if group and size + len(document.ids) > most_tokens:
+            yield collate(group, device=device)
+            group, size = [], 0
+        group.append(document)
+        size += len(document.ids)
+    if group:
+        yield collate(group, device=device)
