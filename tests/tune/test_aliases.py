@@ -48,7 +48,8 @@ run_dir: "runs/one"
     assert (spec.max_length, spec.batch_size, spec.max_steps) == (32768, 8, 300)
     assert (spec.learning_rate, spec.eval_steps, spec.checkpoint_steps) == (6e-5, 100, 100)
     assert "optim.lr read as learning_rate" in notes
-    assert "run_dir is not used: the server keeps one folder per job" in notes
+    assert spec.output_dir == "runs/one"
+    assert "run_dir read as output_dir" in notes
     assert "batch_size is 8: 1 times 8 accumulated" in notes
 
 

@@ -41,18 +41,16 @@ ALIASES: Mapping[str, str] = {
     **dict.fromkeys(("random_seed",), "seed"),
     **dict.fromkeys(("ckpt_freq", "save_steps"), "checkpoint_steps"),
     **dict.fromkeys(("eval_freq",), "eval_steps"),
+    **dict.fromkeys(("run_dir",), "output_dir"),
+    **dict.fromkeys(("checkpoint",), "gradient_checkpointing"),
 }  # fmt: skip
 
 ACCUMULATION = ("num_microbatches", "gradient_accumulation_steps")
 
 DECIDED_HERE: Mapping[str, str] = {
-    "run_dir": "the server keeps one folder per job",
-    "output_dir": "the server keeps one folder per job",
     "log_freq": "every step is recorded",
     "logging_steps": "every step is recorded",
     "num_ckpt_keep": "the last two checkpoints are kept",
-    "checkpoint": "activations are kept, never computed twice",
-    "gradient_checkpointing": "activations are kept, never computed twice",
     "no_eval": "evaluation runs when there is a validation file",
     "world_size": "the server knows its machines",
     "data.shuffle": "training data is always shuffled from the seed",
