@@ -50,18 +50,21 @@ def test_the_loss_is_the_sum_over_trained_tokens(random_base: Callable[..., Path
 def test_chunks_of_the_head_add_up(
     random_base: Callable[..., Path], rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Value and gradient against plain cross-entropy over all logits at once."""
+    """Values and gradient, each row with a weight of its own, against plain cross-entropy."""
     scorer = scorer_of(random_base("mistral"))
     assert scorer.head is not None
     monkeypatch.setattr(loss_module, "CHUNK_ROWS", rows)
     torch.manual_seed(0)
     hidden = torch.randn(7, 48, requires_grad=True)
     targets = torch.randint(199, (7,))
-    loss_module._HeadLoss.apply(hidden, targets, scorer.head).mul(3).backward()
+    weights = torch.tensor([3.0, -1.0, 0.0, 0.5, 2.0, 1.0, -2.5])
+    nll = loss_module._HeadLoss.apply(hidden, targets, scorer.head)
+    (nll * weights).sum().backward()
     weight = scorer.model.get_output_embeddings().weight
     again = hidden.detach().clone().requires_grad_()
-    expected = F.cross_entropy(again @ weight.t(), targets, reduction="sum")
-    expected.mul(3).backward()
+    expected = F.cross_entropy(again @ weight.t(), targets, reduction="none")
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(nll.detach(), expected.detach(), rtol=1e-4, atol=1e-4)
     # fp32 sums of 199 terms; gradients are of size 10.
     torch.testing.assert_close(hidden.grad, again.grad, rtol=1e-4, atol=1e-4)
 

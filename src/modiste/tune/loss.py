@@ -46,6 +46,8 @@ class Batch(NamedTuple):
     """(N,) places in the row whose next token is trained."""
     targets: Tensor
     """(N,) those tokens."""
+    owners: Tensor
+    """(N,) number of the document each of them belongs to, from 0."""
 
 
 class Measured(NamedTuple):
@@ -63,8 +65,15 @@ def collate(documents: Sequence[Document], *, device: torch.device | str = "cpu"
     following = torch.cat([torch.as_tensor(d.ids, dtype=torch.long)[1:] for d in documents])
     trained = torch.cat([torch.as_tensor(d.mask, dtype=torch.bool)[1:] for d in documents])
     rows = trained.nonzero().squeeze(1)
-    packed = packed_inputs([len(d.ids) - 1 for d in documents], device=device)
-    return Batch(ids[None].to(device), packed, rows.to(device), following[rows].to(device))
+    lengths = [len(d.ids) - 1 for d in documents]
+    owners = torch.arange(len(documents)).repeat_interleave(torch.tensor(lengths))
+    return Batch(
+        ids=ids[None].to(device),
+        packed=packed_inputs(lengths, device=device),
+        rows=rows.to(device),
+        targets=following[rows].to(device),
+        owners=owners[rows].to(device),
+    )
 
 
 class Scorer:
@@ -86,11 +95,15 @@ class Scorer:
 
     def loss(self, batch: Batch) -> Tensor:
         """Sum of the negative log-likelihoods of the targets, in nats, with gradient."""
+        return self.nll(batch).double().sum().float()
+
+    def nll(self, batch: Batch) -> Tensor:
+        """(N,) negative log-likelihood of each target in fp32, with gradient."""
         if self.head is None:
-            return F.cross_entropy(self.own_logits(batch), batch.targets, reduction="sum")
+            return F.cross_entropy(self.own_logits(batch), batch.targets, reduction="none")
         hidden_ND = self._hidden(batch)[batch.rows]
-        loss: Tensor = cast(Any, _HeadLoss).apply(hidden_ND, batch.targets, self.head)
-        return loss
+        nll_N: Tensor = cast(Any, _HeadLoss).apply(hidden_ND, batch.targets, self.head)
+        return nll_N
 
     @torch.no_grad()
     def measure(self, batch: Batch) -> Measured:
@@ -143,29 +156,30 @@ class Scorer:
 
 
 class _HeadLoss(torch.autograd.Function):
-    """Loss and its gradient in one pass, as the head is frozen and the loss is a plain sum."""
+    """Losses and their gradients in one pass, as the head is frozen: the gradient of a weighted
+    sum is that of each row times its weight."""
 
     @staticmethod
     def forward(ctx: Any, hidden_ND: Tensor, targets_N: Tensor, head: FrozenMatrix) -> Tensor:
-        total = torch.zeros((), dtype=torch.float64, device=hidden_ND.device)
+        nll_N = torch.empty(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
         gradient_ND = torch.empty_like(hidden_ND)
         at = 0
         for chunk_CD, targets_C in _chunks(hidden_ND, targets_N):
             logits_CV = head.up(chunk_CD).float()
             at_target = (torch.arange(len(targets_C), device=targets_C.device), targets_C)
             normaliser_C = torch.logsumexp(logits_CV, dim=-1)
-            total += (normaliser_C - logits_CV[at_target]).double().sum()
+            nll_N[at : at + len(targets_C)] = normaliser_C - logits_CV[at_target]
             probability_CV = logits_CV.sub_(normaliser_C[:, None]).exp_()
             probability_CV[at_target] -= 1
             gradient_ND[at : at + len(targets_C)] = head.down(probability_CV.to(hidden_ND.dtype))
             at += len(targets_C)
         ctx.save_for_backward(gradient_ND)
-        return total.float()
+        return nll_N
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (gradient_ND,) = ctx.saved_tensors
-        return gradient_ND * grads[0], None, None
+        return gradient_ND * grads[0][:, None].to(gradient_ND.dtype), None, None
 
 
 def _chunks(hidden_ND: Tensor, targets_N: Tensor) -> Any:
