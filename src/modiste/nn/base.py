@@ -44,6 +44,19 @@ class BaseInfo:
     n_kv_heads: int
     head_dim: int
     weights_bytes: int
+    n_experts: int = 0
+    """Of each layer's mixture; 0 where every token goes through the same weights."""
+    n_experts_per_token: int = 0
+    expert_size: int = 0
+    """Intermediate size of one expert."""
+    tied: bool = False
+    """The head is the embedding."""
+
+    @property
+    def n_active_parameters(self) -> int:
+        """Values that one token is multiplied with: all but the experts it does not go to."""
+        idle = max(0, self.n_experts - self.n_experts_per_token)
+        return self.n_parameters - self.n_layers * idle * 3 * self.hidden_size * self.expert_size
 
     @property
     def linear_inputs_and_outputs(self) -> int:
@@ -83,7 +96,26 @@ def describe_base(path: Path) -> BaseInfo:
         n_kv_heads=int(text.get("num_key_value_heads") or heads),
         head_dim=int(text.get("head_dim") or hidden // heads),
         weights_bytes=size,
+        tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))),
+        **_experts(text),
     )
+
+
+def _experts(text: Mapping[str, Any]) -> dict[str, int]:
+    """Under the names that Mixtral, Qwen and others give them; nothing where there are none."""
+
+    def first(*names: str) -> int:
+        return next((int(text[name]) for name in names if text.get(name)), 0)
+
+    n = first("num_local_experts", "num_experts", "n_routed_experts")
+    if not n:
+        return {}
+    size = first("moe_intermediate_size", "intermediate_size")
+    return {
+        "n_experts": n,
+        "n_experts_per_token": first("num_experts_per_tok", "moe_topk"),
+        "expert_size": size,
+    }
 
 
 def read_config(path: Path, layout: Layout) -> dict[str, Any]:
