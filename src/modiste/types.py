@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 
 class Role(StrEnum):
@@ -220,6 +220,27 @@ class Hyperparameters:
     checkpoint_steps: int | None = None
     eval_steps: int | None = None
     over_length: OverLength = OverLength.REFUSE
+    # From here on: fields of `tune.spec.TuneSpec` under their own names, sections joined by `_`.
+    method: str = "lora"
+    objective: str | None = None
+    """None: what the rows are for."""
+    effort: str | None = None
+    """The preset that filled in what was left open; said for the record, it decides nothing now."""
+    lora_dropout: float = 0.0
+    lora_rslora: bool = False
+    lora_dora: bool = False
+    dpo_beta: float = 0.1
+    dpo_label_smoothing: float = 0.0
+    dpo_sft_weight: float = 0.0
+    continue_from: str | None = None
+    lr_schedule: str = "cosine"
+    keep: str = "last"
+    early_stopping_patience: int | None = None
+    early_stopping_min_delta: float = 0.0
+    dtype: str = "auto"
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    microbatch_tokens: int | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)

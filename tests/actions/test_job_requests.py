@@ -45,7 +45,7 @@ def test_all_problems_come_in_one_answer(check: Check) -> None:
             suffix="a:b",
             invalid_sample_skip_fraction=0.6,
             metadata={"k": "v" * 513},
-            integrations=[{"type": "mlflow"}],
+            integrations=[{"type": "neptune"}, {"type": "wandb"}],
         )
     for words in (
         "'gpt-5' is not installed",
@@ -56,8 +56,8 @@ def test_all_problems_come_in_one_answer(check: Check) -> None:
         "suffix is 'a:b'",
         "invalid_sample_skip_percentage is 0.6",
         "metadata['k']",
-        "integrations[0].type is 'mlflow'",
-        "integrations[0].project is missing",
+        "integrations[0].type is 'neptune'",
+        "integrations[1].project is missing",
     ):
         assert words in told.value.message
 

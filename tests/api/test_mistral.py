@@ -131,10 +131,29 @@ def test_a_job_has_exactly_the_fields_of_the_contract() -> None:
             "checkpoint_steps": None,
             "eval_steps": None,
             "over_length": "refuse",
+            "method": "lora",
+            "objective": None,
+            "effort": None,
+            "lora_dropout": 0.0,
+            "lora_rslora": False,
+            "lora_dora": False,
+            "dpo_beta": 0.1,
+            "dpo_label_smoothing": 0.0,
+            "dpo_sft_weight": 0.0,
+            "continue_from": None,
+            "lr_schedule": "cosine",
+            "keep": "last",
+            "early_stopping_patience": None,
+            "early_stopping_min_delta": 0.0,
+            "dtype": "auto",
+            "gradient_checkpointing": "auto",
+            "microbatch_tokens": None,
+            "force": False,
         },
         "fine_tuned_model": None,
         "suffix": "s",
         "integrations": [],
+        "trackers": [],
         "trained_tokens": None,
         "metadata": {
             "expected_duration_seconds": None,
@@ -150,6 +169,16 @@ def test_a_job_has_exactly_the_fields_of_the_contract() -> None:
         "paused": False,
         "dataset": None,
     }
+
+
+def test_a_tracker_that_mistrals_clients_cannot_read_is_shown_apart() -> None:
+    kept = ({"type": "wandb", "project": "p", "name": "n"}, {"type": "mlflow", "url": "file:x"})
+    told = mistral.job_out(replace(JOB, integrations=kept), mistral_0=False)
+    assert [each.type for each in told.integrations] == ["wandb"]
+    assert [(each.type, each.run_name) for each in told.trackers] == [
+        ("wandb", "n"),
+        ("mlflow", None),
+    ]
 
 
 def test_an_estimate_becomes_metadata_in_whole_seconds_and_money() -> None:

@@ -17,6 +17,8 @@ from modiste.cli import tune
 from modiste.client import connect
 from modiste.settings import Settings
 from modiste.tune import spec as specs
+from modiste.tune.asked import from_hyperparameters
+from tests.tune.test_asked import UNUSUAL
 
 CONFIG = """
 model: modiste-tiny
@@ -77,39 +79,32 @@ def test_a_file_that_is_not_there_is_named(modiste, config: Path, training_file:
 def test_every_field_of_a_configuration_reaches_the_job(modiste, training_file: Path) -> None:
     """Written as a YAML, sent through the API, read back as the worker will read it."""
     asked = {
-        "lora": {"rank": 4, "alpha": 3.0, "targets": ("q_proj", "v_proj")},
-        "max_steps": 7,
-        "batch_size": 2,
-        "max_length": 200,
-        "learning_rate": 3e-4,
-        "weight_decay": 0.01,
-        "warmup_ratio": 0.2,
-        "max_grad_norm": 0.5,
-        "seed": 11,
-        "checkpoint_steps": 3,
-        "eval_steps": 2,
-        "over_length": "split",
+        **UNUSUAL,
+        "continue_from": None,
+        "trackers": ({"type": "tensorboard"}, {"type": "wandb", "project": "p", "offline": True}),
         "suffix": "all",
         "invalid_sample_skip_fraction": 0.25,
         "auto_start": False,
     }
     files = {"train": [{"path": str(training_file), "weight": 2.0}]}
     spec = specs.parse({"model": "modiste-tiny", "data": files, **asked}).spec
+    with_the_caller = {"data", "model", "output_dir", "export", "lora", "dpo"}
     left_out = {name for name in type(spec).model_fields if name not in asked}
-    assert left_out == {"model", "data", "epochs"}, "a new field has to be sent too"
+    assert left_out == with_the_caller, "a new field has to be sent too"
 
     with connect(settings.load()) as client:
         body = tune.request_body(client, spec, quiet=True)
         job = client.post("/v1/fine_tuning/jobs", body)
     sent = checked(JobIn, body)
     request = mistral.wanted(sent, mistral_0=False)
-    read = specs.from_hyperparameters(
+    read = from_hyperparameters(
         request["hyperparameters"],
         model=request["model"],
         training_files=request["training_files"],
         suffix=request["suffix"],
         invalid_sample_skip_fraction=request["invalid_sample_skip_fraction"],
         auto_start=request["auto_start"],
+        integrations=request["integrations"],
     )
     assert read.model_dump(exclude={"data"}) == spec.model_dump(exclude={"data"})
     assert read.data.train[0].weight == 2.0

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from modiste.errors import InvalidInput
-from modiste.tune.spec import from_hyperparameters, parse, read_yaml
-from modiste.types import Hyperparameters, TrainingFile
+from modiste.tune.spec import parse, read_yaml
 
 LEAST = {"model": "modiste-tiny", "data": {"train": ["a.jsonl"]}}
 
@@ -71,25 +70,6 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, says
     assert says in raised.value.message
     with pytest.raises(InvalidInput, match="cannot be read"):
         read_yaml(tmp_path / "absent.yaml")
-
-
-def test_a_job_made_through_the_api_becomes_a_spec() -> None:
-    spec = from_hyperparameters(
-        Hyperparameters(training_steps=10, seq_len=256, warmup_fraction=None, lora_rank=8),
-        model="modiste-tiny",
-        training_files=[TrainingFile("one", 2.0), TrainingFile("two")],
-        validation_files=["three"],
-        suffix="mine",
-    )
-    assert (spec.max_steps, spec.max_length, spec.warmup_ratio, spec.lora.rank) == (
-        10,
-        256,
-        0.05,
-        8,
-    )
-    assert [(f.file_id, f.weight) for f in spec.data.train] == [("one", 2.0), ("two", 1.0)]
-    assert spec.data.validation[0].file_id == "three"
-    assert spec.suffix == "mine"
 
 
 def test_a_spec_survives_json() -> None:

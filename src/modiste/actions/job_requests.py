@@ -22,6 +22,7 @@ from modiste.types import Actor, File, Hyperparameters, Model, Purpose, Training
 SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PARTS = (curation.MAIN, "validation")
 MAX_METADATA = 16
+TRACKERS = ("wandb", "mlflow", "tensorboard")
 MAX_FILES = 100
 
 
@@ -176,6 +177,12 @@ def _hyperparameters(h: Hyperparameters, base: Model | None) -> list[_Wrong]:
         ("max_grad_norm", h.max_grad_norm, 1e-6, 1e6),
         ("checkpoint_steps", h.checkpoint_steps, 1, 10_000_000),
         ("eval_steps", h.eval_steps, 1, 10_000_000),
+        ("lora_dropout", h.lora_dropout, 0, 0.999),
+        ("dpo_beta", h.dpo_beta, 1e-6, 1e3),
+        ("dpo_label_smoothing", h.dpo_label_smoothing, 0, 0.499),
+        ("dpo_sft_weight", h.dpo_sft_weight, 0, 1e6),
+        ("early_stopping_patience", h.early_stopping_patience, 1, 10_000_000),
+        ("early_stopping_min_delta", h.early_stopping_min_delta, 0, 1e6),
     ]
     wrong = []
     for name, value, low, high in bounds:
@@ -283,16 +290,17 @@ def _texts(wanted: Wanted) -> list[_Wrong]:
 
 
 def _integration(index: int, given: Mapping[str, Any], wrong: list[_Wrong]) -> dict[str, Any]:
-    """What is kept of one integration. Its key is not: no tracker is fed yet, so none is needed."""
+    """What is kept of one integration. Its key is not."""
     kind, project = given.get("type", "wandb"), given.get("project")
-    if kind != "wandb":
-        text = f"integrations[{index}].type is {kind!r}, expected wandb."
+    if kind not in TRACKERS:
+        text = f"integrations[{index}].type is {kind!r}, expected {', '.join(TRACKERS)}."
         wrong.append(_Wrong("integrations", text))
-    kept = {name: given.get(name) for name in ("project", "name", "run_name")}
+    kept = {name: given.get(name) for name in ("project", "name", "run_name", "url")}
     for name, value in kept.items():
         if value is not None and not (isinstance(value, str) and 1 <= len(value) <= 500):
             text = f"integrations[{index}].{name} is a text of 1 to 500 characters."
             wrong.append(_Wrong("integrations", text))
-    if not project:
+    if not project and kind == "wandb":
         wrong.append(_Wrong("integrations", f"integrations[{index}].project is missing."))
-    return {"type": str(kind), **{k: v for k, v in kept.items() if v is not None}}
+    found = {"type": str(kind), **{k: v for k, v in kept.items() if v is not None}}
+    return found | ({"offline": True} if given.get("offline") else {})

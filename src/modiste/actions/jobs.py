@@ -32,7 +32,7 @@ from modiste.store.tables import (
     MetricRow,
     Phase,
 )
-from modiste.tune.spec import from_hyperparameters
+from modiste.tune.asked import from_hyperparameters
 from modiste.types import Actor, Checkpoint, Job, JobEstimate, JobEvent, JobStatus, Page, Scope
 
 ESTIMATE_BYTES = 8 << 20
@@ -92,6 +92,7 @@ def estimate(database: Database, actor: Actor, **wanted: Unpack[Wanted]) -> JobE
         training_files=request.training_files,
         validation_files=request.validation_files,
         checkpoint_steps=database.settings.checkpoint_interval_steps,
+        integrations=request.integrations,
     )
     with ExitStack() as opened:
         read = job_checks.read(

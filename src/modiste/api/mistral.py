@@ -9,14 +9,17 @@ cannot parse, so everything else is mapped to what it knows.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
 from modiste.actions.job_requests import Wanted
 from modiste.api.door import Body
+from modiste.api.hyperparameters import HyperparametersIn
 from modiste.api.shapes import seconds, seconds_or_none
 from modiste.errors import InvalidInput
+from modiste.tune.asked import tracker
 from modiste.types import (
     Checkpoint,
     Hyperparameters,
@@ -24,7 +27,6 @@ from modiste.types import (
     JobEstimate,
     JobEvent,
     JobStatus,
-    OverLength,
     Page,
     TrainingFile,
 )
@@ -37,7 +39,6 @@ SHOWN_TO_MISTRAL_0 = {
     JobStatus.VALIDATED: JobStatus.QUEUED,
     JobStatus.FAILED_VALIDATION: JobStatus.FAILED,
 }
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class TrainingFileIn(Body):
@@ -45,33 +46,18 @@ class TrainingFileIn(Body):
     weight: Annotated[float, Field(gt=0)] = 1.0
 
 
-class HyperparametersIn(Body):
-    """Mistral's fields, and ours from `batch_size` (rows per step) on."""
+class IntegrationIn(Body):
+    """Mistral's `wandb`; the other types, `url` and `offline` are ours."""
 
-    training_steps: Annotated[int, Field(ge=1)] | None = None
-    epochs: Annotated[float, Field(gt=0)] | None = None
-    learning_rate: Annotated[float, Field(ge=1e-8, le=1)] = 1e-4
-    weight_decay: Fraction | None = 0.1
-    warmup_fraction: Fraction | None = 0.05
-    seq_len: Annotated[int, Field(ge=100)] | None = None
-    fim_ratio: Fraction | None = None
-    batch_size: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    lora_rank: Annotated[int, Field(ge=1, le=1024)] = 16
-    lora_alpha: Annotated[float, Field(gt=0)] | None = None
-    lora_targets: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    checkpoint_steps: Annotated[int, Field(ge=1)] | None = None
-    eval_steps: Annotated[int, Field(ge=1)] | None = None
-    over_length: Annotated[OverLength, Field(strict=False)] = OverLength.REFUSE
-
-
-class WandbIn(Body):
-    type: Literal["wandb"] = "wandb"
-    project: str
+    type: Literal["wandb", "mlflow", "tensorboard"] = "wandb"
+    project: str | None = None
+    """W&B needs one."""
     name: str | None = None
     run_name: str | None = None
-    api_key: Annotated[SecretStr, Field(min_length=40, max_length=40)]
+    api_key: Annotated[SecretStr, Field(min_length=40, max_length=40)] | None = None
+    """W&B's. Without it the server's own key is used."""
+    url: str | None = None
+    offline: bool = False
 
 
 class RepositoryIn(Body):
@@ -98,31 +84,12 @@ class JobIn(Body):
     """Ours: `name@version` instead of training files."""
     hyperparameters: HyperparametersIn
     suffix: Annotated[str, Field(max_length=MAX_SUFFIX)] | None = None
-    integrations: list[WandbIn] | None = None
+    integrations: list[IntegrationIn] | None = None
     repositories: Annotated[list[RepositoryIn], Field(max_length=20)] | None = None
     auto_start: bool | None = None
     invalid_sample_skip_percentage: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     job_type: Literal["completion", "classifier"] | None = None
     classifier_targets: list[ClassifierTargetIn] | None = None
-
-
-class HyperparametersOut(BaseModel):
-    training_steps: int | None
-    epochs: float | None
-    learning_rate: float
-    weight_decay: float | None
-    warmup_fraction: float | None
-    seq_len: int | None
-    fim_ratio: float | None
-    batch_size: int | None
-    seed: int
-    lora_rank: int
-    lora_alpha: float | None
-    lora_targets: tuple[str, ...] | None
-    max_grad_norm: float
-    checkpoint_steps: int | None
-    eval_steps: int | None
-    over_length: str
 
 
 class WandbOut(BaseModel):
@@ -131,6 +98,14 @@ class WandbOut(BaseModel):
     name: str | None = None
     run_name: str | None = None
     url: str | None = None
+
+
+class TrackerOut(BaseModel):
+    type: str
+    project: str | None = None
+    run_name: str | None = None
+    url: str | None = None
+    offline: bool = False
 
 
 class JobMetadata(BaseModel):
@@ -171,10 +146,12 @@ class CompletionJob(BaseModel):
     modified_at: int
     training_files: list[str]
     validation_files: list[str]
-    hyperparameters: HyperparametersOut
+    hyperparameters: Hyperparameters
     fine_tuned_model: str | None
     suffix: str | None
     integrations: list[WandbOut]
+    trackers: list[TrackerOut]
+    """Ours: every integration, those that Mistral's clients could not read included."""
     trained_tokens: int | None
     metadata: JobMetadata
     repositories: list[str] = []
@@ -237,7 +214,7 @@ def wanted(body: JobIn, *, mistral_0: bool) -> Wanted:
         ],
         validation_files=list(body.validation_files or ()),
         dataset=body.dataset,
-        hyperparameters=Hyperparameters(**body.hyperparameters.model_dump()),
+        hyperparameters=body.hyperparameters.noun(),
         suffix=body.suffix,
         auto_start=mistral_0 if body.auto_start is None else body.auto_start,
         integrations=[item.model_dump() for item in body.integrations or ()],
@@ -317,7 +294,10 @@ def _fields(job: Job, *, mistral_0: bool) -> dict[str, Any]:
         "hyperparameters": _hyperparameters(job, mistral_0=mistral_0),
         "fine_tuned_model": job.fine_tuned_model,
         "suffix": job.suffix,
-        "integrations": [WandbOut.model_validate(item) for item in job.integrations],
+        "integrations": [
+            WandbOut.model_validate(item) for item in job.integrations if item["type"] == "wandb"
+        ],
+        "trackers": [TrackerOut.model_validate(tracker(item)) for item in job.integrations],
         "trained_tokens": job.trained_tokens,
         "metadata": _metadata(job.estimate),
         "error": job.error and JobProblem(code=job.error.code, message=job.error.message),
@@ -326,14 +306,13 @@ def _fields(job: Job, *, mistral_0: bool) -> dict[str, Any]:
     }
 
 
-def _hyperparameters(job: Job, *, mistral_0: bool) -> HyperparametersOut:
+def _hyperparameters(job: Job, *, mistral_0: bool) -> Hyperparameters:
     asked = job.hyperparameters
-    out = HyperparametersOut.model_validate(asked, from_attributes=True)
-    if mistral_0:
-        low, high = STEPS_OF_MISTRAL_0
-        steps = asked.training_steps or job.estimate.training_steps or low
-        out.training_steps = min(max(steps, low), high)
-    return out
+    if not mistral_0:
+        return asked
+    low, high = STEPS_OF_MISTRAL_0
+    steps = asked.training_steps or job.estimate.training_steps or low
+    return replace(asked, training_steps=min(max(steps, low), high))
 
 
 def _metadata(estimate: JobEstimate) -> JobMetadata:

@@ -21,6 +21,7 @@ from modiste.client import Client, connect
 from modiste.errors import InvalidInput, NotFound
 from modiste.settings import Settings
 from modiste.tune import spec as specs
+from modiste.tune.asked import to_hyperparameters, to_integration
 from modiste.tune.spec import DataFile, TuneSpec
 
 app = typer.Typer(add_completion=False)
@@ -114,30 +115,14 @@ def request_body(client: Client, spec: TuneSpec, *, quiet: bool) -> dict[str, An
             say(f"Uploaded {file.path} ({uploaded.get('num_lines')} rows)")
         return str(uploaded["id"])
 
-    hyperparameters = {
-        "training_steps": spec.max_steps,
-        "epochs": spec.epochs,
-        "learning_rate": spec.learning_rate,
-        "weight_decay": spec.weight_decay,
-        "warmup_fraction": spec.warmup_ratio,
-        "seq_len": spec.max_length,
-        "batch_size": spec.batch_size,
-        "seed": spec.seed,
-        "lora_rank": spec.lora.rank,
-        "lora_alpha": spec.lora.alpha,
-        "lora_targets": None if spec.lora.targets == "all-linear" else list(spec.lora.targets),
-        "max_grad_norm": spec.max_grad_norm,
-        "checkpoint_steps": spec.checkpoint_steps,
-        "eval_steps": spec.eval_steps,
-        "over_length": spec.over_length.value,
-    }
     return {
         "model": spec.model,
         "training_files": [
             {"file_id": file_id(file), "weight": file.weight} for file in spec.data.train
         ],
         "validation_files": [file_id(file) for file in spec.data.validation],
-        "hyperparameters": {name: v for name, v in hyperparameters.items() if v is not None},
+        "hyperparameters": to_hyperparameters(spec),
+        "integrations": [to_integration(tracker) for tracker in spec.trackers],
         "suffix": spec.suffix,
         "invalid_sample_skip_percentage": spec.invalid_sample_skip_fraction,
         "auto_start": spec.auto_start,

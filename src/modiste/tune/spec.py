@@ -8,7 +8,7 @@ of a file in one answer. Imports neither torch nor transformers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from modiste.errors import InvalidInput
 from modiste.prepare.yaml_file import read_mapping
 from modiste.tune.aliases import translate
-from modiste.types import Hyperparameters, OverLength, TrainingFile
+from modiste.types import OverLength
 
 
 class DataFile(BaseModel):
@@ -181,6 +181,11 @@ class TuneSpec(BaseModel):
     """Of the base's weights; what is learned is always fp32."""
     gradient_checkpointing: bool | Literal["auto"] = "auto"
     """Compute activations twice to keep fewer; auto where they would not fit."""
+    microbatch_tokens: int | None = Field(default=None, ge=16)
+    """Samples are computed together up to this many tokens: less takes less memory and changes no
+    loss. None lets the plan choose."""
+    force: bool = False
+    """Train although the plan says that memory or disk will not do."""
     trackers: tuple[Tracker, ...] = ()
     output_dir: str | None = None
     """Where `modiste tune` leaves metrics and the model's files beside the server's copy."""
@@ -235,50 +240,6 @@ def parse(values: Mapping[str, Any], *, where: str = "spec") -> Parsed:
     if validated.spec is None or problems:
         raise InvalidInput("; ".join(f"{where}: {problem}" for problem in problems))
     return Parsed(validated.spec, read.notes)
-
-
-def from_hyperparameters(
-    hyperparameters: Hyperparameters,
-    *,
-    model: str,
-    training_files: Iterable[TrainingFile],
-    validation_files: Iterable[str] = (),
-    suffix: str | None = None,
-    invalid_sample_skip_fraction: float = 0.0,
-    auto_start: bool = True,
-    checkpoint_steps: int | None = None,
-) -> TuneSpec:
-    """The spec of a job made through the API. Raises InvalidInput naming every wrong value."""
-    wanted = hyperparameters
-    lora = {
-        "rank": wanted.lora_rank,
-        "alpha": wanted.lora_alpha,
-        "targets": None if wanted.lora_targets is None else list(wanted.lora_targets),
-    }
-    values: dict[str, Any] = {
-        "model": model,
-        "data": {
-            "train": [{"file_id": f.file_id, "weight": f.weight} for f in training_files],
-            "validation": [{"file_id": file_id} for file_id in validation_files],
-        },
-        "lora": {name: value for name, value in lora.items() if value is not None},
-        "max_steps": wanted.training_steps,
-        "epochs": wanted.epochs,
-        "batch_size": wanted.batch_size,
-        "max_length": wanted.seq_len,
-        "over_length": wanted.over_length,
-        "learning_rate": wanted.learning_rate,
-        "weight_decay": wanted.weight_decay,
-        "warmup_ratio": wanted.warmup_fraction,
-        "max_grad_norm": wanted.max_grad_norm,
-        "seed": wanted.seed,
-        "checkpoint_steps": wanted.checkpoint_steps or checkpoint_steps,
-        "eval_steps": wanted.eval_steps,
-        "suffix": suffix,
-        "invalid_sample_skip_fraction": invalid_sample_skip_fraction,
-        "auto_start": auto_start,
-    }
-    return parse({name: value for name, value in values.items() if value is not None}).spec
 
 
 def _validated(canonical: Mapping[str, Any]) -> Validated:

@@ -25,7 +25,8 @@ from modiste.actions.runs import Wish
 from modiste.errors import ModisteError
 from modiste.prepare.preview import preview
 from modiste.prepare.row_index import index_file
-from modiste.tune.spec import TuneSpec, from_hyperparameters
+from modiste.tune.asked import from_hyperparameters
+from modiste.tune.spec import TuneSpec
 from modiste.types import Hyperparameters, JobError, JobEstimate
 from modiste.work.bench import Bench
 from modiste.work.child import processors
@@ -133,6 +134,7 @@ def _request(bench: Bench, forgotten: Mapping[str, list[int]]) -> Request:
         training_files=job.training_files,
         validation_files=job.validation_files,
         checkpoint_steps=settings.checkpoint_interval_steps,
+        integrations=job.integrations,
     )
 
     def data(file_id: str, weight: float = 1.0) -> DataFile:
