@@ -124,6 +124,20 @@ class TuningFailed(ModisteError):
     http_status = 500
 
 
+class ProcessLost(ModisteError):
+    """One of several processes that train a model together is gone; none can go on without it."""
+
+    code = "process_lost"
+    http_status = 500
+
+
+class ExportFailed(ModisteError):
+    """Exported files compute something else than the model they were made from."""
+
+    code = "export_failed"
+    http_status = 500
+
+
 class ParityFailed(TuningFailed):
     """The served model does not compute what training computed."""
 
