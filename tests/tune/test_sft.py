@@ -78,7 +78,7 @@ def test_evaluation_is_the_mean_over_tokens_not_over_batches(make_run: MakeRun) 
     assert isinstance(done, Done)
     nll, n = 0.0, 0
     for i in range(len(run.validation)):
-        ids, mask = run.validation[i]
+        ids, mask, *_ = run.validation[i]
         logprobs = done.tuned.logprobs(ids.tolist())
         nll -= sum(lp for lp, trained in zip(logprobs, mask[1:], strict=True) if trained)
         n += int(mask[1:].sum())

@@ -6,7 +6,8 @@ under `event`. A run that continues from a checkpoint says its steps again with 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 
@@ -37,6 +38,15 @@ class Started(Event):
 
 
 @dataclass(frozen=True)
+class Preparing(Event):
+    """Before the first step: of the reference that pairs are compared with."""
+
+    name = "preparing"
+    n_done: int
+    n_samples: int
+
+
+@dataclass(frozen=True)
 class Resumed(Event):
     """Continues behind this step."""
 
@@ -50,7 +60,7 @@ class Step(Event):
     step: int
     total_steps: int
     loss: float
-    """Nats per trained token of this step."""
+    """Nats per trained token of this step; per pair, where pairs are trained."""
     learning_rate: float
     grad_norm: float
     """Before clipping."""
@@ -61,6 +71,8 @@ class Step(Event):
     """Of this process, evaluation and checkpoints left out."""
     trained_tokens_per_s: float
     eta_s: float
+    measures: Mapping[str, float] = field(default_factory=dict)
+    """What else the objective tells, as means: of pairs, rewards and preference_accuracy."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +80,12 @@ class Evaluated(Event):
     name = "evaluated"
     step: int
     valid_loss: float
-    valid_token_accuracy: float
-    """Share of target tokens that were the most probable one, 0 to 1."""
+    valid_token_accuracy: float | None
+    """Share of target tokens that were the most probable one, 0 to 1. None of pairs: see
+    `measures`."""
     n_trained_tokens: int
+    """Or pairs."""
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

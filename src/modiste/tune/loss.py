@@ -11,7 +11,7 @@ Legend: T tokens of a row, N trained tokens, D hidden size, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -51,12 +51,15 @@ class Batch(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Sums over trained tokens, so that batches add up to a true mean."""
+    """Sums over trained tokens (or pairs), so that batches add up to a true mean."""
 
     nll: float
-    """Nats."""
-    n_correct: int
+    """Nats; of pairs, their losses."""
+    n_correct: int | None
+    """Tokens that were the most probable one; None where no single token is asked for."""
     n: int
+    measures: Mapping[str, float] = {}
+    """More sums, by name."""
 
 
 def collate(documents: Sequence[Document], *, device: torch.device | str = "cpu") -> Batch:

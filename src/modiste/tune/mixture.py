@@ -22,35 +22,107 @@ class Sample(NamedTuple):
     ids: NDArray[np.int32]
     mask: NDArray[np.bool_]
     """Which of them are trained."""
+    split: int = 0
+    """Of a pair: where the rejected conversation begins, behind the chosen one. 0 for all else."""
+    reference: tuple[float, float] | None = None
+    """Of a pair: log-probability of the chosen and of the rejected answer before training."""
+
+
+class Conversation(NamedTuple):
+    """What a renderer makes of one."""
+
+    ids: Sequence[int]
+    mask: Sequence[bool]
+
+
+class Origin(NamedTuple):
+    """The row a sample was made of."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file} line {self.line}"
 
 
 class Samples:
     """Tokenised samples, kept flat: five bytes per token instead of a Python list's forty."""
 
-    def __init__(self, samples: Iterable[tuple[Sequence[int], Sequence[bool]]] = ()) -> None:
+    def __init__(
+        self,
+        samples: Iterable[tuple[Sequence[int], Sequence[bool]]] = (),
+        *,
+        origins: Iterable[tuple[str, int]] = (),
+    ) -> None:
+        """`origins` of all samples or of none; it is read behind `samples`, which may fill it."""
         ids: list[NDArray[np.int32]] = []
         masks: list[NDArray[np.bool_]] = []
-        for sample_ids, sample_mask in samples:
+        for sample_ids, sample_mask, *_ in samples:
             ids.append(np.asarray(sample_ids, dtype=np.int32))
             masks.append(np.asarray(sample_mask, dtype=np.bool_))
         self.ids = np.concatenate(ids) if ids else np.empty(0, np.int32)
         self.mask = np.concatenate(masks) if masks else np.empty(0, np.bool_)
         self.lengths = np.array([len(sample) for sample in ids], dtype=np.int64)
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
+        self.splits = np.zeros(len(self.lengths), dtype=np.int64)
+        """See Sample.split."""
+        self.reference: NDArray[np.float64] | None = None
+        """(n, 2); see Sample.reference."""
+        self.origins = [Origin(*origin) for origin in origins]
+        if self.origins and len(self.origins) != len(self.lengths):
+            raise ValueError(f"{len(self.origins)} origins of {len(self.lengths)} samples")
+
+    @classmethod
+    def of_pairs(
+        cls,
+        pairs: Iterable[tuple[Conversation, Conversation]],
+        *,
+        origins: Iterable[tuple[str, int]] = (),
+    ) -> Samples:
+        """Each pair, chosen and rejected, is one sample: both go through the same step."""
+        splits: list[int] = []
+
+        def joined() -> Iterator[tuple[list[int], list[bool]]]:
+            for chosen, rejected in pairs:
+                splits.append(len(chosen.ids))
+                yield [*chosen.ids, *rejected.ids], [*chosen.mask, *rejected.mask]
+
+        made = cls(joined(), origins=origins)
+        made.splits = np.array(splits, dtype=np.int64)
+        return made
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, index: int) -> Sample:
         span = slice(self.starts[index], self.starts[index + 1])
-        return Sample(self.ids[span], self.mask[span])
+        known = None if self.reference is None else self.reference[index]
+        reference = None if known is None else (float(known[0]), float(known[1]))
+        return Sample(self.ids[span], self.mask[span], int(self.splits[index]), reference)
+
+    def origin(self, index: int) -> Origin | None:
+        """None where nobody said."""
+        return self.origins[index] if self.origins else None
+
+    @property
+    def has_pairs(self) -> bool:
+        return bool(self.splits.any())
 
     def n_targets(self) -> NDArray[np.int64]:
         """Trained tokens of each sample; the first token can never be predicted."""
+        return np.asarray(self.n_targets_of_parts().sum(axis=1), dtype=np.int64)
+
+    def n_targets_of_parts(self) -> NDArray[np.int64]:
+        """(n, 2): of the chosen and the rejected conversation; without pairs all in the first."""
         counts = np.concatenate([[0], np.cumsum(self.mask)])
-        in_all = counts[self.starts[1:]] - counts[self.starts[:-1]]
-        first = np.array([bool(self.mask[at]) for at in self.starts[:-1]], dtype=np.int64)
-        return np.asarray(in_all - first, dtype=np.int64)
+        ends = self.starts[1:]
+        middles = np.where(self.splits > 0, self.starts[:-1] + self.splits, ends)
+        parts = [(self.starts[:-1], middles), (middles, ends)]
+        of_parts = []
+        for first, end in parts:
+            never = [int(a < z and self.mask[a]) for a, z in zip(first, end, strict=True)]
+            of_parts.append(counts[end] - counts[first] - np.array(never, dtype=np.int64))
+        return np.stack(of_parts, axis=1).astype(np.int64).reshape(-1, 2)
 
 
 class Source(NamedTuple):

@@ -6,13 +6,16 @@ nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from modiste.tune.group import Group
 from modiste.tune.loss import Batch, Document, Measured, Scorer, collate
 from modiste.tune.machine import Machine
 from modiste.tune.mixture import Sample, Samples
@@ -22,12 +25,31 @@ class Computed(NamedTuple):
     loss: Tensor
     """Sum over the batch's units, with gradient."""
     measures: Mapping[str, float] = {}
-    """More sums over the units; steps and evaluations tell their means."""
+    """More sums over the units, by the objective's names; what is told are their means."""
 
 
 class Objective(Protocol):
     unit: str
     """What losses are averaged over: `token` or `pair`."""
+    conversations: int
+    """In each sample: a sequence has room for as many times its length."""
+    measures: tuple[str, ...]
+    """Names of what is told beside the loss."""
+
+    def prepare(
+        self,
+        data: Sequence[Samples],
+        *,
+        run_dir: Path,
+        belongs_to: str,
+        group: Group,
+        tell: Callable[[int, int], None],
+    ) -> None:
+        """Called once before anything is learned or restored, with all samples there are.
+
+        `tell` hears how many of how many samples are done; what it raises ends the preparation.
+        """
+        ...
 
     def n_units(self, samples: Samples) -> NDArray[np.int64]:
         """(n,) of each sample; a sample of 0 units is left out."""
@@ -48,9 +70,22 @@ class NextToken:
     """Cross-entropy on the trained tokens: instruction tuning and continued pre-training."""
 
     unit = "token"
+    conversations = 1
+    measures: tuple[str, ...] = ()
 
     def __init__(self, scorer: Scorer, machine: Machine) -> None:
         self.scorer, self.machine = scorer, machine
+
+    def prepare(
+        self,
+        data: Sequence[Samples],
+        *,
+        run_dir: Path,
+        belongs_to: str,
+        group: Group,
+        tell: Callable[[int, int], None],
+    ) -> None:
+        pass
 
     def n_units(self, samples: Samples) -> NDArray[np.int64]:
         return samples.n_targets()
@@ -81,3 +116,12 @@ def batches(documents: Sequence[Document], *, most_tokens: int, device: str) -> 
         size += len(document.ids)
     if group:
         yield collate(group, device=device)
+
+
+def summed(measures: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Name by name."""
+    total: Counter[str] = Counter()
+    for each in measures:
+        for name, value in each.items():
+            total[name] += value  # type: ignore[assignment]  # a Counter adds what it is given
+    return dict(total)

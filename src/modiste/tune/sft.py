@@ -29,19 +29,31 @@ from torch import Tensor
 from modiste.errors import TuningFailed
 from modiste.nn.base import Layout, describe_base, safetensors_header, weight_files
 from modiste.tune import resume
-from modiste.tune.events import Checkpointed, Evaluated, Event, Resumed, Started, Step
-from modiste.tune.group import Alone, Group
+from modiste.tune.events import (
+    Checkpointed,
+    Evaluated,
+    Event,
+    Preparing,
+    Resumed,
+    Started,
+    Step,
+)
+from modiste.tune.group import Alone, Group, Round, check_same_run, rounds
 from modiste.tune.machine import Machine, memory_explained
 from modiste.tune.mixture import Mixture, Pack, Samples, Source
-from modiste.tune.objective import NextToken, Objective
+from modiste.tune.objective import NextToken, Objective, summed
 from modiste.tune.plan import plan
+from modiste.tune.preference import Preference
 from modiste.tune.resume import Counters
+from modiste.tune.spec import Objective as Wanted
 from modiste.tune.spec import TuneSpec
 from modiste.tune.tuned import Tuned, evaluate, load
 
 BETAS = (0.9, 0.95)
 EPSILON = 1e-8
 SPEED_WINDOW_STEPS = 20
+PREPARING_S = 5.0
+"""Between words about a preparation; a trainer that says nothing for long is taken for stuck."""
 
 
 class Stop(StrEnum):
@@ -49,6 +61,12 @@ class Stop(StrEnum):
 
     CANCEL = "cancel"
     PAUSE = "pause"
+
+
+class _Interrupted(Exception):
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop)
+        self.stop = stop
 
 
 class Done(NamedTuple):
@@ -85,6 +103,9 @@ def finetune(
     machine.use()
     with memory_explained(spec):
         run = _begin(spec, base_path, sources, validation, run_dir, machine, group or Alone())
+        stop = run.prepare(on_event, should_stop)
+        if stop is not None:
+            return Stopped(stop, 0)
         on_event(run.started())
         if run.counters.step:
             on_event(Resumed(step=run.counters.step))
@@ -92,7 +113,8 @@ def finetune(
         for packs in run.mixture.steps(first=run.counters.step + 1):
             if run.counters.step == run.total_steps:
                 break
-            stop = run.group.agree(should_stop())
+            wish = run.group.agree(should_stop())
+            stop = None if wish is None else Stop(wish)
             if stop is Stop.PAUSE:
                 run.save_checkpoint()
                 return Stopped(stop, run.counters.step)
@@ -126,6 +148,8 @@ class _Run:
     objective: Objective
     units: tuple[NDArray[np.int64], ...]
     """Of each source's samples."""
+    targets: tuple[NDArray[np.int64], ...]
+    """Trained tokens of each source's samples."""
     optimizer: torch.optim.AdamW
     counters: Counters
     machine: Machine
@@ -145,7 +169,7 @@ class _Run:
         return Started(
             total_steps=self.total_steps,
             batch_size=self.mixture.batch_size,
-            max_length=self.mixture.max_length,
+            max_length=cast(int, self.spec.max_length),
             n_samples=sum(len(source.samples) for source in self.mixture.sources),
             n_unused_samples=self.mixture.n_unused,
             data_tokens=self.mixture.n_tokens,
@@ -155,6 +179,38 @@ class _Run:
             threads=self.machine.threads,
             packed=self.tuned.scorer.packs,
         )
+
+    def prepare(
+        self, on_event: Callable[[Event], None], should_stop: Callable[[], Stop | None]
+    ) -> Stop | None:
+        """What the objective needs to know of the model as it is now; then the last checkpoint."""
+        told = time.monotonic()
+
+        def tell(n_done: int, n_samples: int) -> None:
+            nonlocal told
+            stop = should_stop() if self.group.size == 1 else None
+            if stop is not None:
+                raise _Interrupted(stop)
+            if time.monotonic() - told > PREPARING_S:
+                on_event(Preparing(n_done, n_samples))
+                told = time.monotonic()
+
+        data = [*(source.samples for source in self.mixture.sources), self.validation]
+        try:
+            self.objective.prepare(
+                data,
+                run_dir=self.run_dir,
+                belongs_to=self.belongs_to,
+                group=self.group,
+                tell=tell,
+            )
+        except _Interrupted as end:
+            return end.stop
+        state = resume.load_checkpoint(self.run_dir / "checkpoints", belongs_to=self.belongs_to)
+        check_same_run(self.group, self.belongs_to, step=state.counters.step if state else 0)
+        if state is not None:
+            self.restore(state)
+        return None
 
     def due(self, every: int) -> bool:
         return self.counters.step % every == 0 or self.counters.step == self.total_steps
@@ -172,37 +228,44 @@ class _Run:
         n_units = sum(int(self.units[p.source][list(p.samples)].sum()) for p in packs)
         self.tuned.learned.zero_grad()
         total = 0.0
-        for batch in self._batches(packs):
+        measures = dict.fromkeys(self.objective.measures, 0.0)
+        for batch, counts in self._batches(packs):
             # Alone only: processes that cannot ask each other here must all reach the sum below.
             if self.group.size == 1 and should_stop() is Stop.CANCEL:
                 return False
-            loss = self.objective.loss(batch).loss
+            loss, sums = self.objective.loss(batch)
             (loss / n_units).backward()  # type: ignore[no-untyped-call]
             total += loss.item()
+            measures = summed([measures, sums]) if counts else measures
         self.group.sum_(cast(Tensor, self.tuned.learned.flat.grad))
-        (total,) = self.group.total(total)
+        total, *sums_of_all = self.group.total(total, *measures.values())
+        measures = dict(zip(measures, sums_of_all, strict=True))
         rate = learning_rate(self.spec, step, self.total_steps)
         norm = self._update(total / n_units, rate, step)
-        self._count(step, total, n_tokens, n_units)
-        self.pace.append((time.monotonic() - began, n_tokens, n_units))
-        on_event(self._step_event(total / n_units, rate, norm))
+        n_trained = sum(int(self.targets[p.source][list(p.samples)].sum()) for p in packs)
+        self._count(step, total, n_units, n_tokens, n_trained)
+        self.pace.append((time.monotonic() - began, n_tokens, n_trained))
+        means = {name: value / n_units for name, value in measures.items()}
+        on_event(replace(self._step_event(total / n_units, rate, norm), measures=means))
         return True
 
-    def _batches(self, packs: Sequence[Pack]) -> Iterator[object]:
+    def _batches(self, packs: Sequence[Pack]) -> Iterator[Round]:
         """This process's share of the step."""
         drawn = [self.mixture.sources[p.source].samples[i] for p in packs for i in p.samples]
-        mine = self.group.share(drawn, [len(sample.ids) for sample in drawn])
-        return self.objective.batches(mine)
+        mine = self.objective.batches(self.group.share(drawn, [len(s.ids) for s in drawn]))
+        return rounds(self.group, mine, idle=lambda: self.objective.batches(drawn[:1]))
 
     def _lengths(self, source: int) -> NDArray[np.int64]:
         return self.mixture.sources[source].samples.lengths
 
     def evaluate(self, on_event: Callable[[Event], None]) -> None:
         """Token-weighted mean over the whole validation file."""
-        measured = evaluate(self.objective, self.validation)
-        loss, accuracy = measured.nll / measured.n, measured.n_correct / measured.n
+        measured = evaluate(self.objective, self.validation, group=self.group)
+        loss, correct = measured.nll / measured.n, measured.n_correct
+        accuracy = None if correct is None else correct / measured.n
+        means = {name: value / measured.n for name, value in measured.measures.items()}
         self.counters = replace(self.counters, valid_loss=loss, valid_token_accuracy=accuracy)
-        on_event(Evaluated(self.counters.step, loss, accuracy, measured.n))
+        on_event(Evaluated(self.counters.step, loss, accuracy, measured.n, means))
 
     def checkpoint(self, on_event: Callable[[Event], None]) -> None:
         """Save first, then say so."""
@@ -232,6 +295,9 @@ class _Run:
     def save_checkpoint(self) -> None:
         if self.counters.step == self.saved_step:
             return
+        if not self.group.speaks:
+            self.saved_step = self.counters.step
+            return
         tensors = resume.take_out(self.tuned.learned.flat, self.optimizer)
         resume.save_checkpoint(
             self.run_dir / "checkpoints", self.counters, tensors, belongs_to=self.belongs_to
@@ -245,6 +311,8 @@ class _Run:
 
     def save_result(self) -> Path:
         folder = self.run_dir / "adapter"
+        if not self.group.speaks:
+            return folder
         try:
             self.tuned.learned.save(folder, base=self.spec.model)
         except OSError as error:
@@ -269,14 +337,16 @@ class _Run:
         self.optimizer.step()
         return norm
 
-    def _count(self, step: int, loss_sum: float, n_tokens: int, n_targets: int) -> None:
+    def _count(
+        self, step: int, loss_sum: float, n_units: int, n_tokens: int, n_trained: int
+    ) -> None:
         self.counters = replace(
             self.counters,
             step=step,
             n_tokens=self.counters.n_tokens + n_tokens,
-            n_trained_tokens=self.counters.n_trained_tokens + n_targets,
+            n_trained_tokens=self.counters.n_trained_tokens + n_trained,
             loss_since=self.counters.loss_since + loss_sum,
-            targets_since=self.counters.targets_since + n_targets,
+            targets_since=self.counters.targets_since + n_units,
         )
 
     def _step_event(self, loss: float, rate: float, norm: float) -> Step:
@@ -309,13 +379,18 @@ def _begin(
     belongs_to = _fingerprint(spec, base_path, sources, validation, machine)
     torch.manual_seed(spec.seed)
     tuned = load(spec, base_path, machine)
-    objective = NextToken(tuned.scorer, machine)
+    wanted = spec.objective or _objective_of(sources)
+    objective: Objective = (
+        Preference(tuned.scorer, machine, spec.dpo)
+        if wanted is Wanted.DPO
+        else NextToken(tuned.scorer, machine)
+    )
     units = tuple(objective.n_units(source.samples) for source in sources)
     mixture = Mixture(
         sources,
         units=units,
         seed=spec.seed,
-        max_length=cast(int, spec.max_length),
+        max_length=cast(int, spec.max_length) * objective.conversations,
         batch_size=cast(int, spec.batch_size),
     )
     optimizer = torch.optim.AdamW(
@@ -326,13 +401,14 @@ def _begin(
         weight_decay=spec.weight_decay,
         fused=True,
     )
-    run = _Run(
+    return _Run(
         spec=spec,
         mixture=mixture,
         validation=validation,
         tuned=tuned,
         objective=objective,
         units=units,
+        targets=tuple(source.samples.n_targets() for source in sources),
         optimizer=optimizer,
         counters=Counters(),
         machine=machine,
@@ -341,10 +417,12 @@ def _begin(
         belongs_to=belongs_to,
         saved_step=0,
     )
-    state = resume.load_checkpoint(run_dir / "checkpoints", belongs_to=belongs_to)
-    if state is not None:
-        run.restore(state)
-    return run
+
+
+def _objective_of(sources: Sequence[Source]) -> Wanted:
+    """What samples are for, where the spec leaves it open."""
+    pairs = any(source.samples.has_pairs for source in sources)
+    return Wanted.DPO if pairs else Wanted.SFT
 
 
 def _completed(spec: TuneSpec, base_path: Path, sources: Sequence[Source]) -> TuneSpec:
@@ -379,5 +457,6 @@ def _fingerprint(
     parts: list[object] = [spec.model_dump(mode="json"), str(machine)]
     parts += [[file.stat().st_size, safetensors_header(file)] for file in files]
     for samples in (*(source.samples for source in sources), validation):
-        parts += [samples.ids.tobytes(), samples.mask.tobytes(), samples.lengths.tobytes()]
+        flat = (samples.ids, samples.mask, samples.lengths, samples.splits)
+        parts += [array.tobytes() for array in flat]
     return resume.fingerprint_of([source.weight for source in sources], *parts)

@@ -15,10 +15,11 @@ from modiste.errors import InvalidInput, TuningFailed
 from modiste.nn.learned import Learned
 from modiste.nn.loading import load_base
 from modiste.nn.lora import attach
+from modiste.tune.group import Alone, Group, rounds
 from modiste.tune.loss import Document, Measured, Scorer, collate, probe, same
 from modiste.tune.machine import Machine
 from modiste.tune.mixture import Samples
-from modiste.tune.objective import Objective
+from modiste.tune.objective import Objective, summed
 from modiste.tune.spec import TuneSpec
 
 
@@ -85,8 +86,8 @@ def _check_untouched(scorer: Scorer, before: Tensor) -> None:
         raise InvalidInput(f"{kind} computes something else with adapters on: it cannot be tuned")
 
 
-def evaluate(objective: Objective, samples: Samples) -> Measured:
-    """Sums over every unit of `samples`.
+def evaluate(objective: Objective, samples: Samples, *, group: Group | None = None) -> Measured:
+    """Sums over every unit of `samples`, of which each process of the group measures a share.
 
     Raises:
         TuningFailed: there is none.
@@ -98,9 +99,22 @@ def evaluate(objective: Objective, samples: Samples) -> Measured:
             "weight other than 0, or leave them out",
             code="no_trainable_tokens",
         )
-    parts = [objective.measure(batch) for batch in objective.batches([samples[i] for i in useful])]
+    group = group or Alone()
+    mine = objective.batches(
+        group.share([samples[i] for i in useful], samples.lengths[useful].tolist())
+    )
+    parts = []
+    for batch, counts in rounds(group, mine, idle=lambda: objective.batches([samples[useful[0]]])):
+        measured = objective.measure(batch)
+        parts += [measured] if counts else []
+    return _added([Measured(*part) for part in group.everyones(_added(parts))])
+
+
+def _added(parts: Sequence[Measured]) -> Measured:
+    correct = [part.n_correct for part in parts if part.n_correct is not None]
     return Measured(
         nll=sum(part.nll for part in parts),
-        n_correct=sum(part.n_correct for part in parts),
+        n_correct=sum(correct) if correct else None,
         n=sum(part.n for part in parts),
+        measures=summed(part.measures for part in parts),
     )

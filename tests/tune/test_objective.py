@@ -1,0 +1,90 @@
+"""The seam between the recipe and its losses: units, batches and sums."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from modiste.tune import machine
+from modiste.tune.group import Alone
+from modiste.tune.loss import Document
+from modiste.tune.objective import NextToken, batches, summed
+from modiste.tune.tuned import load
+
+from .conftest import ONE_THREAD, samples_of, spec_of
+
+
+def test_units_are_trained_tokens_and_the_first_is_never_one() -> None:
+    samples = samples_of(8)
+    objective = NextToken(None, ONE_THREAD)  # type: ignore[arg-type]
+    units = objective.n_units(samples)
+    assert units.tolist() == [int(samples[i].mask[1:].sum()) for i in range(8)]
+
+
+def test_batches_keep_the_order_and_stay_below_the_limit_where_they_can() -> None:
+    documents = [Document([7] * n, [True] * n) for n in (5, 6, 30, 2, 3)]
+    found = list(batches(documents, most_tokens=11, device="cpu"))
+    lengths = [[n + 1 for n in batch.packed.documents.lengths] for batch in found]
+    assert lengths == [[5, 6], [30], [2, 3]], "a document alone may be longer than the limit"
+    assert list(batches([], most_tokens=11, device="cpu")) == []
+
+
+def test_each_target_knows_its_document() -> None:
+    documents = [
+        Document([1, 2, 3], [False, True, True]),
+        Document([4, 5, 6], [False, False, True]),
+    ]
+    (batch,) = batches(documents, most_tokens=100, device="cpu")
+    assert batch.targets.tolist() == [2, 3, 6]
+    assert batch.owners.tolist() == [0, 0, 1]
+
+
+def test_losses_of_batches_add_up_whatever_the_batches_are(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned = load(spec_of(), base, ONE_THREAD)
+    objective = NextToken(tuned.scorer, ONE_THREAD)
+    samples = samples_of(12)
+    everything = [samples[i] for i in range(12)]
+    totals = []
+    for most in (16, 4096):
+        monkeypatch.setattr(machine, "MICROBATCH_TOKENS", most)
+        parts = [objective.loss(batch) for batch in objective.batches(everything)]
+        assert all(part.measures == {} for part in parts)
+        totals.append(sum(float(part.loss.detach()) for part in parts))
+    # fp32 sums of a few hundred losses of about 5 nats, in another order.
+    assert totals[0] == pytest.approx(totals[1], rel=1e-5)
+    measured = [objective.measure(batch) for batch in objective.batches(everything)]
+    assert sum(part.n for part in measured) == int(objective.n_units(samples).sum())
+    assert sum(part.nll for part in measured) == pytest.approx(totals[1], rel=1e-5)
+
+
+def test_the_loss_is_the_sum_over_its_tokens_with_the_same_gradient(base: Path) -> None:
+    tuned = load(spec_of(), base, ONE_THREAD)
+    objective = NextToken(tuned.scorer, ONE_THREAD)
+    samples = samples_of(4)
+    (batch,) = objective.batches([samples[i] for i in range(4)])
+    objective.loss(batch).loss.backward()  # type: ignore[no-untyped-call]
+    assert tuned.learned.flat.grad is not None
+    expected = tuned.learned.flat.grad.clone()
+    tuned.learned.zero_grad()
+    nll = tuned.scorer.nll(batch)
+    assert len(nll) == len(batch.targets)
+    nll.sum().backward()  # type: ignore[no-untyped-call]
+    # One weight of 1 for every row either way.
+    torch.testing.assert_close(tuned.learned.flat.grad, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_next_tokens_need_no_preparation(base: Path, tmp_path: Path) -> None:
+    objective = NextToken(load(spec_of(), base, ONE_THREAD).scorer, ONE_THREAD)
+    objective.prepare(
+        [samples_of(2)], run_dir=tmp_path, belongs_to="x", group=Alone(), tell=lambda *_: None
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_measures_are_summed_name_by_name() -> None:
+    assert summed([{"a": 1.0}, {}, {"a": 2.0, "b": -3.5}]) == {"a": 3.0, "b": -3.5}
+    assert summed([]) == {}
