@@ -61,6 +61,12 @@ def write(path: Path, n_bytes: int, *, seed: int = 0, copies: bool = False) -> i
     raise AssertionError("conversations never end")
 
 
+@cache
+def sentences() -> tuple[str, ...]:
+    """Pieces of text to put chats of a wanted length together from."""
+    return tuple(" ".join(text.split()) for text in _read()[:20_000])
+
+
 def _message(at: int, text: str) -> dict[str, str]:
     return {"role": ("user", "assistant")[at % 2], "content": text}
 
