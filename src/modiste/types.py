@@ -257,6 +257,8 @@ class JobEstimate:
     training_steps: int | None = None
     epochs: float | None = None
     details: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """Memory, disk, duration and speed by part (`tune.plan.Plan.figures`)."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from modiste.errors import TuningFailed
-from modiste.tune.machine import choose, for_run, memory_explained
+from modiste.tune.machine import choose, for_run, keep, memory_explained
 
 from .conftest import spec_of
 from .test_plan import BASE
@@ -37,3 +37,31 @@ def test_other_runtime_errors_are_not_called_memory() -> None:
         raise RuntimeError("something else")
     with pytest.raises(TuningFailed), memory_explained(spec_of()):
         raise MemoryError
+
+
+def test_less_memory_is_fewer_samples_at_once_and_then_computing_twice() -> None:
+    spec, machine, seen = spec_of(), choose(BASE), []
+    while (machine := machine.less(spec)) is not None:  # type: ignore[assignment]
+        seen.append((machine.microbatch_tokens, machine.recomputes(spec)))
+    if not torch.cuda.is_available():
+        assert seen == [(1024, False), (512, False), (256, False), (256, True)]
+    assert seen[-1][1] is True
+
+
+def test_what_saves_memory_is_kept_with_the_run_and_is_no_part_of_what_it_is(
+    tmp_path: Path,
+) -> None:
+    first = for_run(tmp_path, BASE, threads=1)
+    smaller = first.less(spec_of())
+    assert smaller is not None
+    keep(tmp_path, smaller)
+    again = for_run(tmp_path, BASE)
+    assert again == smaller
+    assert again.microbatch_tokens < first.microbatch_tokens
+    assert str(again) == str(first)  # what the fingerprint of a checkpoint is made of
+
+
+def test_the_spec_decides_dtype_and_micro_batch_where_it_says_them() -> None:
+    asked = choose(BASE, spec=spec_of(dtype="bfloat16", microbatch_tokens=300))
+    assert asked.dtype == "bfloat16"
+    assert asked.microbatch_tokens == 300

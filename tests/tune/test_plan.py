@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import pytest
 
 from modiste.nn.base import BaseInfo, Layout
-from modiste.tune.plan import Plan, longest_allowed, plan
+from modiste.tune.plan import Plan, plan
+from modiste.tune.room import Room
 from modiste.tune.spec import parse
+from modiste.tune.speeds import Speeds
 
 BASE = BaseInfo(
     n_parameters=5_902_592,
@@ -36,6 +40,9 @@ def planned(*, n_tokens: int = 60_000, n_examples: int = 500, **changes: Any) ->
             "price_micro_per_million_tokens",
             "n_trained_tokens",
             "n_validation_tokens",
+            "n_reference_tokens",
+            "measured",
+            "room",
         )
         if name in changes
     }
@@ -90,19 +97,6 @@ def test_repeating_the_data_many_times_is_warned_about() -> None:
     assert "learn it by heart" in made.details
 
 
-def test_sequences_are_as_short_as_the_longest_sample_allows() -> None:
-    assert planned(longest=190).spec.max_length == 256
-    assert planned(longest=257).spec.max_length == 512
-    assert planned(longest=1000).spec.max_length == 1024
-    assert planned().spec.max_length == 1024
-
-
-def test_the_longest_sample_is_bounded_by_spec_or_context() -> None:
-    spec = parse({"model": "m", "data": {"train": ["a"]}}).spec
-    assert longest_allowed(spec, BASE) == 1024
-    assert longest_allowed(spec.model_copy(update={"max_length": 300}), BASE) == 300
-
-
 def test_shares_of_several_files_are_said() -> None:
     files = [{"path": "a.jsonl", "weight": 3}, {"path": "b.jsonl"}]
     details = planned(data={"train": files}).details
@@ -112,18 +106,42 @@ def test_shares_of_several_files_are_said() -> None:
 
 def test_duration_and_cost_follow_from_tokens() -> None:
     made = planned(max_steps=100, tokens_per_s=1000.0, price_micro_per_million_tokens=4_000_000)
-    assert made.expected_duration_s == pytest.approx(made.train_tokens / 1000 + 8, abs=1)
+    assert made.duration.training_s == pytest.approx(made.train_tokens / 1000)
+    assert made.expected_duration_s == math.ceil(made.duration.total_s)
     assert made.cost_micro == pytest.approx(made.train_tokens * 4, abs=1)
     assert "measured on this machine" in made.details
     assert "assumed" in planned().details
-    longer = planned(max_steps=100, tokens_per_s=1000.0, n_validation_tokens=30_000)
-    assert longer.expected_duration_s > made.expected_duration_s
 
 
-def test_memory_grows_with_length_and_rank() -> None:
-    small = planned(max_length=512).peak_memory_bytes
-    assert planned(max_length=1024, lora={"rank": 256}).peak_memory_bytes > small
-    assert 0.5e9 < small < 2e9
+def test_evaluations_and_references_take_their_time() -> None:
+    made = planned(max_steps=100, tokens_per_s=1000.0)
+    evaluated = planned(max_steps=100, tokens_per_s=1000.0, n_validation_tokens=30_000)
+    compared = planned(max_steps=100, tokens_per_s=1000.0, n_reference_tokens=30_000)
+    assert evaluated.expected_duration_s > compared.expected_duration_s > made.expected_duration_s
+
+
+def test_a_measured_speed_wins_over_that_of_the_last_job() -> None:
+    measured = Speeds(500.0, 1500.0, rests_on="measured by a test", measured=True)
+    made = planned(max_steps=100, tokens_per_s=1000.0, measured=measured)
+    assert made.duration.training_s == pytest.approx(made.train_tokens / 500)
+    assert "500 tokens/s, measured by a test" in made.details
+
+
+def test_what_does_not_fit_is_a_problem_beside_the_others() -> None:
+    tiny = Room("cpu", "", 400_000_000, 400_000_000, 400_000_000)
+    codes = [p.code for p in planned(max_length=2048, room=tiny).problems]
+    assert codes == ["seq_len_too_long", "memory_too_small"]
+    assert not planned(room=tiny, force=True).problems
+
+
+def test_the_figures_are_json_and_add_up() -> None:
+    room = Room("cuda", "NVIDIA H100 80GB HBM3", 80 * 10**9, 79 * 10**9, 64 * 10**9)
+    figures = json.loads(json.dumps(planned(room=room, tokens_per_s=1e6).figures()))
+    assert figures["memory"]["peak_bytes"] == sum(figures["memory"]["parts"].values())
+    parts = {name: s for name, s in figures["duration"].items() if name != "total_s"}
+    assert figures["duration"]["total_s"] == pytest.approx(sum(parts.values()))
+    expected = 1e6 * 4 * BASE.n_parameters / 9.89e14  # the 4·N rule over the card's peak
+    assert figures["mfu"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,11 @@ from modiste.prepare import render
 from modiste.prepare.checks.file import Report
 from modiste.prepare.checks.findings import Findings, Input, check_files
 from modiste.prepare.render import Renderer
-from modiste.tune.plan import Plan, longest_allowed, plan
+from modiste.tune.plan import Plan, plan
+from modiste.tune.room import Room
+from modiste.tune.sizing import longest_allowed
 from modiste.tune.spec import TuneSpec
+from modiste.tune.speeds import Speeds
 from modiste.types import (
     Hyperparameters,
     JobError,
@@ -121,8 +124,20 @@ def read(
 
 
 def planned(
-    spec: TuneSpec, found: Found, *, tokens_per_s: float | None, price_micro_per_million_tokens: int
+    spec: TuneSpec,
+    found: Found,
+    *,
+    tokens_per_s: float | None,
+    price_micro_per_million_tokens: int,
+    room: Room | None = None,
+    measured: Speeds | None = None,
 ) -> Plan:
+    """What the job will take.
+
+    Args:
+        room: of the machine that will train; without one, nothing is too large.
+        measured: on that machine, for this spec.
+    """
     return plan(
         spec,
         n_tokens=found.n_tokens,
@@ -132,6 +147,8 @@ def planned(
         n_trained_tokens=found.n_trained_tokens,
         n_validation_tokens=found.n_validation_tokens,
         tokens_per_s=tokens_per_s,
+        measured=measured,
+        room=room,
         price_micro_per_million_tokens=price_micro_per_million_tokens,
     )
 
@@ -219,6 +236,7 @@ def estimate_of(made: Plan, *, currency: str, note: str = "") -> JobEstimate:
         training_steps=made.training_steps,
         epochs=made.epochs,
         details=f"{made.details} {note}".strip(),
+        figures=made.figures(),
     )
 
 

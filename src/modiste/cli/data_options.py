@@ -71,7 +71,7 @@ def inputs(places: list[str]) -> list[Input]:
 
 def length_for(tokens: Tokens | None, asked: int | None) -> int | None:
     """As a job would choose: what was asked, else what the base reads, up to the plan's bound."""
-    from modiste.tune.plan import DEFAULT_LONGEST
+    from modiste.tune.sizing import DEFAULT_LONGEST
 
     if asked is not None or tokens is None or tokens.base is None:
         return asked

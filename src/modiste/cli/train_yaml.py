@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from modiste.errors import InvalidInput
 from modiste.prepare.yaml_file import read_mapping
-from modiste.tune.plan import ASSUMED_FLOPS, FLOPS_PER_TOKEN_AND_PARAMETER
+from modiste.tune.flops import FORWARD
+from modiste.tune.speeds import ASSUMED_FLOPS
 
 DEFAULTS = {"seq_len": 2048, "batch_size": 1, "max_steps": 100, "num_microbatches": 1}
 """What mistral-finetune takes where the file says nothing."""
@@ -128,7 +129,7 @@ def speed(model: str, *, n_gpus: int, n_parameters: int | None, width: int | Non
         h100 = H100_TOKENS_PER_S["open-mistral-7b"] * 7.25e9 / n_parameters
         return Speed(h100, "mistral-finetune's figure for a 7B on one H100, by size")
     size = n_parameters or 7.25e9
-    cpu = ASSUMED_FLOPS / (FLOPS_PER_TOKEN_AND_PARAMETER * size)
+    cpu = ASSUMED_FLOPS / (2 * FORWARD * size)
     taken = "" if n_parameters else ", taken as a 7B because only its tokenizer is known"
     return Speed(cpu, f"no GPU is here: assumed for two processor cores from the size{taken}")
 

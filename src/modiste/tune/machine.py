@@ -2,7 +2,9 @@
 
 A sum depends in its last bits on how many threads and which dtype computed it. So the choice is
 written to the run's folder before it is used, and a trainer that continues the run reads it back
-instead of choosing again.
+instead of choosing again. A run that ran out of memory goes on with `less`: fewer samples at once,
+then activations computed twice. Both change rounding and nothing else, and are not part of what a
+run is.
 """
 
 from __future__ import annotations
@@ -11,23 +13,20 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import psutil
 import torch
 
 from modiste.errors import TuningFailed
 from modiste.nn.base import BaseInfo
-from modiste.tune.plan import MICROBATCH_TOKENS
+from modiste.tune import memory, room
+from modiste.tune.fits import SMALLEST
+from modiste.tune.memory import MICROBATCH_TOKENS
 from modiste.tune.spec import TuneSpec
 
 DEFAULT_THREADS = 2
 """Fixed and small: more than the cores that are free makes every thread wait for the slowest."""
-SHARE_OF_MEMORY = 0.6
-GPU_MICROBATCH_TOKENS = 16_384
-FP32_COPIES = 3
-"""The weights as loaded, and packed for both directions (nn/frozen.py)."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,10 @@ class Machine:
     dtype: str
     """`float32` or `bfloat16`, of the frozen base; adapters are always fp32."""
     threads: int
+    at_once: int | None = field(default=None, repr=False)
+    """Tokens that samples are computed together up to; None: what suits the device."""
+    recompute: bool = field(default=False, repr=False)
+    """Activations are computed twice, whatever the spec says."""
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -45,14 +48,27 @@ class Machine:
     @property
     def microbatch_tokens(self) -> int:
         """Samples are computed together up to this many tokens."""
-        return MICROBATCH_TOKENS if self.device == "cpu" else GPU_MICROBATCH_TOKENS
+        return self.at_once or MICROBATCH_TOKENS[self.device]
+
+    def recomputes(self, spec: TuneSpec) -> bool:
+        """Whether gradient checkpointing is on."""
+        return self.recompute or spec.gradient_checkpointing is True
+
+    def less(self, spec: TuneSpec) -> Machine | None:
+        """The same with less memory; None where nothing is left to save."""
+        half = self.microbatch_tokens // 2
+        if half >= SMALLEST[self.device]:
+            return replace(self, at_once=half)
+        return None if self.recomputes(spec) else replace(self, recompute=True)
 
     def use(self) -> None:
         """Set torch's threads; must come before the first computation."""
         torch.set_num_threads(self.threads)
 
 
-def for_run(run_dir: Path, info: BaseInfo, *, threads: int | None = None) -> Machine:
+def for_run(
+    run_dir: Path, info: BaseInfo, *, threads: int | None = None, spec: TuneSpec | None = None
+) -> Machine:
     """The machine this run began with, or a choice for a run that begins now.
 
     Raises:
@@ -61,20 +77,28 @@ def for_run(run_dir: Path, info: BaseInfo, *, threads: int | None = None) -> Mac
     path = run_dir / "machine.json"
     if path.is_file():
         return Machine(**json.loads(path.read_text()))
-    machine = choose(info, threads=threads)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(machine)))
-    partial.rename(path)
+    machine = choose(info, threads=threads, spec=spec)
+    keep(run_dir, machine)
     return machine
 
 
-def choose(info: BaseInfo, *, threads: int | None = None) -> Machine:
-    """fp32 where it fits: through oneDNN it is faster than bf16 for small bases, and exact."""
+def keep(run_dir: Path, machine: Machine) -> None:
+    """From here on the run has this machine."""
+    path = run_dir / "machine.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(asdict(machine)))
+    partial.rename(path)
+
+
+def choose(info: BaseInfo, *, threads: int | None = None, spec: TuneSpec | None = None) -> Machine:
+    """As the plan chose (memory.dtype_of); on a CPU fp32 where it fits, as it is faster through
+    oneDNN than bf16 for small bases, and exact."""
+    spec = spec or TuneSpec.model_validate({"model": "any", "data": {"train": ["any"]}})
     threads = threads or min(DEFAULT_THREADS, os.cpu_count() or 1)
-    if torch.cuda.is_available():
-        return Machine("cuda", "bfloat16", threads)
-    fits = info.n_parameters * 4 * FP32_COPIES < psutil.virtual_memory().total * SHARE_OF_MEMORY
-    return Machine("cpu", "float32" if fits else "bfloat16", threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    host_bytes = room.memory().total_bytes
+    dtype = memory.dtype_of(spec, info, device=device, host_bytes=host_bytes)
+    return Machine(device, dtype, threads, at_once=spec.microbatch_tokens)
 
 
 @contextmanager

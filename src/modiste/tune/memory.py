@@ -1,0 +1,202 @@
+"""How much memory a training takes at its peak, part by part, before anything is loaded.
+
+The parts add up to what is resident when the last layer of the largest micro-batch has been
+computed; a run in less than fp32 has a second peak, when its certificate is made. Constants were
+fitted to measured peaks (LOG.md; `benchmarks/memory.py` measures again) and are within BAND of them
+on a CPU. On a GPU the same counting holds with two bytes a value; there it is not measured yet.
+
+Legend: T tokens computed together, H hidden size, I intermediate size, V vocabulary, P parameters
+that learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from modiste.nn.base import BaseInfo
+from modiste.tune.spec import Method, TuneSpec
+
+BAND = 0.15
+"""Measured peaks lie within this share of what is said here."""
+RUNTIME_BYTES = 430_000_000
+"""The interpreter with torch and transformers loaded; on a GPU about as much for its context."""
+WASTE = 1.05
+"""What the allocator holds beyond what is in use."""
+KEPT_H, KEPT_I = 14, 5
+"""Values of each size that every layer keeps for the way back, per token."""
+KEPT_RANKS = 7
+"""Low-rank products that every layer keeps: one for each of its linear layers."""
+FRAGMENTS = 1.15
+"""What several micro-batches of a step take more than one, as freed memory does not fit again."""
+HEAD_ROWS = 128
+HEAD_COPIES = 3
+"""Logits, probabilities and their gradient of a chunk of rows."""
+BYTES_OF = {"float32": 4, "bfloat16": 2}
+NF4_BYTES = 0.55
+"""Per parameter: 4 bits, and scales of blocks of 64, themselves in 8 bits."""
+MOMENTS = 4
+"""fp32 copies of what learns: values, gradient and two moments."""
+WRITTEN = 3
+"""fp32 copies of what learns in a checkpoint: all but the gradient."""
+MICROBATCH_TOKENS = {"cpu": 2_048, "cuda": 16_384}
+"""Samples are computed together up to this many tokens: on a CPU twice as many are not faster."""
+SHARE_FOR_FP32 = 0.6
+"""A CPU computes in fp32, the fastest there for small bases, where three copies of the base fit
+into this share of its memory."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes by part, of the largest of the run's peaks."""
+
+    parts: Mapping[str, int]
+    dtype: str
+    when: str = "in a step"
+
+    @property
+    def peak_bytes(self) -> int:
+        return sum(self.parts.values())
+
+
+@dataclass(frozen=True)
+class Load:
+    """What of the data decides the memory."""
+
+    longest: int
+    """Tokens of the longest sample."""
+    tokens_per_step: int
+
+
+def need(spec: TuneSpec, base: BaseInfo, load: Load, *, device: str, host_bytes: int) -> Need:
+    """The peak of a run of this spec."""
+    dtype = dtype_of(spec, base, device=device, host_bytes=host_bytes)
+    waste = WASTE if device == "cpu" else 1.0
+    standing = {
+        "runtime": RUNTIME_BYTES,
+        "base": round(waste * _weights(spec, base, dtype=dtype, device=device)),
+        "learning": n_learned(spec, base) * 4 * MOMENTS,
+    }
+    n_tokens = together(spec, load, device=device)
+    more = FRAGMENTS if load.tokens_per_step > n_tokens else 1.0
+    step = standing | _step(spec, base, n_tokens * more, BYTES_OF[dtype])
+    found = [Need(step, dtype)]
+    if device != "cpu":
+        return found[0]
+    writing = {"a checkpoint": 2 * checkpoint_bytes(spec, base)}
+    found.append(Need(standing | writing, dtype, "at a checkpoint"))
+    if dtype != "float32":
+        certificate = {"the base in fp32, for its certificate": base.n_parameters * 4}
+        found.append(Need(standing | certificate, dtype, "when the certificate is made"))
+    return max(found, key=lambda one: one.peak_bytes)
+
+
+def host_bytes(spec: TuneSpec, base: BaseInfo) -> int:
+    """RAM beside a GPU: the base on its way there, or a checkpoint on its way to the disk."""
+    return RUNTIME_BYTES + max(base.weights_bytes, 2 * checkpoint_bytes(spec, base))
+
+
+def together(spec: TuneSpec, load: Load, *, device: str) -> int:
+    """Tokens computed at once: a micro-batch, or one longer sample."""
+    most = spec.microbatch_tokens or MICROBATCH_TOKENS[device]
+    return max(load.longest, min(most, load.tokens_per_step))
+
+
+def dtype_of(spec: TuneSpec, base: BaseInfo, *, device: str, host_bytes: int) -> str:
+    """The dtype of the base's weights where the spec leaves it open."""
+    if spec.dtype != "auto":
+        return spec.dtype
+    if device != "cpu":
+        return "bfloat16"
+    fits = base.n_parameters * 4 * 3 < host_bytes * SHARE_FOR_FP32
+    return "float32" if fits or spec.method is not Method.LORA else "bfloat16"
+
+
+def n_learned(spec: TuneSpec, base: BaseInfo) -> int:
+    """Values that learn."""
+    if spec.method is Method.FULL:
+        return base.n_parameters
+    layers = list(_targets(spec, base))
+    lora = sum(spec.lora.rank * (inputs + outputs) for inputs, outputs in layers)
+    lengths = sum(outputs for _, outputs in layers) if spec.lora.dora else 0
+    return base.n_layers * (lora + lengths)
+
+
+def checkpoint_bytes(spec: TuneSpec, base: BaseInfo) -> int:
+    return n_learned(spec, base) * 4 * WRITTEN
+
+
+def result_bytes(spec: TuneSpec, base: BaseInfo) -> int:
+    """Of the adapter, or of the whole model."""
+    return n_learned(spec, base) * 4
+
+
+def linear_sizes(base: BaseInfo) -> dict[str, tuple[int, int]]:
+    """Inputs and outputs of the linear layers of one decoder layer, experts counted once."""
+    hidden, inner = base.hidden_size, base.expert_size or base.intermediate_size
+    q, kv = base.n_heads * base.head_dim, base.n_kv_heads * base.head_dim
+    return {
+        "q_proj": (hidden, q),
+        "k_proj": (hidden, kv),
+        "v_proj": (hidden, kv),
+        "o_proj": (q, hidden),
+        "gate_proj": (hidden, inner),
+        "up_proj": (hidden, inner),
+        "down_proj": (inner, hidden),
+    }
+
+
+def _targets(spec: TuneSpec, base: BaseInfo) -> Iterator[tuple[int, int]]:
+    """Sizes of the layers that get adapters; an unknown name counts as the average layer."""
+    sizes = linear_sizes(base)
+    if base.n_experts:
+        sizes = {name: size for name, size in sizes.items() if name[0] in "qkvo"}
+    if spec.lora.targets == "all-linear":
+        yield from sizes.values()
+        return
+    average = sum(a for a, _ in sizes.values()) // 7, sum(b for _, b in sizes.values()) // 7
+    for target in spec.lora.targets:
+        yield sizes.get(target.rpartition(".")[2], average)
+
+
+def _weights(spec: TuneSpec, base: BaseInfo, *, dtype: str, device: str) -> float:
+    """Bytes of the base as it is held for training."""
+    n_head = base.vocab_size * base.hidden_size
+    n_linear = _n_linear(base)
+    others = base.n_parameters - n_linear
+    size = BYTES_OF[dtype]
+    packs = device == "cpu" and dtype == "float32"
+    if spec.method is Method.FULL:
+        return n_head * size * 2.0 if packs else 0.0  # The weights themselves are what learns.
+    if spec.method is Method.QLORA:
+        largest = max(a * b for a, b in linear_sizes(base).values())
+        return n_linear * NF4_BYTES + others * size + largest * (4 + size)
+    if packs:  # Once for each direction; the head keeps the original too.
+        return n_linear * size * 2 + others * size + n_head * size * 2
+    return base.n_parameters * size
+
+
+def _n_linear(base: BaseInfo) -> int:
+    """Parameters of all linear layers of the decoder layers."""
+    sizes = linear_sizes(base)
+    one = sum(a * b for name, (a, b) in sizes.items() if name[0] in "qkvo")
+    mlp = sum(a * b for name, (a, b) in sizes.items() if name[0] not in "qkvo")
+    return min(base.n_parameters, base.n_layers * (one + mlp * max(1, base.n_experts)))
+
+
+def _step(spec: TuneSpec, base: BaseInfo, n_tokens: float, size: int) -> dict[str, int]:
+    """What one micro-batch of a step adds."""
+    inner = base.intermediate_size
+    if base.n_experts:
+        inner = base.expert_size * max(1, base.n_experts_per_token)
+    layer = (KEPT_H * base.hidden_size + KEPT_I * inner) * size
+    if spec.method is not Method.FULL:
+        layer += KEPT_RANKS * spec.lora.rank * 4
+    if spec.gradient_checkpointing is True:
+        kept = base.n_layers * base.hidden_size * size + layer
+    else:
+        kept = base.n_layers * layer
+    return {
+        "activations": round(n_tokens * kept),
+        "head": HEAD_ROWS * base.vocab_size * 4 * HEAD_COPIES,
+    }
