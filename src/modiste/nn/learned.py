@@ -18,7 +18,15 @@ class Learned(Protocol):
     """(P,) fp32; `flat.grad` is always there, and the parts' gradients lie inside it. Laid out by
     the base and the spec alone, so that it fits a second model made from the same."""
 
+    n_decayed: int
+    """Weight decay is for the first so many values: matrices, not lengths, norms and biases."""
+
     def zero_grad(self) -> None: ...
+
+    def training(self, *at: int) -> AbstractContextManager[None]:
+        """Forward and backward inside the block learn: dropout is on, drawn from the seed and `at`
+        (step, process, batch) and nothing else. Outside, nothing is random."""
+        ...
 
     def disabled(self) -> AbstractContextManager[None]:
         """The model as it was before learning, inside the block. Raises NotImplementedError where

@@ -1,159 +1,44 @@
-"""LoRA on the linear layers of any transformers model: y = W x + scaling * B (A x).
+"""LoRA on any transformers model: what is adapted, and all of it as one flat vector.
 
-`attach` replaces linear layers in place by `LoraLinear`, whose base weight is frozen (and packed,
-see frozen.py) and whose A and B are views into one flat parameter with one flat gradient: the
+`attach` replaces layers in place by adapted ones (lora_linear.py, dora.py, experts.py) whose base
+weight is frozen and whose A and B are views into one flat parameter with one flat gradient: the
 optimiser, the norm and a checkpoint each touch one tensor. A is drawn uniformly as PEFT draws it
 (Kaiming, a = sqrt 5), from a generator seeded by the run and the layer's name; B starts at zero, so
-the first forward equals the base's. The output head and embeddings are never adapted.
+the first forward equals the base's. The output head, embeddings and routers are never adapted.
 
-Legend: N rows (tokens), I inputs, O outputs, R rank, P adapter parameters in all.
+Legend: I inputs, O outputs.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Literal, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from modiste.errors import InvalidInput
-from modiste.nn.adapter_io import save_peft
+from modiste.nn.adapter_io import PeftAdapter
+from modiste.nn.adapters import Adapters, Settings
+from modiste.nn.dora import DoraLinear
+from modiste.nn.dropout import Dropout, DroppedLora, seeded
+from modiste.nn.experts import ExpertsLora, FrozenExperts
+from modiste.nn.flat import Flat, slices
 from modiste.nn.frozen import FrozenMatrix
+from modiste.nn.lora_linear import LoraLinear, Matrix
+from modiste.nn.quantized import QuantizedLinear
+from modiste.nn.targets import (
+    ALL_LINEAR,
+    Linear,
+    Targets,
+    as_peft,
+    as_peft_parameters,
+    chosen,
+)
 
-ALL_LINEAR: Literal["all-linear"] = "all-linear"
-
-
-class LoraLinear(nn.Module):
-    """Stands where an nn.Linear stood. A (R, I) and B (O, R) are fp32 whatever the base's dtype."""
-
-    def __init__(
-        self, base: FrozenMatrix, *, lora_A: nn.Parameter, lora_B: nn.Parameter, scaling: float
-    ) -> None:
-        super().__init__()
-        self.base = base
-        self.lora_A = lora_A
-        self.lora_B = lora_B
-        self.scaling = scaling
-        self.enabled = True
-
-    def forward(self, x: Tensor) -> Tensor:
-        x_NI = x.reshape(-1, x.shape[-1])
-        scaling = self.scaling if self.enabled else 0.0
-        y_NO = cast(Any, _Product).apply(x_NI, self.lora_A, self.lora_B, self.base, scaling)
-        out: Tensor = y_NO.view(*x.shape[:-1], y_NO.shape[-1])
-        return out
-
-
-class _Product(torch.autograd.Function):
-    """Hand-written, as autograd would keep and compute more: nothing is kept for W's gradient, and
-    the input's gradient is one buffer that both paths write into."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x_NI: Tensor, A_RI: Tensor, B_OR: Tensor, base: FrozenMatrix, scaling: float
-    ) -> Tensor:
-        y_NO = base.up(x_NI)
-        if scaling == 0.0:
-            return y_NO
-        h_NR = x_NI.to(A_RI.dtype) @ A_RI.t()
-        if y_NO.dtype == B_OR.dtype:
-            y_NO.addmm_(h_NR, B_OR.t(), alpha=scaling)
-        else:
-            y_NO += (h_NR @ B_OR.t() * scaling).to(y_NO.dtype)
-        ctx.save_for_backward(x_NI, h_NR, A_RI, B_OR)
-        ctx.base, ctx.scaling = base, scaling
-        return y_NO
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        dy_NO = grads[0].contiguous()
-        x_NI, h_NR, A_RI, B_OR = ctx.saved_tensors
-        dy32_NO = dy_NO.to(B_OR.dtype)
-        dh_NR = (dy32_NO @ B_OR).mul_(ctx.scaling)
-        dA_RI = dh_NR.t() @ x_NI.to(A_RI.dtype)
-        dB_OR = (dy32_NO.t() @ h_NR).mul_(ctx.scaling)
-        if not ctx.needs_input_grad[0]:
-            return None, dA_RI, dB_OR, None, None
-        dx_NI = ctx.base.down(dy_NO)
-        if dx_NI.dtype == A_RI.dtype:
-            dx_NI.addmm_(dh_NR, A_RI)
-        else:
-            dx_NI += (dh_NR @ A_RI).to(dx_NI.dtype)
-        return dx_NI, dA_RI, dB_OR, None, None
-
-
-class Adapters:
-    """All adapters of one model: `flat` (P,) is what learns, `flat.grad` is always there."""
-
-    def __init__(
-        self,
-        flat: nn.Parameter,
-        modules: dict[str, LoraLinear],
-        *,
-        rank: int,
-        targets: tuple[str, ...],
-    ) -> None:
-        self.flat = flat
-        self.modules = modules
-        self.rank = rank
-        self.targets = targets
-        """Names or suffixes that select these layers, as PEFT's target_modules."""
-
-    @property
-    def scaling(self) -> float:
-        return next(iter(self.modules.values())).scaling
-
-    def weights(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Module name to (A, B): live views, valid until the next step."""
-        return {n: (m.lora_A.detach(), m.lora_B.detach()) for n, m in self.modules.items()}
-
-    def load(self, weights: dict[str, tuple[Tensor, Tensor]]) -> None:
-        """Copy (A, B) pairs in.
-
-        Raises:
-            InvalidInput: a module missing, superfluous, or of another shape.
-        """
-        wrong = sorted(set(weights) ^ set(self.modules))
-        for name in set(weights) & set(self.modules):
-            module, (a, b) = self.modules[name], weights[name]
-            if a.shape != module.lora_A.shape or b.shape != module.lora_B.shape:
-                wrong.append(f"{name} ({tuple(a.shape)}, {tuple(b.shape)})")
-        if wrong:
-            raise InvalidInput(f"this adapter does not fit the model: {', '.join(wrong[:5])}")
-        with torch.no_grad():
-            for name, (a, b) in weights.items():
-                self.modules[name].lora_A.copy_(a)
-                self.modules[name].lora_B.copy_(b)
-
-    def zero_grad(self) -> None:
-        cast(Tensor, self.flat.grad).zero_()
-
-    def save(self, folder: Path, *, base: str) -> None:
-        save_peft(
-            folder,
-            self.weights(),
-            rank=self.rank,
-            scaling=self.scaling,
-            targets=self.targets,
-            base=base,
-        )
-
-    @contextmanager
-    def disabled(self) -> Iterator[None]:
-        """The bare base inside the block."""
-        for module in self.modules.values():
-            module.enabled = False
-        try:
-            yield
-        finally:
-            for module in self.modules.values():
-                module.enabled = True
+__all__ = ["ALL_LINEAR", "Adapters", "LoraLinear", "attach", "attach_like"]
 
 
 def attach(
@@ -164,75 +49,173 @@ def attach(
     targets: Literal["all-linear"] | Sequence[str] = ALL_LINEAR,
     seed: int = 0,
     pack: bool = True,
+    dropout: float = 0.0,
+    rslora: bool = False,
+    dora: bool = False,
 ) -> Adapters:
     """Replace the target layers of `model` in place; `pack` trades memory for speed.
 
     Raises:
         InvalidInput: a target that names no linear layer; the message lists the ones there are.
     """
-    found = target_layers(model, targets)
-    sizes = [rank * (layer.in_features + layer.out_features) for layer in found.values()]
-    device = next(iter(found.values())).weight.device
-    flat = nn.Parameter(torch.zeros(sum(sizes), dtype=torch.float32, device=device))
-    flat.grad = torch.zeros_like(flat)
-    modules: dict[str, LoraLinear] = {}
-    at = 0
-    for (name, layer), size in zip(found.items(), sizes, strict=True):
-        split = rank * layer.in_features
-        a = _view(flat, at, (rank, layer.in_features))
-        b = _view(flat, at + split, (layer.out_features, rank))
-        _initialise(a, name=name, seed=seed)
-        base = FrozenMatrix(layer.weight, layer.bias, pack=pack)
-        modules[name] = LoraLinear(base, lora_A=a, lora_B=b, scaling=scaling)
-        model.set_submodule(name, modules[name])
-        at += size
-    if targets == ALL_LINEAR:
-        targets = sorted({name.rpartition(".")[2] for name in found})
-    return Adapters(flat, modules, rank=rank, targets=tuple(targets))
+    settings = Settings(
+        rank, scaling, Dropout(dropout, seed=seed), rslora=rslora, dora=dora, pack=pack, seed=seed
+    )
+    found = chosen(model, targets)
+    return _attached(model, found, settings, targets)
 
 
-def target_layers(
-    model: PreTrainedModel, targets: Literal["all-linear"] | Sequence[str]
-) -> dict[str, nn.Linear]:
-    """Full name to layer, in model order; names match as PEFT matches them (whole or by suffix)."""
-    head = cast(Any, model).get_output_embeddings()
-    linear = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
-    }
-    if not linear:
-        raise InvalidInput(f"{type(model).__name__} has no linear layers that LoRA could adapt")
-    if targets == ALL_LINEAR:
-        return linear
-    names = list(targets)
-    chosen = {
-        name: layer
-        for name, layer in linear.items()
-        if any(name == target or name.endswith(f".{target}") for target in names)
-    }
-    unused = [t for t in names if not any(n == t or n.endswith(f".{t}") for n in chosen)]
-    if unused:
-        known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+def attach_like(
+    model: PreTrainedModel,
+    adapter: PeftAdapter,
+    *,
+    seed: int = 0,
+    pack: bool = True,
+    dropout: float = 0.0,
+) -> Adapters:
+    """The layers, ranks and scalings of an adapter that is there, and its weights.
+
+    Raises:
+        InvalidInput: it adapts layers that the model does not have, or of other sizes.
+    """
+    found = chosen(model, list(adapter.layers))
+    ranks = {name: layer.A_RI.shape[-2] for name, layer in adapter.layers.items()}
+    scalings = {name: layer.scaling for name, layer in adapter.layers.items()}
+    rank, scaling = _most_common(ranks.values()), _most_common(scalings.values())
+    settings = Settings(
+        rank,
+        scaling,
+        Dropout(dropout, seed=seed),
+        rslora=adapter.rslora,
+        dora=adapter.dora,
+        pack=pack,
+        seed=seed,
+        ranks={name: other for name, other in ranks.items() if other != rank},
+        scalings={name: other for name, other in scalings.items() if other != scaling},
+    )
+    adapters = _attached(model, found, settings, ())
+    adapters.load(
+        {name: (layer.A_RI, layer.B_OR) for name, layer in adapter.layers.items()},
+        {n: layer.magnitude_O for n, layer in adapter.layers.items()
+         if layer.magnitude_O is not None},
+    )  # fmt: skip
+    return adapters
+
+
+def _most_common(values: Any) -> Any:
+    counted = list(values)
+    return max(sorted(set(counted)), key=counted.count)
+
+
+def _attached(
+    model: PreTrainedModel,
+    found: Targets,
+    settings: Settings,
+    targets: Literal["all-linear"] | Sequence[str],
+) -> Adapters:
+    if settings.dora and found.experts:
         raise InvalidInput(
-            f"lora.targets: {', '.join(unused)} names no linear layer of "
-            f"{type(model).__name__}; there are {known}"
+            f"lora.dora: the experts of {type(model).__name__} cannot be adapted with DoRA, as "
+            "PEFT would not load them; name other layers in lora.targets or leave DoRA off"
         )
-    return chosen
+    everything = chosen(model, ALL_LINEAR)
+    held = {name: _frozen_experts(model, name, pack=settings.pack) for name in found.experts}
+    flat = Flat(_size(found, held, settings), device=_device(found, held))
+    modules: dict[str, LoraLinear | ExpertsLora] = {}
+    for name, layer in found.linear.items():
+        modules[name] = adapted = _linear(name, layer, flat, settings)
+        model.set_submodule(name, adapted)
+    for name, parameters in found.experts.items():
+        for parameter in parameters:
+            full = f"{name}.{parameter}"
+            modules[full] = adapter = _experts(full, held[name].shapes[parameter], flat, settings)
+            held[name].adapters[parameter] = adapter
+    for module in modules.values():  # behind all matrices: they are not decayed
+        if isinstance(module, DoraLinear):
+            module.begin(flat.take(module.squares_O.numel()))
+    return Adapters(
+        flat.parameter,
+        modules,
+        settings,
+        targets=as_peft(list(found.linear), list(everything.linear), targets),
+        parameters=as_peft_parameters(found, everything),
+    )
 
 
-def _view(flat: nn.Parameter, at: int, shape: tuple[int, int]) -> nn.Parameter:
-    """A leaf of its own whose values and gradient lie inside the flat ones."""
-    end = at + shape[0] * shape[1]
-    part = nn.Parameter(flat.detach()[at:end].view(shape))
-    part.grad = cast(Tensor, flat.grad)[at:end].view(shape)
-    return part
+def _size(found: Targets, held: Mapping[str, FrozenExperts], settings: Settings) -> int:
+    size = 0
+    for name, layer in found.linear.items():
+        size += settings.rank_of(name) * (layer.in_features + layer.out_features)
+        size += layer.out_features if settings.dora else 0
+    for name, parameters in found.experts.items():
+        for parameter in parameters:
+            experts, outputs, inputs = held[name].shapes[parameter]
+            size += experts * settings.rank_of(f"{name}.{parameter}") * (inputs + outputs)
+    return size
 
 
-def _initialise(a_RI: nn.Parameter, *, name: str, seed: int) -> None:
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    bound = 1 / math.sqrt(a_RI.shape[1])  # kaiming_uniform with a = sqrt 5
-    values = torch.rand(a_RI.shape, generator=generator).mul_(2 * bound).sub_(bound)
+def _device(found: Targets, held: Mapping[str, FrozenExperts]) -> torch.device:
+    for layer in found.linear.values():
+        return layer.device if isinstance(layer, QuantizedLinear) else layer.weight.device
+    device: torch.device = next(iter(held.values())).device
+    return device
+
+
+def _frozen_experts(model: PreTrainedModel, name: str, *, pack: bool) -> FrozenExperts:
+    module = model.get_submodule(name)
+    if not isinstance(module, FrozenExperts):
+        module = FrozenExperts(module, matrix=lambda w_OI: FrozenMatrix(w_OI, pack=pack))
+        model.set_submodule(name, module)
+    return module
+
+
+def _linear(name: str, layer: Linear, flat: Flat, settings: Settings) -> LoraLinear:
+    rank = settings.rank_of(name)
+    a, b = flat.take(rank, layer.in_features), flat.take(layer.out_features, rank)
+    _initialise(a, name=name, seed=settings.seed)
+    parts: dict[str, Any] = {"lora_A": a, "lora_B": b, "scaling": settings.scaling_of(name)}
+    lengths = row_lengths(layer) if settings.dora else None
+    if isinstance(layer, QuantizedLinear):
+        base: Matrix = layer.base
+        bias = layer.base.bias_O
+    else:
+        base, bias = FrozenMatrix(layer.weight, layer.bias, pack=settings.pack), layer.bias
+    if lengths is not None:
+        return DoraLinear(
+            base, **parts, lengths_O=lengths, bias_O=bias, dropout=settings.dropout, name=name
+        )
+    if settings.dropout.share:
+        return DroppedLora(base, **parts, dropout=settings.dropout, name=name)
+    return LoraLinear(base, **parts)
+
+
+def _experts(name: str, shape: tuple[int, ...], flat: Flat, settings: Settings) -> ExpertsLora:
+    experts, outputs, inputs = shape
+    rank = settings.rank_of(name)
+    a, b = flat.take(experts, rank, inputs), flat.take(experts, outputs, rank)
+    _initialise(a, name=name, seed=settings.seed)
+    return ExpertsLora(
+        lora_A=a,
+        lora_B=b,
+        each=list(zip(slices(a), slices(b), strict=True)),
+        scaling=settings.scaling_of(name),
+        dropout=settings.dropout,
+        name=name,
+    )
+
+
+def row_lengths(layer: Linear) -> Tensor:
+    """(O,) in fp32"""
+    if isinstance(layer, QuantizedLinear):
+        weight_OI = layer.base.dequantize()
+    else:
+        weight_OI = layer.weight.detach()
+    lengths_O: Tensor = torch.linalg.vector_norm(weight_OI.float(), dim=1)
+    return lengths_O
+
+
+def _initialise(a: nn.Parameter, *, name: str, seed: int) -> None:
+    bound = 1 / math.sqrt(a.shape[-1])  # kaiming_uniform with a = sqrt 5
+    values = torch.rand(a.shape, generator=seeded(f"{seed}:{name}")).mul_(2 * bound).sub_(bound)
     with torch.no_grad():
-        a_RI.copy_(values)
+        a.copy_(values)

@@ -1,0 +1,77 @@
+"""DoRA (arXiv:2402.09353): the length of each row of a weight learns apart from its direction.
+
+y = b + m / |V| * V x with V = W + scaling * B A and |V| the lengths of its rows, which get no
+gradient (section 4.3 there). V is never made: its lengths follow from W A^T, which costs one
+product with R rows. Forward and gradients equal PEFT's; in training, dropout reaches W's input too,
+as there.
+
+Legend: N rows (tokens), I inputs, O outputs, R rank.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from modiste.nn.dropout import Dropout
+from modiste.nn.lora_linear import LoraLinear, Matrix, frozen_product
+
+
+class DoraLinear(LoraLinear):
+    magnitude: nn.Parameter
+
+    def __init__(
+        self,
+        base: Matrix,
+        *,
+        lora_A: nn.Parameter,
+        lora_B: nn.Parameter,
+        scaling: float,
+        lengths_O: Tensor,
+        bias_O: Tensor | None,
+        dropout: Dropout,
+        name: str,
+    ) -> None:
+        """`lengths_O` are those of W's rows in fp32."""
+        super().__init__(base, lora_A=lora_A, lora_B=lora_B, scaling=scaling)
+        self.squares_O = lengths_O.square()
+        self.bias_O = None if bias_O is None else bias_O.detach().to(lora_A.dtype)
+        self.dropout, self.name = dropout, name
+
+    def begin(self, magnitude: nn.Parameter) -> None:
+        """Give it the parameter that will hold the lengths, and set it to those there are."""
+        with torch.no_grad():
+            magnitude.copy_(self.squares_O.sqrt())
+        self.magnitude = magnitude
+
+    def forward(self, x: Tensor) -> Tensor:
+        x_NI = x.reshape(-1, x.shape[-1])
+        y_NO = frozen_product(x_NI, self.base)
+        if self.enabled:
+            y_NO = y_NO + self._change(x_NI, y_NO).to(y_NO.dtype)
+        return y_NO.view(*x.shape[:-1], y_NO.shape[-1])
+
+    def _change(self, x_NI: Tensor, y_NO: Tensor) -> Tensor:
+        """What is added to the base's output."""
+        low_NI = self.dropout(x_NI.to(self.lora_A.dtype), self.name)
+        if self.dropout.drops:
+            y_NO = frozen_product(low_NI.to(x_NI.dtype), self.base)
+        base_NO = y_NO.to(self.lora_A.dtype)
+        if self.bias_O is not None:
+            base_NO = base_NO - self.bias_O
+        scale_O = self.magnitude / self.lengths()
+        delta_NO = low_NI @ self.lora_A.t() @ self.lora_B.t() * self.scaling
+        return (scale_O - 1) * base_NO + scale_O * delta_NO
+
+    @torch.no_grad()
+    def lengths(self) -> Tensor:
+        """(O,) of the rows of W + scaling * B A."""
+        A_RI, B_OR, scaling = self.lora_A, self.lora_B, self.scaling
+        dtype = getattr(self.base, "dtype", A_RI.dtype)
+        cross_OR = self.base.up(A_RI.to(dtype)).to(A_RI.dtype).t()
+        if self.bias_O is not None:
+            cross_OR = cross_OR - self.bias_O[:, None]
+        mixed_O = (cross_OR * B_OR).sum(1)
+        low_O = ((B_OR @ (A_RI @ A_RI.t())) * B_OR).sum(1)
+        squares_O = self.squares_O + 2 * scaling * mixed_O + scaling**2 * low_O
+        return squares_O.clamp_min(torch.finfo(squares_O.dtype).tiny).sqrt()
