@@ -10,11 +10,15 @@ from fastapi.exceptions import RequestValidationError
 
 from modiste.api.door import checked
 from modiste.api.hyperparameters import HyperparametersIn
+from modiste.tune.asked import to_hyperparameters
+from modiste.tune.spec import parse
 from modiste.types import Hyperparameters
 
+FILE = {"model": "m", "data": {"train": [{"file_id": "f"}]}}
 
-def read(given: dict[str, Any]) -> Hyperparameters:
-    return checked(HyperparametersIn, given).noun()
+
+def read(given: dict[str, Any], *, evaluates: bool = False) -> Hyperparameters:
+    return checked(HyperparametersIn, given).noun(evaluates=evaluates)
 
 
 def test_every_hyperparameter_can_be_sent_and_has_the_same_default() -> None:
@@ -58,3 +62,11 @@ def test_a_wrong_name_or_value_is_refused_where_it_stands(
 def test_one_field_under_two_names_is_refused() -> None:
     with pytest.raises(RequestValidationError, match="training_steps is given twice"):
         read({"max_steps": 1, "training_steps": 2})
+
+
+def test_an_effort_fills_in_what_the_request_leaves_open() -> None:
+    asked = read({"effort": "thorough", "lora_rank": 4}, evaluates=True)
+    assert (asked.effort, asked.lora_rank, asked.learning_rate) == ("thorough", 4, 5e-5)
+    assert (asked.keep, asked.early_stopping_patience) == ("best", 3)
+    again = to_hyperparameters(parse(FILE | {"effort": "thorough", "lora_rank": 4}).spec)
+    assert read(again, evaluates=True).early_stopping_patience is None, "null is an answer, too"

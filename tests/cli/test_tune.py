@@ -16,6 +16,7 @@ from modiste.api.mistral import JobIn
 from modiste.cli import tune
 from modiste.client import connect
 from modiste.settings import Settings
+from modiste.tune import config as tuning
 from modiste.tune import spec as specs
 from modiste.tune.asked import from_hyperparameters
 from tests.tune.test_asked import UNUSUAL
@@ -40,7 +41,7 @@ def config(tmp_path: Path, training_file: Path) -> Path:
 
 def job_of(home: Path, config: Path, *, again: bool = False) -> str:
     wanted = Settings(home=home)
-    spec = specs.read_yaml(config).spec
+    spec = tuning.read_yaml(config).spec
     with connect(wanted) as client:
         return tune.job_of(client, wanted, spec, again=again, quiet=True)
 

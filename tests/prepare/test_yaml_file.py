@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modiste.errors import InvalidInput
-from modiste.prepare.yaml_file import read_mapping, read_yaml
+from modiste.prepare.yaml_file import lines_of, read_mapping, read_yaml
 
 
 def test_a_mapping_comes_back_with_its_names_as_text(tmp_path: Path) -> None:
@@ -37,3 +37,10 @@ def test_what_is_no_mapping_is_refused_by_name(tmp_path: Path, content: bytes, s
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be read: No such file"):
         read_yaml(tmp_path / "gone.yaml")
+
+
+def test_every_name_has_its_line(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("# first\na: 1\nb:\n  c: 2\n  d: {e: 3}\n")
+
+    assert lines_of(path) == {"a": 2, "b": 3, "b.c": 4, "b.d": 5, "b.d.e": 5}

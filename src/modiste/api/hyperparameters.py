@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from modiste.api.door import Body
+from modiste.tune import effort
 from modiste.tune.asked import PLACES
 from modiste.types import Hyperparameters, OverLength
 
@@ -57,6 +58,10 @@ class NativeHyperparameters(Body):
     microbatch_tokens: Annotated[int, Field(ge=16)] | None = None
     force: bool = False
 
+    @property
+    def given(self) -> frozenset[str]:
+        return frozenset(self.model_fields_set)
+
     @model_validator(mode="before")
     @classmethod
     def _as_in_a_file(cls, given: Any) -> Any:
@@ -70,8 +75,24 @@ class HyperparametersIn(NativeHyperparameters):
     batch_size: Annotated[int, Field(ge=1)] | None = None
     """Packed sequences per step."""
 
-    def noun(self) -> Hyperparameters:
-        return Hyperparameters(**self.model_dump())
+    def noun(self, *, evaluates: bool) -> Hyperparameters:
+        """With what an effort decides filled in.
+
+        Args:
+            evaluates: whether the job has rows for evaluation.
+        """
+        return Hyperparameters(**chosen(self, self.model_dump(), evaluates=evaluates))
+
+
+def chosen(
+    asked: NativeHyperparameters, values: Mapping[str, Any], *, evaluates: bool
+) -> dict[str, Any]:
+    if asked.effort is None:
+        return dict(values)
+    given = {name: values.get(place) for name, place in PLACES.items() if place in asked.given}
+    given |= {"data.validation": True} if evaluates else {}
+    found = effort.choices(asked.effort, given)
+    return {**values, **{PLACES[choice.field]: choice.value for choice in found}}
 
 
 def _flat(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def wanted(body: JobIn, *, mistral_0: bool) -> Wanted:
         ],
         validation_files=list(body.validation_files or ()),
         dataset=body.dataset,
-        hyperparameters=body.hyperparameters.noun(),
+        hyperparameters=body.hyperparameters.noun(evaluates=bool(body.validation_files)),
         suffix=body.suffix,
         auto_start=mistral_0 if body.auto_start is None else body.auto_start,
         integrations=[item.model_dump() for item in body.integrations or ()],

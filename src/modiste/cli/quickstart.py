@@ -36,7 +36,7 @@ from modiste.errors import Conflict
 from modiste.evaluate.stats import wilson
 from modiste.prepare.synthesize import SENTENCES, support_routing, to_jsonl
 from modiste.settings import Settings
-from modiste.tune import spec as specs
+from modiste.tune import config
 from modiste.work import home as homes
 
 app = typer.Typer(add_completion=False)
@@ -136,7 +136,7 @@ def _tuned(
     client: Client, wanted: Settings, files: Files, *, quiet: bool
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The finished job and its steps."""
-    spec = specs.read_yaml(files.config).spec
+    spec = config.read_yaml(files.config).spec
     job_id = tune.job_of(client, wanted, spec, again=True, quiet=quiet)
     try:
         job, steps = follow.follow(client, job_id, quiet=quiet)

@@ -20,7 +20,7 @@ from modiste.cli.output import AsJson, print_json, say
 from modiste.client import Client, connect
 from modiste.errors import InvalidInput, NotFound
 from modiste.settings import Settings
-from modiste.tune import spec as specs
+from modiste.tune import config as tuning
 from modiste.tune.asked import to_hyperparameters, to_integration
 from modiste.tune.spec import DataFile, TuneSpec
 
@@ -39,10 +39,10 @@ def tune(
     as_json: AsJson = False,
 ) -> None:
     """Make a custom model from a YAML file; run it again to attach to the same job."""
-    parsed = specs.read_yaml(config)
+    parsed = tuning.read_yaml(config)
     spec = parsed.spec
     for note in parsed.notes:
-        say(f"{config}: {note}")
+        say(note)
     wanted = settings.load()
     with connect(wanted, needs_engine=True, report=say) as client:
         if dry_run:

@@ -1,141 +1,107 @@
-"""The field names of other tools, in ours.
+"""Fields under the names of other tools, in ours.
 
 mistral-finetune, Axolotl, LLaMA-Factory, TRL and vendors' APIs name the same things differently.
 Where a name means the same it is translated and the translation noted; where it names something
 that is decided here it is left aside and that is noted; where it asks for something that is not
-there it is refused with the reason, and an unknown name with the nearest known one.
+there it is refused with the reason, and an unknown name with the nearest known one. The names are
+in `foreign`, fields that are more than a name in `meanings`.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-ALIASES: Mapping[str, str] = {
-    **dict.fromkeys(("model_id_or_path", "base_model", "model_name_or_path"), "model"),
-    **dict.fromkeys(
-        ("training_files", "training_file", "dataset", "datasets", "data.instruct_data"),
-        "data.train",
-    ),
-    **dict.fromkeys(
-        ("validation_files", "validation_file", "eval_dataset", "test_datasets",
-         "data.eval_instruct_data"),
-        "data.validation",
-    ),
-    **dict.fromkeys(("lora_rank", "lora_r", "lora.r"), "lora.rank"),
-    **dict.fromkeys(("lora_alpha", "lora.lora_alpha"), "lora.alpha"),
-    **dict.fromkeys(("lora_dropout", "lora.lora_dropout"), "lora.dropout"),
-    **dict.fromkeys(("lora_target", "lora_target_modules", "target_modules"), "lora.targets"),
-    **dict.fromkeys(
-        ("seq_len", "max_seq_length", "sequence_len", "cutoff_len"), "max_length"
-    ),
-    **dict.fromkeys(("training_steps",), "max_steps"),
-    **dict.fromkeys(("n_epochs", "num_epochs", "num_train_epochs"), "epochs"),
-    **dict.fromkeys(("per_device_train_batch_size", "micro_batch_size"), "batch_size"),
-    **dict.fromkeys(("lr", "optim.lr"), "learning_rate"),
-    **dict.fromkeys(("optim.weight_decay",), "weight_decay"),
-    **dict.fromkeys(("warmup_fraction", "optim.pct_start"), "warmup_ratio"),
-    **dict.fromkeys(("max_norm",), "max_grad_norm"),
-    **dict.fromkeys(("random_seed",), "seed"),
-    **dict.fromkeys(("ckpt_freq", "save_steps"), "checkpoint_steps"),
-    **dict.fromkeys(("eval_freq",), "eval_steps"),
-    **dict.fromkeys(("run_dir",), "output_dir"),
-    **dict.fromkeys(("checkpoint",), "gradient_checkpointing"),
-}  # fmt: skip
+from modiste.tune.foreign import ALIASES, DECIDED_HERE, ONLY_VALUE
+from modiste.tune.meanings import ACCUMULATION, MEANINGS, PER_STEP, Reading
 
-ACCUMULATION = ("num_microbatches", "gradient_accumulation_steps")
-
-DECIDED_HERE: Mapping[str, str] = {
-    "log_freq": "every step is recorded",
-    "logging_steps": "every step is recorded",
-    "num_ckpt_keep": "the last two checkpoints are kept",
-    "no_eval": "evaluation runs when there is a validation file",
-    "world_size": "the server knows its machines",
-    "data.shuffle": "training data is always shuffled from the seed",
-    "data.instruct": "training data is always shuffled from the seed",
-}
-
-ONLY_VALUE: Mapping[str, tuple[Any, str]] = {
-    "save_adapters": (True, "adapters are saved, never merged weights"),
-    "no_ckpt": (False, "checkpoints are what makes a run survive a crash"),
-    "lora.enable": (True, "only LoRA tuning is there, not full fine-tuning"),
-    "adapter": ("lora", "only LoRA tuning is there"),
-    "data.data": ("", "text files are listed with the others in data.train"),
-    "packing": (True, "samples are always packed, and never split"),
-    "sample_packing": (True, "samples are always packed, and never split"),
-}
-"""Foreign names that are accepted with the one value that describes what happens anyway."""
+SECTIONS = ("data", "lora", "dpo", "optim", "wandb", "mlflow")
+"""Mappings that are read field by field; any other is one value."""
+READ_IN_MEANINGS = frozenset(
+    {
+        *("data.instruct_data", "data.data", "datasets", "dataset", "no_eval", "lora.enable"),
+        *("use_peft", "adapter", "finetuning_type", "load_in_4bit", "load_in_8bit"),
+        *("quantization_bit", "stage", "rl", "lora_target_linear", "sample_packing", "packing"),
+        *ACCUMULATION,
+        *PER_STEP,
+        *("lora.scaling", "optimizer", "optim", "lr_scheduler", "lr_scheduler_type"),
+        *("warmup_steps", "bf16", "fp16", "bfloat16", "save_adapters", "load_best_model_at_end"),
+        *("wandb.project", "wandb.run_name", "wandb.offline", "wandb_project", "wandb_name"),
+        *("wandb_run_name", "wandb_mode", "use_wandb", "mlflow.tracking_uri", "use_mlflow"),
+        *("mlflow.experiment_name", "mlflow_tracking_uri", "mlflow_experiment_name", "run_name"),
+        *("mlflow_run_name", "use_tensorboard", "report_to", "wandb.key", "wandb_api_key"),
+        "wandb.api_key",
+    }
+)
+"""For the nearest name only."""
 
 
 class Translated(NamedTuple):
     values: dict[str, Any]
     """By canonical, dotted name; not validated."""
+    names: dict[str, tuple[str, ...]]
+    """Canonical name to those it was read from."""
+    of_tool: frozenset[str]
+    """Canonical names that have the default of the tool the file is written for."""
+    left_open: frozenset[str]
+    """Canonical names that are given as null: open on purpose."""
     notes: tuple[str, ...]
     problems: tuple[str, ...]
 
 
 def translate(values: Mapping[str, Any], *, known: Collection[str]) -> Translated:
-    """Read sections and dotted names alike, and every name as one of `known`."""
+    """Read sections and dotted names alike, and every name as one of `known`.
+
+    A value that says nothing (null, or "" where a tool writes it for nothing) leaves its field
+    open, under any name.
+    """
     flat = _flatten(values)
-    accumulation = [flat.pop(name) for name in ACCUMULATION if name in flat]
-    scaling = flat.pop("lora.scaling", None)
-    reading = _Reading(known)
-    for name, value in flat.items():
-        reading.take(name, value)
-    for factor in accumulation:
-        reading.accumulate(factor)
-    if scaling is not None:
-        reading.scale(scaling)
-    return Translated(reading.values, tuple(reading.notes), tuple(reading.problems))
+    said = {name: value for name, value in flat.items() if value is not None and value != ""}
+    reading = Reading(dict(said))
+    for read in MEANINGS:
+        read(reading)
+    for name, value in reading.left.items():
+        _take(reading, name, value, known)
+    _left_aside(reading, {name: v for name, v in said.items() if name in DECIDED_HERE})
+    unknown = [name for name in flat if name not in said and not _is_known(name, known)]
+    reading.problems += [_unknown(name, known) for name in unknown]
+    defaults = {n: v for n, v in reading.of_tool.items() if n not in reading.values}
+    return Translated(
+        reading.values | defaults,
+        {name: tuple(read) for name, read in reading.names.items()},
+        frozenset(defaults),
+        frozenset(target for name in flat if (target := ALIASES.get(name, name)) in known)
+        - frozenset(reading.values),
+        tuple(reading.notes),
+        tuple(reading.problems),
+    )
 
 
-@dataclass
-class _Reading:
-    known: Collection[str]
-    values: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+def _take(reading: Reading, name: str, value: Any, known: Collection[str]) -> None:
+    target = name if name in known else ALIASES.get(name, name)
+    if name in DECIDED_HERE:
+        return
+    if name in ONLY_VALUE:
+        allowed, reason = ONLY_VALUE[name]
+        if value is not False and value not in allowed:
+            reading.refuse(f"{name}: {value!r} is not possible: {reason}; remove the line")
+    elif target not in known:
+        reading.refuse(_unknown(name, known))
+    else:
+        reading.put(target, _same_meaning(target, value), name)
+        if target != name:
+            reading.note(f"{name} read as {target}")
 
-    def take(self, name: str, value: Any) -> None:
-        target = ALIASES.get(name, name)
-        if name in DECIDED_HERE:
-            self.notes.append(f"{name} is not used: {DECIDED_HERE[name]}")
-        elif name in ONLY_VALUE:
-            allowed, reason = ONLY_VALUE[name]
-            if value != allowed:
-                refused = f"{name}: {value!r} is not possible, {reason}; remove the line"
-                self.problems.append(refused)
-        elif target in self.values:
-            self.problems.append(f"{name}: {target} is given twice; keep one of the names")
-        elif target not in self.known:
-            self.problems.append(_unknown(name, self.known))
-        else:
-            self.values[target] = _same_meaning(target, name, value)
-            if target != name:
-                self.notes.append(f"{name} read as {target}")
 
-    def accumulate(self, factor: Any) -> None:
-        """Sequences per forward times forwards per step are our sequences per step."""
-        batch = self.values.get("batch_size", 1)
-        if not (_above_zero(factor, int) and _above_zero(batch, int)):
-            names = " or ".join(ACCUMULATION)
-            self.problems.append(f"{names}: expected a whole number, got {factor!r}")
-            return
-        self.values["batch_size"] = batch * factor
-        self.notes.append(f"batch_size is {batch * factor}: {batch} times {factor} accumulated")
-
-    def scale(self, scaling: Any) -> None:
-        """mistral-finetune's plain factor is alpha over rank."""
-        rank = self.values.get("lora.rank", 16)
-        if "lora.alpha" in self.values:
-            self.problems.append("lora.scaling: lora.alpha is given too; keep one of them")
-        elif not (_above_zero(scaling, float) and _above_zero(rank, int)):
-            self.problems.append(f"lora.scaling: expected a number above 0, got {scaling!r}")
-        else:
-            self.values["lora.alpha"] = float(scaling) * rank
-            self.notes.append(f"lora.scaling read as lora.alpha = {float(scaling) * rank:g}")
+def _left_aside(reading: Reading, said: Mapping[str, Any]) -> None:
+    """One note for each reason, with all names it holds for."""
+    by_reason: dict[str, list[str]] = {}
+    for name in said:
+        by_reason.setdefault(DECIDED_HERE[name], []).append(name)
+    for reason, names in by_reason.items():
+        verb = "is" if len(names) == 1 else "are"
+        reading.note(f"{', '.join(names)} {verb} not used: {reason}")
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -143,35 +109,38 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and name in ("data", "lora", "dpo", "optim"):
+        if isinstance(value, Mapping) and name in SECTIONS:
             flat.update(_flatten(value, f"{name}."))
-        else:
+        elif value is not None or name not in SECTIONS:
             flat[name] = value
     return flat
 
 
-def _same_meaning(target: str, name: str, value: Any) -> Any:
+def _same_meaning(target: str, value: Any) -> Any:
     """Values that other tools write differently for the same thing."""
-    if target == "lora.targets" and value in ("all", "all-linear", ["all-linear"]):
+    if target == "lora.targets" and value in ("all", "all-linear", ["all-linear"], ["all"]):
         return "all-linear"
     if target == "lora.targets" and isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
-    if name == "ckpt_freq" and isinstance(value, int) and value < 1:
-        return None  # mistral-finetune: only the last checkpoint; ours are also for crashes
-    if name == "eval_freq" and value == 0:
+    if target == "eval_steps" and value == 0:
         return None
+    if target == "export" and isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 
+def _is_known(name: str, known: Collection[str]) -> bool:
+    tables: tuple[Collection[str], ...] = (
+        known, ALIASES, DECIDED_HERE, ONLY_VALUE, READ_IN_MEANINGS,
+    )  # fmt: skip
+    return any(name in table for table in tables)
+
+
 def _unknown(name: str, known: Collection[str]) -> str:
-    every = [*known, *ALIASES, *DECIDED_HERE, *ONLY_VALUE]
-    near = difflib.get_close_matches(name, every, n=1, cutoff=0.6)
+    every = [*known, *ALIASES, *DECIDED_HERE, *ONLY_VALUE, *READ_IN_MEANINGS]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    near = near or difflib.get_close_matches(name, every, n=1, cutoff=0.6)
     if not near and "." in name:
         near = difflib.get_close_matches(name.rpartition(".")[2], every, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
     return f"{name}: unknown; {hint}"
-
-
-def _above_zero(value: Any, kind: type[int] | type[float]) -> bool:
-    allowed = int if kind is int else (int, float)
-    return isinstance(value, allowed) and not isinstance(value, bool) and bool(value > 0)

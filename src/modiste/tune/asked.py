@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modiste.tune.spec import CANONICAL, Tracker, TuneSpec, parse
+from modiste.tune.spec import CANONICAL, Tracker, TuneSpec, parse, value_of
 from modiste.types import Hyperparameters, TrainingFile
 
 VENDORS_NAMES: Mapping[str, str] = {
@@ -25,8 +25,8 @@ OF_THE_JOB = frozenset(
         *("invalid_sample_skip_fraction", "auto_start"),
     }
 )
-OF_THE_CALLER = frozenset({"output_dir", "export"})
-"""What `modiste tune` does with the finished model; the server has no part in it."""
+OF_THE_CALLER = frozenset({"output_dir", "export", "data.holdout"})
+"""What `modiste tune` does before and after the job; the server has no part in it."""
 
 PLACES: Mapping[str, str] = {
     name: VENDORS_NAMES.get(name, name.replace(".", "_"))
@@ -37,11 +37,13 @@ PLACES: Mapping[str, str] = {
 
 
 def to_hyperparameters(spec: TuneSpec) -> dict[str, Any]:
-    """The fields of `Hyperparameters`, as JSON. None is left out: it means the same."""
-    values = {place: _at(spec, name) for name, place in PLACES.items()}
+    """The fields of `Hyperparameters`, as JSON. None is left out: it means the same, but beside an
+    effort, which would fill it in again."""
+    values = {place: value_of(spec, name) for name, place in PLACES.items()}
     if values["lora_targets"] == "all-linear":
         values["lora_targets"] = None
-    return {name: _plain(value) for name, value in values.items() if value is not None}
+    left_open = spec.effort is not None
+    return {name: _plain(v) for name, v in values.items() if v is not None or left_open}
 
 
 def from_hyperparameters(
@@ -91,11 +93,6 @@ def tracker(integration: Mapping[str, Any]) -> dict[str, Any]:
     run_name = integration.get("run_name") or integration.get("name")
     kept = {name: integration.get(name) for name in ("type", "project", "url", "offline")}
     return {name: v for name, v in (kept | {"run_name": run_name}).items() if v is not None}
-
-
-def _at(spec: TuneSpec, name: str) -> Any:
-    section, dot, field = name.partition(".")
-    return getattr(getattr(spec, section), field) if dot else getattr(spec, section)
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 Canonical names are the fields below; names of other tools are read too (aliases.py), and each
 translation is reported in `Parsed.notes`. Unknown names and wrong values are refused, all problems
-of a file in one answer. Imports neither torch nor transformers.
+in one answer. `config` reads files and flags, and knows where each value is from. Imports neither
+torch nor transformers.
 """
 
 from __future__ import annotations
@@ -10,14 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from modiste.errors import InvalidInput
-from modiste.prepare.yaml_file import read_mapping
 from modiste.tune.aliases import translate
 from modiste.types import OverLength
 
@@ -64,6 +63,9 @@ class Data(BaseModel):
 
     train: Files = Field(min_length=1)
     validation: Files = ()
+    holdout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the training rows that `modiste tune` sets aside for evaluation, whole prompts at a
+    time, where no validation files are given."""
 
 
 class Method(StrEnum):
@@ -208,24 +210,19 @@ class Validated(NamedTuple):
     """One of the two is empty."""
 
     spec: TuneSpec | None
-    problems: tuple[str, ...]
+    problems: tuple[Wrong, ...]
+
+
+class Wrong(NamedTuple):
+    field: str
+    """Canonical name, as far as it goes: `data.train`, `lora.rank`."""
+    message: str
 
 
 class Parsed(NamedTuple):
     spec: TuneSpec
     notes: tuple[str, ...]
     """What was read under another name, or left aside because the server decides it."""
-
-
-def read_yaml(path: Path) -> Parsed:
-    """Read a tuning file; relative data paths are resolved against the file's folder.
-
-    Raises:
-        InvalidInput: unreadable, not a mapping, or any field wrong (all of them are named).
-    """
-    content = read_mapping(path, expected="`name: value` lines with at least model and data.train")
-    parsed = parse(content, where=str(path))
-    return parsed._replace(spec=_with_paths_from(parsed.spec, path.resolve().parent))
 
 
 def parse(values: Mapping[str, Any], *, where: str = "spec") -> Parsed:
@@ -235,14 +232,15 @@ def parse(values: Mapping[str, Any], *, where: str = "spec") -> Parsed:
         InvalidInput: with every wrong name and value in one message.
     """
     read = translate(values, known=CANONICAL)
-    validated = _validated(read.values)
-    problems = [*read.problems, *validated.problems]
+    validated = validate(read.values)
+    problems = [*read.problems, *(f"{w.field}: {w.message}" for w in validated.problems)]
     if validated.spec is None or problems:
         raise InvalidInput("; ".join(f"{where}: {problem}" for problem in problems))
     return Parsed(validated.spec, read.notes)
 
 
-def _validated(canonical: Mapping[str, Any]) -> Validated:
+def validate(canonical: Mapping[str, Any]) -> Validated:
+    """A spec of values by canonical name, or everything that is wrong with them."""
     nested: dict[str, Any] = {"data": {}}
     for name, value in canonical.items():
         section, dot, field = name.partition(".")
@@ -253,23 +251,16 @@ def _validated(canonical: Mapping[str, Any]) -> Validated:
     try:
         return Validated(TuneSpec.model_validate(nested), ())
     except ValidationError as error:
-        return Validated(None, tuple(_said(e) for e in error.errors()))
+        return Validated(None, tuple(map(_wrong, error.errors())))
 
 
-def _said(error: ErrorDetails) -> str:
+def value_of(spec: TuneSpec, name: str) -> Any:
+    """By canonical name."""
+    section, dot, field = name.partition(".")
+    return getattr(getattr(spec, section), field) if dot else getattr(spec, section)
+
+
+def _wrong(error: ErrorDetails) -> Wrong:
     place = ".".join(str(part) for part in error["loc"]) or "spec"
     got = "" if error["type"] == "missing" else f", got {error['input']!r}"
-    return f"{place}: {error['msg'].removeprefix('Value error, ')}{got}"
-
-
-def _with_paths_from(spec: TuneSpec, folder: Path) -> TuneSpec:
-    def absolute(file: DataFile) -> DataFile:
-        if file.path is None:
-            return file
-        return file.model_copy(update={"path": str(folder / Path(file.path).expanduser())})
-
-    data = Data(
-        train=tuple(map(absolute, spec.data.train)),
-        validation=tuple(map(absolute, spec.data.validation)),
-    )
-    return spec.model_copy(update={"data": data})
+    return Wrong(place, f"{error['msg'].removeprefix('Value error, ')}{got}")
