@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -27,8 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from modiste.errors import TuningFailed
-from modiste.nn.base import Layout, describe_base, safetensors_header, weight_files
-from modiste.tune import resume
+from modiste.nn.base import BaseInfo, Layout, describe_base, safetensors_header, weight_files
+from modiste.tune import best, gauges, resume, watch
 from modiste.tune.events import (
     Checkpointed,
     Evaluated,
@@ -37,23 +36,28 @@ from modiste.tune.events import (
     Resumed,
     Started,
     Step,
+    StoppedEarly,
+    Warned,
 )
+from modiste.tune.gauges import Heartbeat, Pace
 from modiste.tune.group import Alone, Group, Round, check_same_run, rounds
 from modiste.tune.machine import Machine, memory_explained
-from modiste.tune.mixture import Mixture, Pack, Samples, Source
+from modiste.tune.mixture import Mixture, Pack, Sample, Samples, Source
 from modiste.tune.objective import NextToken, Objective, summed
 from modiste.tune.plan import plan
 from modiste.tune.preference import Preference
 from modiste.tune.resume import Counters
+from modiste.tune.schedule import learning_rate
 from modiste.tune.spec import Objective as Wanted
 from modiste.tune.spec import TuneSpec
 from modiste.tune.tuned import Tuned, evaluate, load
+from modiste.tune.watch import LossWatch, Suspect
+from modiste.tune.worst import Worst, losses_of, worst
 
 BETAS = (0.9, 0.95)
 EPSILON = 1e-8
-SPEED_WINDOW_STEPS = 20
-PREPARING_S = 5.0
-"""Between words about a preparation; a trainer that says nothing for long is taken for stuck."""
+ELSEWHERE = {"trackers", "output_dir", "export"}
+"""Fields of the spec that change no number of a run."""
 
 
 class Stop(StrEnum):
@@ -73,6 +77,8 @@ class Done(NamedTuple):
     result_dir: Path
     tuned: Tuned
     counters: Counters
+    worst: list[Worst]
+    """In the process that speaks."""
 
 
 class Stopped(NamedTuple):
@@ -110,8 +116,10 @@ def finetune(
         if run.counters.step:
             on_event(Resumed(step=run.counters.step))
             run.say_checkpoint_again(on_event)
+        elif len(validation):
+            run.evaluate_base(on_event)
         for packs in run.mixture.steps(first=run.counters.step + 1):
-            if run.counters.step == run.total_steps:
+            if run.ended:
                 break
             wish = run.group.agree(should_stop())
             stop = None if wish is None else Stop(wish)
@@ -124,17 +132,10 @@ def finetune(
                 run.evaluate(on_event)
             if run.due(run.checkpoint_steps):
                 run.checkpoint(on_event)
+        run.settle_on_the_best(on_event)
         result_dir = run.save_result()
-    return Done(result_dir, run.tuned, run.counters)
-
-
-def learning_rate(spec: TuneSpec, step: int, total_steps: int) -> float:
-    """Linear warm-up, then half a cosine down to just above zero; steps count from 1."""
-    warmup = round(spec.warmup_ratio * total_steps)
-    if step <= warmup:
-        return spec.learning_rate * step / warmup
-    done = (step - 1 - warmup) / max(1, total_steps - warmup)
-    return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        found = run.worst(on_event)
+    return Done(result_dir, run.tuned, run.counters, found)
 
 
 @dataclass
@@ -150,6 +151,7 @@ class _Run:
     """Of each source's samples."""
     targets: tuple[NDArray[np.int64], ...]
     """Trained tokens of each source's samples."""
+    base: BaseInfo
     optimizer: torch.optim.AdamW
     counters: Counters
     machine: Machine
@@ -163,7 +165,12 @@ class _Run:
         self.total_steps = cast(int, self.spec.max_steps)
         self.checkpoint_steps = cast(int, self.spec.checkpoint_steps)
         self.eval_steps = cast(int, self.spec.eval_steps)
-        self.pace: deque[tuple[float, int, int]] = deque(maxlen=SPEED_WINDOW_STEPS)
+        self.pace = Pace()
+        self.watch = LossWatch(self.spec.learning_rate, keeps_best=best.keeps_best(self.spec))
+
+    @property
+    def ended(self) -> bool:
+        return self.counters.step == self.total_steps or self.counters.stopped_early
 
     def started(self) -> Started:
         return Started(
@@ -191,7 +198,7 @@ class _Run:
             stop = should_stop() if self.group.size == 1 else None
             if stop is not None:
                 raise _Interrupted(stop)
-            if time.monotonic() - told > PREPARING_S:
+            if time.monotonic() - told > gauges.HEARTBEAT_S:
                 on_event(Preparing(n_done, n_samples))
                 told = time.monotonic()
 
@@ -213,7 +220,7 @@ class _Run:
         return None
 
     def due(self, every: int) -> bool:
-        return self.counters.step % every == 0 or self.counters.step == self.total_steps
+        return self.counters.step % every == 0 or self.ended
 
     def learn(
         self,
@@ -222,36 +229,42 @@ class _Run:
         should_stop: Callable[[], Stop | None],
     ) -> bool:
         """One step; False when it was cancelled half way, with nothing changed."""
-        began = time.monotonic()
+        began, alive = time.monotonic(), Heartbeat(on_event)
         step = self.counters.step + 1
         n_tokens = sum(int(self._lengths(p.source)[list(p.samples)].sum()) for p in packs)
         n_units = sum(int(self.units[p.source][list(p.samples)].sum()) for p in packs)
         self.tuned.learned.zero_grad()
         total = 0.0
         measures = dict.fromkeys(self.objective.measures, 0.0)
-        for batch, counts in self._batches(packs):
+        for number, (batch, counts) in enumerate(self._batches(packs)):
+            alive(f"step {step}, batches", number, 0)
             # Alone only: processes that cannot ask each other here must all reach the sum below.
             if self.group.size == 1 and should_stop() is Stop.CANCEL:
                 return False
-            loss, sums = self.objective.loss(batch)
-            (loss / n_units).backward()  # type: ignore[no-untyped-call]
+            with self.tuned.learned.training(step, self.group.rank, number):
+                loss, sums = self.objective.loss(batch)
+                (loss / n_units).backward()  # type: ignore[no-untyped-call]
             total += loss.item()
             measures = summed([measures, sums]) if counts else measures
         self.group.sum_(cast(Tensor, self.tuned.learned.flat.grad))
         total, *sums_of_all = self.group.total(total, *measures.values())
         measures = dict(zip(measures, sums_of_all, strict=True))
         rate = learning_rate(self.spec, step, self.total_steps)
-        norm = self._update(total / n_units, rate, step)
+        norm = self._update(total / n_units, rate, step, packs)
         n_trained = sum(int(self.targets[p.source][list(p.samples)].sum()) for p in packs)
         self._count(step, total, n_units, n_tokens, n_trained)
-        self.pace.append((time.monotonic() - began, n_tokens, n_trained))
+        self.pace.add(time.monotonic() - began, n_tokens, n_trained)
         means = {name: value / n_units for name, value in measures.items()}
         on_event(replace(self._step_event(total / n_units, rate, norm), measures=means))
+        self._warn(self.watch.step(step, total / n_units), on_event)
         return True
+
+    def _drawn(self, packs: Sequence[Pack]) -> list[Sample]:
+        return [self.mixture.sources[p.source].samples[i] for p in packs for i in p.samples]
 
     def _batches(self, packs: Sequence[Pack]) -> Iterator[Round]:
         """This process's share of the step."""
-        drawn = [self.mixture.sources[p.source].samples[i] for p in packs for i in p.samples]
+        drawn = self._drawn(packs)
         mine = self.objective.batches(self.group.share(drawn, [len(s.ids) for s in drawn]))
         return rounds(self.group, mine, idle=lambda: self.objective.batches(drawn[:1]))
 
@@ -259,13 +272,45 @@ class _Run:
         return self.mixture.sources[source].samples.lengths
 
     def evaluate(self, on_event: Callable[[Event], None]) -> None:
-        """Token-weighted mean over the whole validation file."""
-        measured = evaluate(self.objective, self.validation, group=self.group)
-        loss, correct = measured.nll / measured.n, measured.n_correct
-        accuracy = None if correct is None else correct / measured.n
-        means = {name: value / measured.n for name, value in measured.measures.items()}
+        """What it says decides about the best weights and an early end, so it is in the counters
+        before it is said."""
+        found = self._evaluated(on_event)
+        loss, accuracy = found.valid_loss, found.valid_token_accuracy
         self.counters = replace(self.counters, valid_loss=loss, valid_token_accuracy=accuracy)
-        on_event(Evaluated(self.counters.step, loss, accuracy, measured.n, means))
+        self.counters = best.judged(self.counters, self.spec, loss)
+        is_best = self.counters.best_step == self.counters.step
+        if is_best and best.keeps_best(self.spec) and self.group.speaks:
+            best.keep(self.run_dir / "best", self.counters.step, self.tuned.learned.flat)
+        on_event(found)
+        self._warn(self.watch.evaluation(self.counters.step, loss), on_event)
+
+    def evaluate_base(self, on_event: Callable[[Event], None]) -> None:
+        """What the model can before it learned anything: no candidate for the best."""
+        found = self._evaluated(on_event)
+        self.counters = replace(self.counters, base_valid_loss=found.valid_loss)
+        on_event(found)
+
+    def _evaluated(self, on_event: Callable[[Event], None]) -> Evaluated:
+        """Means over all units of the validation files."""
+        alive = Heartbeat(on_event)
+        measured = evaluate(
+            self.objective,
+            self.validation,
+            group=self.group,
+            tell=lambda done, n: alive("evaluation", done, n),
+        )
+        correct = measured.n_correct
+        return Evaluated(
+            self.counters.step,
+            measured.nll / measured.n,
+            None if correct is None else correct / measured.n,
+            measured.n,
+            {name: value / measured.n for name, value in measured.measures.items()},
+        )
+
+    def _warn(self, warned: Warned | None, on_event: Callable[[Event], None]) -> None:
+        if warned is not None:
+            on_event(warned)
 
     def checkpoint(self, on_event: Callable[[Event], None]) -> None:
         """Save first, then say so."""
@@ -303,11 +348,43 @@ class _Run:
             self.run_dir / "checkpoints", self.counters, tensors, belongs_to=self.belongs_to
         )
         self.saved_step = self.counters.step
+        known = [about.get("best_step") for about in resume.saved(self.run_dir / "checkpoints")]
+        best.forget(self.run_dir / "best", but=known)
 
     def restore(self, state: resume.State) -> None:
         resume.put_back(state.tensors, self.tuned.learned.flat, self.optimizer)
         self.counters = state.counters
         self.saved_step = state.counters.step
+
+    def settle_on_the_best(self, on_event: Callable[[Event], None]) -> None:
+        """The weights that are kept from here on, where they are not those of the last step."""
+        counters = self.counters
+        step, loss, base = counters.best_step, counters.best_loss, counters.base_valid_loss
+        if step is None or loss is None:
+            return
+        if counters.stopped_early:
+            on_event(StoppedEarly(counters.step, step, loss))
+        if base is not None and loss >= base:
+            text = (
+                f"no evaluation was better than the base itself: {loss:.3f} at best, {base:.3f} "
+                "before the first step; lower learning_rate, or look at the data"
+            )
+            on_event(Warned(counters.step, "not_better_than_base", text))
+        if best.keeps_best(self.spec) and step != counters.step and self.group.speaks:
+            best.put_back(self.run_dir / "best", step, self.tuned.learned.flat)
+
+    def worst(self, on_event: Callable[[Event], None]) -> list[Worst]:
+        """Where the base is spread over processes, all must compute it."""
+        if not (self.group.speaks or self.group.lockstep):
+            return []
+        return worst(
+            self.objective,
+            self.mixture.sources,
+            self.validation,
+            n_tokens=self.counters.n_tokens,
+            seed=self.spec.seed,
+            tell=Heartbeat(on_event),
+        )
 
     def save_result(self) -> Path:
         folder = self.run_dir / "adapter"
@@ -319,23 +396,42 @@ class _Run:
             raise resume.cannot_write(error, "the adapter", folder) from error
         return folder
 
-    def _update(self, loss: float, rate: float, step: int) -> float:
+    def _update(self, loss: float, rate: float, step: int, packs: Sequence[Pack]) -> float:
         """Clip, check, move; the gradient's norm before clipping."""
         gradient = cast(Tensor, self.tuned.learned.flat.grad)
         norm = float(torch.linalg.vector_norm(gradient))
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise TuningFailed(
-                f"step {step}: the loss is {loss} and the gradient's norm {norm} at learning rate "
-                f"{rate:g}; lower learning_rate (it is {self.spec.learning_rate:g}) and look for "
-                "broken samples in the data",
-                code="loss_not_finite",
+            raise watch.not_finite(
+                step=step,
+                loss=loss,
+                norm=norm,
+                rate=rate,
+                asked_rate=self.spec.learning_rate,
+                suspects=self._suspects(packs),
             )
         if norm > self.spec.max_grad_norm:
             gradient.mul_(self.spec.max_grad_norm / norm)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        learned = self.tuned.learned
+        with torch.no_grad():  # AdamW's own decay would reach lengths and norms too
+            learned.flat[: learned.n_decayed].mul_(1 - rate * self.spec.weight_decay)
         self.optimizer.step()
         return norm
+
+    def _suspects(self, packs: Sequence[Pack]) -> list[Suspect]:
+        """Samples of a step that alone give no number."""
+        if not (self.group.speaks or self.group.lockstep):
+            return []
+        names = [
+            str(source.samples.origin(i) or f"{source.name} sample {i + 1}")
+            for p in packs
+            for source in [self.mixture.sources[p.source]]
+            for i in p.samples
+        ]
+        losses = [loss for loss, _ in losses_of(self.objective, self._drawn(packs))]
+        found = [Suspect(name, loss) for name, loss in zip(names, losses, strict=True)]
+        return [suspect for suspect in found if not math.isfinite(suspect.loss)]
 
     def _count(
         self, step: int, loss_sum: float, n_units: int, n_tokens: int, n_trained: int
@@ -350,8 +446,7 @@ class _Run:
         )
 
     def _step_event(self, loss: float, rate: float, norm: float) -> Step:
-        seconds = max(1e-9, sum(s for s, _, _ in self.pace))
-        steps_left = self.total_steps - self.counters.step
+        speed, memory = self.pace.speed, gauges.memory(self.machine.device)
         return Step(
             step=self.counters.step,
             total_steps=self.total_steps,
@@ -360,9 +455,15 @@ class _Run:
             grad_norm=norm,
             n_tokens=self.counters.n_tokens,
             n_trained_tokens=self.counters.n_trained_tokens,
-            tokens_per_s=sum(n for _, n, _ in self.pace) / seconds,
-            trained_tokens_per_s=sum(n for _, _, n in self.pace) / seconds,
-            eta_s=steps_left * seconds / len(self.pace),
+            tokens_per_s=speed.tokens_per_s,
+            trained_tokens_per_s=speed.trained_tokens_per_s,
+            eta_s=(self.total_steps - self.counters.step) * speed.step_s,
+            epoch=self.counters.n_tokens / self.mixture.n_tokens,
+            memory_bytes=memory.resident_bytes,
+            peak_memory_bytes=memory.peak_resident_bytes,
+            gpu_memory_bytes=memory.gpu_bytes,
+            peak_gpu_memory_bytes=memory.peak_gpu_bytes,
+            mfu=gauges.mfu(self.spec, self.base, self.machine.device, speed.tokens_per_s),
         )
 
 
@@ -375,6 +476,12 @@ def _begin(
     machine: Machine,
     group: Group,
 ) -> _Run:
+    if best.keeps_best(spec) and not len(validation):
+        raise TuningFailed(
+            "keep: best and early stopping need validation files to tell what is best; give "
+            "data.validation, or leave both out",
+            code="no_validation",
+        )
     spec = _completed(spec, base_path, sources)
     belongs_to = _fingerprint(spec, base_path, sources, validation, machine)
     torch.manual_seed(spec.seed)
@@ -398,7 +505,7 @@ def _begin(
         lr=spec.learning_rate,
         betas=BETAS,
         eps=EPSILON,
-        weight_decay=spec.weight_decay,
+        weight_decay=0.0,
         fused=True,
     )
     return _Run(
@@ -409,6 +516,7 @@ def _begin(
         objective=objective,
         units=units,
         targets=tuple(source.samples.n_targets() for source in sources),
+        base=describe_base(base_path),
         optimizer=optimizer,
         counters=Counters(),
         machine=machine,
@@ -454,7 +562,7 @@ def _fingerprint(
     would cost more than it protects."""
     info = describe_base(base_path)
     files = weight_files(base_path, Layout(info.layout))
-    parts: list[object] = [spec.model_dump(mode="json"), str(machine)]
+    parts: list[object] = [spec.model_dump(mode="json", exclude=ELSEWHERE), str(machine)]
     parts += [[file.stat().st_size, safetensors_header(file)] for file in files]
     for samples in (*(source.samples for source in sources), validation):
         flat = (samples.ids, samples.mask, samples.lengths, samples.splits)
