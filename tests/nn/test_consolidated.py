@@ -57,10 +57,10 @@ def test_the_params_of_7b_say_what_its_config_says() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"moe": {"num_experts": 8}}, "a mixture of experts cannot be read from Mistral's layout"),
+        ({"moe": {"num_experts": 8}}, "moe.num_experts_per_tok missing or not a whole number"),
         ({"vision_encoder": {"hidden_size": 1}}, "a vision encoder"),
         ({"model_type": "mamba"}, "a mamba model"),
-        ({"yarn": {"factor": 8}, "quantization": {}, "moe": {"x": 1}}, "and"),
+        ({"yarn": {"factor": 8}, "vision_encoder": {"x": 1}}, "and"),
         ({"dim": None, "n_layers": "2"}, "dim, n_layers missing"),
     ],
 )

@@ -7,6 +7,7 @@ serves nonsense.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -77,11 +78,35 @@ def _from_consolidated(path: Path, *, dtype: torch.dtype) -> PreTrainedModel:
                 if name.endswith(("q_proj.weight", "k_proj.weight")):
                     tensor = consolidated.halves_from_pairs(tensor, head_dim=head_dim)
                 state[name] = tensor.to(dtype)
+    if config.model_type == "mixtral":
+        state = _experts_as_one(state)
     if "lm_head.weight" not in state:
         config.tie_word_embeddings = True
     with torch.device("meta"):
         model: PreTrainedModel = AutoModel.from_config(config, dtype=dtype)
     return _fill(model, state, path)
+
+
+def _experts_as_one(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Mixtral's experts as transformers computes them: w1 over w3, and w2, for all experts in one
+    tensor each."""
+    joined: dict[str, torch.Tensor] = {}
+    parts: dict[tuple[str, str], dict[int, torch.Tensor]] = {}
+    for name, tensor in state.items():
+        expert = re.fullmatch(r"(.+)\.block_sparse_moe\.experts\.(\d+)\.(w[123])\.weight", name)
+        if expert:
+            parts.setdefault((expert[1], expert[3]), {})[int(expert[2])] = tensor
+        else:
+            joined[name.replace(".block_sparse_moe.", ".mlp.")] = tensor
+    state.clear()
+    for layer, which in [key for key in parts if key[1] != "w3"]:
+        mine, other = parts.pop((layer, which)), parts.get((layer, "w3"), {})
+        if which == "w1":
+            both = [torch.cat([mine[e], other[e]]) for e in sorted(mine) if e in other]
+            joined[f"{layer}.mlp.experts.gate_up_proj"] = torch.stack(both)
+        else:
+            joined[f"{layer}.mlp.experts.down_proj"] = torch.stack([mine[e] for e in sorted(mine)])
+    return joined
 
 
 def _fill(model: PreTrainedModel, state: dict[str, torch.Tensor], path: Path) -> PreTrainedModel:
