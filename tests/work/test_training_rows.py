@@ -12,8 +12,10 @@ import pytest
 from modiste.errors import TuningFailed
 from modiste.prepare import render
 from modiste.prepare.checks.file import check_file
+from modiste.prepare.fim import Fim
 from modiste.prepare.formats.chat import parse_row
 from modiste.prepare.render import Rendered, Renderer
+from modiste.prepare.render_mistral import MistralRenderer
 from modiste.types import Example, OverLength, SampleType
 from modiste.work.training_rows import (
     PARITY_ROWS,
@@ -23,6 +25,7 @@ from modiste.work.training_rows import (
     data_file,
     parity_rows,
     read_samples,
+    tokenised,
 )
 
 TINY = Path(__file__).parents[2] / "src/modiste/bases/tiny"
@@ -194,17 +197,102 @@ def test_rows_of_any_format_and_container_are_trained_as_chats(
     assert [m["content"] for m in chat_row(sample.example)["messages"]] == ["q?", "a."]
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"text": "great", "labels": {"mood": "good"}},
-        {"prompt": "q?", "chosen": "yes", "rejected": "no"},
-    ],
-)
-def test_rows_that_are_no_chats_are_refused_by_what_they_are(
-    tmp_path: Path, renderer: Renderer, row: dict
+def test_rows_that_are_neither_chats_nor_pairs_are_refused_by_what_they_are(
+    tmp_path: Path, renderer: Renderer
 ) -> None:
-    path = str(written(tmp_path, row))
+    path = str(written(tmp_path, {"text": "great", "labels": {"mood": "good"}}))
     with pytest.raises(TuningFailed, match="not trained by this version") as raised:
         list(read_samples(data_file({"path": path}, {}), renderer, max_length=200))
     assert raised.value.error_code == "kind_not_trained"
+
+
+PAIR = {"prompt": "where is it", "chosen": "late, sorry", "rejected": "no"}
+
+
+def test_a_pair_is_two_samples_and_one_for_the_recipe(tmp_path: Path, renderer: Renderer) -> None:
+    path = written(tmp_path, PAIR, PAIR | {"chosen": "soon"})
+    found = list(read_samples(data_file({"path": str(path)}, {}), renderer, max_length=200))
+    assert [sample.answer for sample in found] == ["chosen", "rejected"] * 2
+    assert [sample.example.messages[-1].content for sample in found[:2]] == ["late, sorry", "no"]
+
+    samples = tokenised(found, pairs=True)
+    assert len(samples) == 2
+    assert samples.has_pairs
+    first = samples[0]
+    assert first.ids[: first.split].tolist() == found[0].rendered.ids
+    assert first.ids[first.split :].tolist() == found[1].rendered.ids
+    assert first.mask.tolist() == found[0].rendered.mask + found[1].rendered.mask
+    counted = check_file(path, filename="f", renderer=renderer, seq_len=200)
+    assert counted.n_tokens == int(samples.lengths.sum())
+    assert counted.n_trained_tokens == int(samples.n_targets().sum())
+
+
+def test_what_the_assistant_said_before_is_context_of_both_answers(
+    tmp_path: Path, renderer: Renderer
+) -> None:
+    said = [*TURN, {"role": "user", "content": "why"}]
+    path = written(tmp_path, {"prompt": said, "chosen": "rain", "rejected": "snow"})
+    for sample in read_samples(data_file({"path": str(path)}, {}), renderer, max_length=200):
+        trained = [t for t, on in zip(*sample.rendered, strict=True) if on]
+        assert renderer.decode(trained).strip() in ("rain", "snow")
+        assert "late" in renderer.decode(sample.rendered.ids)
+
+
+def test_the_conversations_of_a_pair_prove_parity_as_chats(
+    tmp_path: Path, renderer: Renderer
+) -> None:
+    path = written(tmp_path, PAIR)
+    found = read_samples(data_file({"path": str(path)}, {}), renderer, max_length=200)
+    rows = parity_rows(found, logprobs)
+    assert [row["messages"][-1]["content"] for row in rows] == ["late, sorry", "no"]
+
+
+def test_a_pair_with_an_untrained_answer_is_kept_and_has_no_use(
+    tmp_path: Path, renderer: Renderer
+) -> None:
+    quiet = [{"role": "assistant", "content": "no", "weight": 0}]
+    path = written(tmp_path, PAIR | {"rejected": quiet})
+    found = read_samples(data_file({"path": str(path)}, {}), renderer, max_length=200)
+    samples = tokenised(found, pairs=True)
+    assert samples.n_targets_of_parts()[0].tolist()[1] == 0
+
+
+def test_texts_are_filled_in_the_middle_and_chats_are_not(tmp_path: Path) -> None:
+    import mistral_common
+
+    data = Path(mistral_common.__file__).parent / "data"
+    mistral = MistralRenderer(data / "tekken_240911.json")
+    path = written(tmp_path, {"text": "a text that is long enough"}, {"text": "and another one"})
+    file = data_file({"path": str(path)}, {})
+    plain = list(read_samples(file, mistral, max_length=200))
+    turned = list(read_samples(file, mistral, max_length=200, fim=Fim(1.0, 0)))
+    assert mistral.fim is not None
+    assert not any(mistral.fim.marks & set(sample.rendered.ids) for sample in plain)
+    assert all(mistral.fim.marks <= set(sample.rendered.ids) for sample in turned)
+    assert list(read_samples(file, mistral, max_length=200, fim=Fim(0.0, 0))) == plain
+
+    chats = written(tmp_path, ROWS[0])
+    file = data_file({"path": str(chats)}, {})
+    assert list(read_samples(file, mistral, max_length=200, fim=Fim(1.0, 0))) == list(
+        read_samples(file, mistral, max_length=200)
+    )
+
+
+def test_fim_on_a_base_without_it_ends_the_run_and_names_the_row(
+    tmp_path: Path, renderer: Renderer
+) -> None:
+    file = data_file({"path": str(written(tmp_path, {"text": "some text"}))}, {})
+    with pytest.raises(TuningFailed, match=r"line 1: fim_ratio is 0\.5, but"):
+        list(read_samples(file, renderer, max_length=200, fim=Fim(0.5, 0)))
+
+
+def test_a_text_longer_than_a_sequence_is_trained_whole_in_pieces(
+    tmp_path: Path, renderer: Renderer
+) -> None:
+    text = " ".join(f"word{number}" for number in range(300))
+    path = written(tmp_path, {"text": text})
+    found = list(read_samples(data_file({"path": str(path)}, {}), renderer, max_length=64))
+    assert len(found) > 4
+    assert all(sample.rendered.n_tokens <= 64 for sample in found)
+    ids = [token for sample in found for token in sample.rendered.ids]
+    assert renderer.decode(ids).replace(" ", "") == text.replace(" ", "")

@@ -53,7 +53,7 @@ def test_good_files_validate_the_job_and_plan_it(
     assert done.hyperparameters.epochs
     assert done.estimate.train_tokens
     assert done.estimate.expected_duration_s
-    assert "fim_ratio is kept" in done.events[-2].message
+    assert "fim_ratio concerns plain text" in done.events[-2].message
 
 
 def test_every_problem_is_in_the_job_when_it_fails(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from modiste.actions.job_purpose import Purpose, purpose
 from modiste.nn.base import BaseInfo, describe_base
 from modiste.prepare import render
 from modiste.prepare.checks.file import Report
@@ -19,7 +20,7 @@ from modiste.prepare.checks.findings import Findings, Input, check_files
 from modiste.prepare.render import Renderer
 from modiste.tune.plan import Plan, plan
 from modiste.tune.room import Room
-from modiste.tune.sizing import longest_allowed
+from modiste.tune.sizing import conversations, longest_allowed
 from modiste.tune.spec import TuneSpec
 from modiste.tune.speeds import Speeds
 from modiste.types import (
@@ -32,7 +33,6 @@ from modiste.types import (
 
 NOT_TRAINED_YET = {
     SampleType.CLASSIFIER: "put the label into an assistant message to train a chat model on it",
-    SampleType.PREFERENCE: "`modiste data convert --to chat` keeps the preferred answers",
 }
 SHOWN = 5
 """Problems that fit in a message; all of them are in `problems`."""
@@ -56,10 +56,12 @@ class Found:
 
     base: BaseInfo
     renderer: Renderer
+    purpose: Purpose
     seq_len: int
     findings: Findings
     n_tokens: int
     n_examples: int
+    """Of pairs, both conversations are one."""
     n_trained_tokens: int
     n_validation_tokens: int
     longest: int
@@ -82,11 +84,13 @@ def read(
     *,
     train: Sequence[DataFile],
     validation: Sequence[DataFile],
+    fim_said: bool = True,
     workers: int = 1,
 ) -> Found:
     """Check every row of every file with the base's own tokenizer.
 
     Args:
+        fim_said: whether fim_ratio was asked for.
         workers: processes that check; what they find does not depend on it.
 
     Raises:
@@ -107,14 +111,17 @@ def read(
         tuple(map(_judged, findings.train, train)),
         tuple(map(_judged, findings.validation, validation)),
     )
+    found = purpose(spec, findings, renderer, fim_said=fim_said)
     pairs = list(zip(findings.train, train, strict=True))
+    samples = sum((r.n_samples or r.n_examples) / f.share_read for r, f in pairs)
     return Found(
         base=base,
         renderer=renderer,
+        purpose=found,
         seq_len=seq_len,
         findings=findings,
         n_tokens=round(sum(r.n_tokens / f.share_read for r, f in pairs)),
-        n_examples=round(sum((r.n_samples or r.n_examples) / f.share_read for r, f in pairs)),
+        n_examples=round(samples / conversations(found.spec)),
         n_trained_tokens=round(sum(r.n_trained_tokens / f.share_read for r, f in pairs)),
         n_validation_tokens=sum(r.n_tokens for r in findings.validation),
         longest=max((r.longest_sample for r in findings.train), default=0),
@@ -138,6 +145,9 @@ def planned(
         room: of the machine that will train; without one, nothing is too large.
         measured: on that machine, for this spec.
     """
+    decided = found.purpose.spec
+    spec = spec.model_copy(update={"objective": decided.objective, "fim_ratio": decided.fim_ratio})
+    compared = conversations(decided) > 1
     return plan(
         spec,
         n_tokens=found.n_tokens,
@@ -146,6 +156,7 @@ def planned(
         longest=found.longest or None,
         n_trained_tokens=found.n_trained_tokens,
         n_validation_tokens=found.n_validation_tokens,
+        n_reference_tokens=(found.n_tokens + found.n_validation_tokens) * compared,
         tokens_per_s=tokens_per_s,
         measured=measured,
         room=room,
@@ -166,7 +177,7 @@ def refusal(found: Found, made: Plan, *, skip_fraction: float) -> JobError | Non
             problems += errors
         elif of_files:
             problems += of_files
-    problems += made.problems
+    problems += [*found.purpose.problems, *made.problems]
     problems = list(dict.fromkeys(problems))
     if not problems:
         return None
@@ -183,7 +194,7 @@ def refusal(found: Found, made: Plan, *, skip_fraction: float) -> JobError | Non
 
 def note(found: Found, *, skip_fraction: float) -> str:
     """What a person should know about a job that can run: rows left out, warnings."""
-    said = []
+    said = list(found.purpose.notes)
     for what, reports in (("training", found.train), ("validation", found.validation)):
         bad, rows = _counts(reports)
         if bad:
@@ -222,6 +233,8 @@ def filled(asked: Hyperparameters, made: Plan) -> Hyperparameters:
         epochs=asked.epochs if asked.epochs and not asked.training_steps else made.epochs,
         seq_len=made.spec.max_length,
         batch_size=made.spec.batch_size,
+        objective=made.spec.objective,
+        fim_ratio=made.spec.fim_ratio or asked.fim_ratio,
     )
 
 
@@ -244,7 +257,7 @@ def _judged(report: Report, file: DataFile) -> Report:
     """A report with what only a job minds: rows of other kinds, rows that were forgotten."""
     problems = list(report.problems)
     if report.sample_type in NOT_TRAINED_YET:
-        text = f"the rows are {report.sample_type} rows; this version trains chats and plain texts"
+        text = f"the rows are {report.sample_type} rows; chats, texts and pairs are trained"
         hint = NOT_TRAINED_YET[report.sample_type]
         problems.append(Problem(file.filename, None, "", "kind_not_trained", text, hint=hint))
     for line in file.forgotten:

@@ -23,6 +23,7 @@ from modiste.prepare.conversation import (
     violations,
 )
 from modiste.prepare.detokenize import StreamDecoder
+from modiste.prepare.infill import Infill
 from modiste.prepare.rendered import Rendered
 from modiste.prepare.turns import Writer
 from modiste.types import Example, Message, Role, SampleType
@@ -90,6 +91,10 @@ class ChatRenderer(ABC):
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
     ) -> list[int]:
         """Checked messages, ending with a complete assistant message."""
+
+    @property
+    def fim(self) -> Infill | None:
+        return None
 
     def prompt(
         self,

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from modiste.errors import InvalidInput
 from modiste.prepare.conversation import Rules
 from modiste.prepare.detokenize import StreamDecoder
+from modiste.prepare.infill import Infill
 from modiste.prepare.rendered import Rendered
 from modiste.types import Example, Message
 
@@ -39,6 +40,11 @@ class Renderer(Protocol):
     eos_id: int
     stop_ids: frozenset[int]
     """Ids that end an answer."""
+
+    @property
+    def fim(self) -> Infill | None:
+        """How the base is asked to write between two texts; None where it does not know how."""
+        ...
 
     def training(self, example: Example) -> Rendered:
         """The row as one sequence, ids as `encode_chat_completion` writes them.

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mistral_common.exceptions import MistralCommonException
+from mistral_common.protocol.fim.request import FIMRequest
 from mistral_common.protocol.instruct import messages as mc
 from mistral_common.protocol.instruct.request import ChatCompletionRequest, ModelSettings
 from mistral_common.protocol.instruct.tool_calls import FunctionCall, Tool
@@ -40,6 +41,7 @@ from modiste.prepare.chat import REMEMBERED_LENGTH, ChatRenderer, Ready, remembe
 from modiste.prepare.conversation import CallIds, Rules
 from modiste.prepare.cuts import Cuts, sentencepiece_cuts, tekken_cuts
 from modiste.prepare.detokenize import sentencepiece_bytes
+from modiste.prepare.infill import Infill
 from modiste.prepare.mistral_messages import Conversation, normalise
 from modiste.prepare.words import Words
 from modiste.types import Example, Message, Role
@@ -95,6 +97,30 @@ class MistralRenderer(ChatRenderer):
             return None
         name: str = self._text.id_to_piece(token_id)
         return name
+
+    @cached_property
+    def fim(self) -> Infill | None:
+        if self.version < TokenizerVersion.v2:
+            return None
+        marks = (self._encoder.PREFIX, self._encoder.SUFFIX)
+        if [self._text.id_to_piece(mark) for mark in marks] != ["[PREFIX]", "[SUFFIX]"]:
+            return None
+
+        def prompt(before: str, behind: str) -> list[int]:
+            with _refusing():
+                asked = FIMRequest(prompt=before, suffix=behind)
+                ids: list[int] = self._encoder.encode_fim(asked).tokens
+            return ids
+
+        def middle(text: str) -> list[int]:
+            # SentencePiece puts a space before every text; mistral-common takes it off this way.
+            if not is_sentencepiece_tokenizer(self._text):
+                return self.encode(text)
+            with _refusing():
+                ids: list[int] = self._encoder._encode_infilling(text)
+            return ids
+
+        return Infill(prompt, middle, frozenset(marks))
 
     def read_ahead(self, examples: Sequence[Example]) -> None:
         self._ready = {}

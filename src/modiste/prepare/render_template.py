@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from modiste.errors import BadRequest, InvalidInput
 from modiste.prepare import chat_template
 from modiste.prepare.chat import ChatRenderer, remembered
 from modiste.prepare.conversation import Rules
+from modiste.prepare.infill import MARKS, Infill
 from modiste.prepare.turns import turns
 from modiste.prepare.vocabulary import Vocabulary
 from modiste.types import Message, Role, ToolCall
@@ -57,6 +59,26 @@ class TemplateRenderer(ChatRenderer):
 
     def token_name(self, token_id: int) -> str | None:
         return self._vocabulary.name_of(token_id)
+
+    @cached_property
+    def fim(self) -> Infill | None:
+        """By the names of its tokens. None where every text gets a space of its own in front: its
+        parts would not join."""
+        if self._strip_first_space:
+            return None
+        for names in MARKS:
+            ids = [self._vocabulary.id_of(name) for name in names]
+            if None not in ids:
+                return self._infill(*[found for found in ids if found is not None])
+        return None
+
+    def _infill(self, prefix: int, suffix: int, middle: int) -> Infill:
+        opening = [] if self.bos_id is None else [self.bos_id]
+
+        def prompt(before: str, behind: str) -> list[int]:
+            return [*opening, prefix, *self.encode(before), suffix, *self.encode(behind), middle]
+
+        return Infill(prompt, self.encode, frozenset({prefix, suffix, middle}))
 
     def prompt_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]

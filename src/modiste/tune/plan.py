@@ -17,8 +17,8 @@ from modiste.tune import fits, flops, memory, speeds
 from modiste.tune.fits import gigabytes
 from modiste.tune.memory import Load, Need
 from modiste.tune.room import Room
+from modiste.tune.sizing import conversations, sized
 from modiste.tune.sizing import longest_allowed as longest_allowed
-from modiste.tune.sizing import sized
 from modiste.tune.spec import TuneSpec
 from modiste.tune.speeds import Duration, Speeds, Work
 from modiste.types import Problem
@@ -39,6 +39,7 @@ class Plan:
     data_tokens: int
     duration: Duration
     speeds: Speeds
+    load: Load
     need: Need
     room: Room | None
     disk_bytes: int
@@ -49,6 +50,8 @@ class Plan:
     """One paragraph for people: what was chosen, and what the figures rest on."""
     problems: tuple[Problem, ...]
     """Non-empty: do not start."""
+    speed_key: str = ""
+    """Under which the speed of this run is kept (`speeds`)."""
 
     @property
     def expected_duration_s(self) -> int:
@@ -72,7 +75,7 @@ class Plan:
             "room": None if self.room is None else asdict(self.room),
             "disk_bytes": self.disk_bytes,
             "duration": {"total_s": self.duration.total_s, **asdict(self.duration)},
-            "speed": asdict(self.speeds),
+            "speed": asdict(self.speeds) | {"key": self.speed_key},
             "flops": self.flops,
             "flops_per_s": reached,
             "mfu": None if peak is None else reached / peak,
@@ -111,7 +114,8 @@ def plan(
     filled, per_step, said = sized(
         spec, base, n_tokens=n_tokens, n_examples=n_examples, longest=longest
     )
-    load = Load(min(longest or filled.max_length or 0, filled.max_length or 0), per_step)
+    together = min(longest or filled.max_length or 0, filled.max_length or 0) * conversations(spec)
+    load = Load(together, per_step)
     fitted = fits.fitted(filled, base, load, room)
     filled = fitted.spec
     steps = filled.max_steps or 0
@@ -147,6 +151,7 @@ def plan(
         data_tokens=n_tokens,
         duration=speeds.duration(work, base, speed),
         speeds=speed,
+        load=load,
         need=fitted.need,
         room=room,
         disk_bytes=fitted.disk_bytes,

@@ -10,7 +10,7 @@ import math
 from typing import NamedTuple
 
 from modiste.nn.base import BaseInfo
-from modiste.tune.spec import TuneSpec
+from modiste.tune.spec import Objective, TuneSpec
 
 DEFAULT_EPOCHS = 3.0
 DEFAULT_LONGEST = 8_192
@@ -29,6 +29,11 @@ class Sized(NamedTuple):
     said: tuple[str, ...]
 
 
+def conversations(spec: TuneSpec) -> int:
+    """In each sample: a pair of answers is two, and a sequence has room for both."""
+    return 2 if spec.objective is Objective.DPO else 1
+
+
 def longest_allowed(spec: TuneSpec, base: BaseInfo) -> int:
     """Tokens of the longest sample that validation should let through."""
     if spec.max_length is not None:
@@ -42,7 +47,7 @@ def sized(
     """What the spec leaves open; `n_tokens`, `n_examples` and `longest` describe the data."""
     said: list[str] = []
     length = spec.max_length or _pack_length(spec, base, longest)
-    fill = _tokens_per_pack(n_tokens, n_examples, length)
+    fill = _tokens_per_pack(n_tokens, n_examples, length * conversations(spec))
     batch = spec.batch_size or _batch_size(spec, n_tokens, fill)
     per_step = max(1, round(batch * fill))
     steps = _steps(spec, n_tokens, per_step, said)

@@ -7,14 +7,18 @@ are skipped. No torch here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from modiste.errors import ModisteError, TuningFailed
+from modiste.errors import InvalidInput, ModisteError, TuningFailed
+from modiste.prepare import fim as filling
+from modiste.prepare.fim import Fim
 from modiste.prepare.formats.read import read
 from modiste.prepare.over_length import OverLength, cut
+from modiste.prepare.pairs import conversations
 from modiste.prepare.render import Rendered, Renderer, ahead
+from modiste.tune.mixture import Conversation, Samples
 from modiste.types import Example, Message, SampleType, ToolCall
 
 PARITY_ROWS = 8
@@ -32,7 +36,10 @@ class DataFile(NamedTuple):
 
 class Sample(NamedTuple):
     example: Example
+    """Of a pair: the conversation with this answer."""
     rendered: Rendered
+    answer: str = ""
+    """`chosen`, which is followed by its `rejected`; empty for rows that are no pairs."""
 
 
 class Logprobs(Protocol):
@@ -55,8 +62,12 @@ def read_samples(
     *,
     max_length: int,
     over_length: OverLength = OverLength.REFUSE,
+    fim: Fim | None = None,
 ) -> Iterator[Sample]:
     """The sequences to train on, in file order; long conversations cut as the checks counted them.
+
+    Args:
+        fim: which texts are filled in the middle; None leaves them as they are.
 
     Raises:
         TuningFailed: the file cannot be read, or a line that should be good is not.
@@ -64,17 +75,53 @@ def read_samples(
     for example in ahead(_examples(file), renderer):
         where = f"{file.filename} line {example.line}"
         try:
-            samples, _, _ = cut(example, renderer, max_length=max_length, over_length=over_length)
+            samples = _samples(example, renderer, max_length, over_length, fim)
         except ModisteError as error:
             raise TuningFailed(f"{where}: {error.message}", code="invalid_data") from error
-        for rendered in samples:
+        for sample in samples:
+            rendered = sample.rendered
             if rendered.n_tokens > max_length:
                 raise TuningFailed(
                     f"{where}: the row takes {rendered.n_tokens} tokens, a sequence has room for "
                     f"{max_length}; shorten it, leave it out or raise seq_len",
                     code="sample_too_long",
                 )
-            yield Sample(example, rendered)
+            yield sample
+
+
+def _samples(
+    example: Example,
+    renderer: Renderer,
+    max_length: int,
+    over_length: OverLength,
+    fim: Fim | None,
+) -> list[Sample]:
+    if example.sample_type is SampleType.PREFERENCE:
+        return [_answered(name, chat, renderer) for name, chat in conversations(example)]
+    if example.sample_type is SampleType.PRETRAIN and fim is not None and fim.ratio:
+        rendered = filling.text_samples(example, renderer, fim, max_length=max_length)
+    else:
+        rendered = cut(example, renderer, max_length=max_length, over_length=over_length).samples
+    return [Sample(example, one) for one in rendered]
+
+
+def _answered(name: str, chat: Example, renderer: Renderer) -> Sample:
+    """One conversation of a pair; an answer of weight 0 is there, and untrained."""
+    found = renderer.training_samples(chat) or [renderer.training(chat)]
+    if len(found) > 1:
+        raise InvalidInput(f"{name}: the answer takes several turns, which are trained apart")
+    return Sample(chat, found[0], name)
+
+
+def tokenised(samples: Iterable[Sample], *, pairs: bool) -> Samples:
+    """As the recipe takes them."""
+    if not pairs:
+        return Samples((sample.rendered.ids, sample.rendered.mask) for sample in samples)
+    waiting = iter(samples)
+    return Samples.of_pairs(
+        (Conversation(*chosen.rendered), Conversation(*rejected.rendered))
+        for chosen, rejected in zip(waiting, waiting, strict=True)
+    )
 
 
 def parity_rows(samples: Iterator[Sample], logprobs: Logprobs) -> list[dict[str, Any]]:
@@ -119,7 +166,7 @@ def _examples(file: DataFile) -> Iterator[Example]:
                 f"{found.row.problems[0]}; the file was valid when the job was, upload it again",
                 code="invalid_data",
             )
-        if example.sample_type not in (SampleType.INSTRUCT, SampleType.PRETRAIN):
+        if example.sample_type is SampleType.CLASSIFIER:
             raise TuningFailed(
                 f"{file.filename} line {example.line}: {example.sample_type} rows are not trained "
                 "by this version; `modiste data convert` makes chats of them",

@@ -108,7 +108,9 @@ def test_a_conversation_longer_than_a_sequence_is_an_error(write, tiny):
 def test_a_long_plain_text_is_cut_not_refused(write, tiny):
     report = check(write({"text": "word " * 200}), renderer=tiny, seq_len=64)
 
-    assert report.problems == ()
+    (said,) = report.warnings
+    assert (said.code, said.line, report.errors) == ("text_cut", 1, ())
+    assert said.message.endswith(f"trained as {report.n_samples} pieces")
     assert report.sample_type is SampleType.PRETRAIN
     assert report.n_samples > 1
     assert report.longest_sample == 64

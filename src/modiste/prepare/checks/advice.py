@@ -29,6 +29,7 @@ ADVICE: Mapping[str, str] = {
     "tool_schema_invalid": "parameters are a JSON schema of type object (draft 7)",
     "tool_invalid": "a tool is {'type': 'function', 'function': {'name', 'parameters'}}",
     "template_not_trainable": "give the base a chat template that prompts as it trains",
+    "answer_not_one_turn": "let both answers be one turn, or split the row at its tool calls",
     "not_renderable": "look for what is unusual about the row: its text could not be encoded",
 }
 

@@ -195,7 +195,12 @@ def _render(example: Example, wants: Wants, tally: Tally) -> _Found:
     try:
         for name, chat in conversations(example):
             answer = name
-            made = cut(chat, renderer, max_length=seq_len, over_length=wants.over_length)
+            # Pairs are never cut: what is left of the question would not be the same for both.
+            wish = OverLength.REFUSE if name else wants.over_length
+            made = cut(chat, renderer, max_length=seq_len, over_length=wish)
+            if name and len(made.samples) > 1:
+                text = f"{name}: the answer takes several turns, which this format trains apart"
+                return _refused(example, "answer_not_one_turn", text, tally)
             samples += made.samples
             longest, n_pieces = max(longest, made.longest), max(n_pieces, made.n_pieces)
     except ModisteError as error:
@@ -226,6 +231,9 @@ def _count(
     tally.longest_sample = max(tally.longest_sample, longest)
     if not n_trained:
         tally.warn(example.line, "", "no_trained_tokens", "no answer of the row is trained")
+    if example.sample_type is SampleType.PRETRAIN and len(samples) > 1:
+        text = f"the text is longer than a sequence and is trained as {len(samples)} pieces"
+        tally.warn(example.line, "", "text_cut", text)
     if n_pieces > 1:
         tally.n_split += 1
         text = f"the row is too long for one sequence and is trained as {n_pieces} conversations, "
