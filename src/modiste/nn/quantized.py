@@ -110,19 +110,23 @@ class QuantizedLinear(nn.Module):
         return y_NO.view(*x.shape[:-1], self.out_features)
 
 
-def quantize_model(model: PreTrainedModel, *, dtype: torch.dtype) -> None:
+def quantize_model(
+    model: PreTrainedModel, *, dtype: torch.dtype, device: torch.device | str = "cpu"
+) -> None:
     """All linear layers but the head, and all experts, in place; the rest becomes `dtype`.
 
-    One layer after the other, so that the memory needed is that of the model as it came.
+    Layer by layer, so that the model as it came need not fit on `device`.
     """
     head = cast(Any, model).get_output_embeddings()
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear) and module is not head:
-            model.set_submodule(name, QuantizedLinear(module, dtype=dtype))
+            model.set_submodule(name, QuantizedLinear(module.to(device), dtype=dtype))
         elif is_experts(module):
-            held = FrozenExperts(module, matrix=lambda w: QuantizedMatrix(w, dtype=dtype))
+            held = FrozenExperts(
+                module.to(device), matrix=lambda w: QuantizedMatrix(w, dtype=dtype)
+            )
             model.set_submodule(name, held)
-    cast(nn.Module, model).to(dtype)
+    cast(nn.Module, model).to(device=torch.device(device), dtype=dtype)
 
 
 def quantized_matrices(model: PreTrainedModel) -> Iterator[QuantizedMatrix]:

@@ -24,9 +24,12 @@ from transformers import PreTrainedModel
 from modiste.nn import attention
 from modiste.nn.attention import PackedInputs, packed_inputs
 from modiste.nn.frozen import FrozenMatrix
+from modiste.nn.head import LearnedHead
 
 CHUNK_ROWS = 128
 """Rows of logits alive at once; with 4k-128k entries each they stay near the cache."""
+RARE = 60.0
+"""Nats; e^-87 is the last probability that fp32 holds in full."""
 PROBE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
 """Relative distance of logits; rounding is a tenth of it, an ignored mask or soft cap far more."""
 
@@ -85,7 +88,7 @@ class Scorer:
     def __init__(self, model: PreTrainedModel, *, packs: bool, plain_head: bool) -> None:
         self.model = model
         self.packs = packs
-        self.head = _head(model) if plain_head else None
+        self.head: FrozenMatrix | LearnedHead | None = _head(model) if plain_head else None
         if packs:
             attention.register()
             model.config._attn_implementation = attention.NAME
@@ -96,6 +99,11 @@ class Scorer:
         with torch.no_grad():
             return cls(model, packs=_packing_is_exact(model), plain_head=_head_is_plain(model))
 
+    def learn_head(self) -> None:
+        """The head is no longer frozen (full fine-tuning)."""
+        if self.head is not None:
+            self.head = LearnedHead(cast(Any, self.model).get_output_embeddings())
+
     def loss(self, batch: Batch) -> Tensor:
         """Sum of the negative log-likelihoods of the targets, in nats, with gradient."""
         return self.nll(batch).double().sum().float()
@@ -105,6 +113,8 @@ class Scorer:
         if self.head is None:
             return F.cross_entropy(self.own_logits(batch), batch.targets, reduction="none")
         hidden_ND = self._hidden(batch)[batch.rows]
+        if isinstance(self.head, LearnedHead):
+            return self.head.nll(hidden_ND, batch.targets, rows=CHUNK_ROWS)
         nll_N: Tensor = cast(Any, _HeadLoss).apply(hidden_ND, batch.targets, self.head)
         return nll_N
 
@@ -168,11 +178,10 @@ class _HeadLoss(torch.autograd.Function):
         gradient_ND = torch.empty_like(hidden_ND)
         at = 0
         for chunk_CD, targets_C in _chunks(hidden_ND, targets_N):
-            logits_CV = head.up(chunk_CD).float()
+            logits_CV = head.up(chunk_CD)
             at_target = (torch.arange(len(targets_C), device=targets_C.device), targets_C)
-            normaliser_C = torch.logsumexp(logits_CV, dim=-1)
-            nll_N[at : at + len(targets_C)] = normaliser_C - logits_CV[at_target]
-            probability_CV = logits_CV.sub_(normaliser_C[:, None]).exp_()
+            probability_CV = torch.softmax(logits_CV, dim=-1, dtype=torch.float32)
+            nll_N[at : at + len(targets_C)] = _surprise(probability_CV, logits_CV, at_target)
             probability_CV[at_target] -= 1
             gradient_ND[at : at + len(targets_C)] = head.down(probability_CV.to(hidden_ND.dtype))
             at += len(targets_C)
@@ -183,6 +192,16 @@ class _HeadLoss(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (gradient_ND,) = ctx.saved_tensors
         return gradient_ND * grads[0][:, None].to(gradient_ND.dtype), None, None
+
+
+def _surprise(probability_CV: Tensor, logits_CV: Tensor, at: tuple[Tensor, Tensor]) -> Tensor:
+    """(C,) -log of the targets' probabilities, from the logits where those are nearly nothing."""
+    nll_C = probability_CV[at].log_().neg_()
+    rare_C = (nll_C > RARE).nonzero().squeeze(1)
+    if len(rare_C):
+        logits = logits_CV[rare_C].float()
+        nll_C[rare_C] = torch.logsumexp(logits, dim=-1) - logits_CV[at].float()[rare_C]
+    return nll_C
 
 
 def _chunks(hidden_ND: Tensor, targets_N: Tensor) -> Any:

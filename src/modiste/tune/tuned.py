@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 
 from modiste.errors import InvalidInput, TuningFailed
+from modiste.nn.full import unfreeze
 from modiste.nn.learned import Learned
-from modiste.nn.loading import load_base
-from modiste.nn.lora import attach
+from modiste.nn.recompute import recompute_blocks
+from modiste.tune import methods
 from modiste.tune.group import Alone, Group, rounds
 from modiste.tune.loss import Document, Measured, Scorer, collate, probe, same
 from modiste.tune.machine import Machine
 from modiste.tune.mixture import Samples
 from modiste.tune.objective import Objective, summed
-from modiste.tune.spec import TuneSpec
+from modiste.tune.spec import Method, TuneSpec
 
 
 class Tuned(NamedTuple):
@@ -36,36 +37,39 @@ class Tuned(NamedTuple):
 
 
 def load(spec: TuneSpec, base_path: Path, machine: Machine, *, pack: bool = True) -> Tuned:
-    """Base on the machine's device and in its dtype, fresh adapters attached.
+    """Base on the machine's device and in its dtype, and what the spec's method learns on it.
 
     `pack` takes twice the memory and is for training.
 
     Raises:
-        InvalidInput: the base cannot be loaded, or has no layers of the names in the spec.
+        InvalidInput: the base cannot be loaded, has no layers of the names in the spec, or the spec
+            asks for what its method or the adapter it continues from does not have.
     """
-    model = load_base(base_path, dtype=machine.torch_dtype).model
-    if machine.device != "cpu":
-        model.to(torch.device(machine.device))  # type: ignore[arg-type]
+    methods.refuse_contradictions(spec, machine)
+    model = methods.load_model(spec, base_path, machine)
     scorer = Scorer.of(model)
-    with torch.no_grad():
-        before = scorer.own_logits(probe(model))
-    adapters = attach(
-        model,
-        rank=spec.lora.rank,
-        scaling=spec.lora.scaling,
-        targets=spec.lora.targets,
-        seed=spec.seed,
-        pack=pack,
-    )
-    _check_untouched(scorer, before)
-    return Tuned(scorer, adapters, machine)
+    learned: Learned
+    if spec.method is Method.FULL:
+        learned = unfreeze(model, base_path=base_path)
+        scorer.learn_head()
+    else:
+        with torch.no_grad():
+            before = scorer.own_logits(probe(model))
+        learned = methods.adapters(spec, model, pack=pack)
+        with learned.disabled():
+            _check_untouched(scorer, before)
+    if machine.recomputes(spec):
+        recompute_blocks(model, learned=learned.flat)
+    return Tuned(scorer, learned, machine)
 
 
 def in_fp32(tuned: Tuned, spec: TuneSpec, base_path: Path) -> Tuned:
-    """The same, computed in fp32: what the served model is compared with."""
-    if tuned.machine.dtype == "float32":
+    """The same, computed in fp32: what the served model is compared with. Adapters that were
+    trained on a base in four bits are measured on the base itself, as that is what is served."""
+    if tuned.machine.dtype == "float32" and spec.method is not Method.QLORA:
         return tuned
-    exact = load(spec, base_path, replace(tuned.machine, dtype="float32"), pack=False)
+    plain = spec.model_copy(update={"method": Method.LORA, "dtype": "auto"})
+    exact = load(plain, base_path, replace(tuned.machine, dtype="float32"), pack=False)
     with torch.no_grad():
         exact.learned.flat.copy_(tuned.learned.flat)
     return exact
@@ -73,7 +77,7 @@ def in_fp32(tuned: Tuned, spec: TuneSpec, base_path: Path) -> Tuned:
 
 @torch.no_grad()
 def _check_untouched(scorer: Scorer, before: Tensor) -> None:
-    """Fresh adapters change nothing; a model that reads its weights past its layers shows here."""
+    """Adapters that are off change nothing; what reads weights past its layers shows here."""
     kind = type(scorer.model).__name__
     try:
         after = scorer.own_logits(probe(scorer.model))
@@ -86,8 +90,16 @@ def _check_untouched(scorer: Scorer, before: Tensor) -> None:
         raise InvalidInput(f"{kind} computes something else with adapters on: it cannot be tuned")
 
 
-def evaluate(objective: Objective, samples: Samples, *, group: Group | None = None) -> Measured:
+def evaluate(
+    objective: Objective,
+    samples: Samples,
+    *,
+    group: Group | None = None,
+    tell: Callable[[int, int], None] = lambda done, n: None,
+) -> Measured:
     """Sums over every unit of `samples`, of which each process of the group measures a share.
+
+    `tell` hears how many units of how many this process has measured.
 
     Raises:
         TuningFailed: there is none.
@@ -103,10 +115,12 @@ def evaluate(objective: Objective, samples: Samples, *, group: Group | None = No
     mine = objective.batches(
         group.share([samples[i] for i in useful], samples.lengths[useful].tolist())
     )
+    n_units = int(objective.n_units(samples).sum()) // group.size
     parts = []
     for batch, counts in rounds(group, mine, idle=lambda: objective.batches([samples[useful[0]]])):
         measured = objective.measure(batch)
         parts += [measured] if counts else []
+        tell(sum(part.n for part in parts), n_units)
     return _added([Measured(*part) for part in group.everyones(_added(parts))])
 
 

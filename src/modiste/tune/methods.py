@@ -1,0 +1,146 @@
+"""What the spec's method makes of a base: frozen or not, in which numbers, with which adapters.
+
+LoRA: the base frozen in the machine's dtype. QLoRA: the base in four bits, products in the
+machine's dtype. Full: everything learns, in fp32. An adapter to continue from decides rank, scaling
+and layers; what the spec says otherwise is refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from modiste.errors import InvalidInput
+from modiste.nn.adapter_io import PeftAdapter, load_peft
+from modiste.nn.adapters import Adapters
+from modiste.nn.base import describe_base, safetensors_header, weight_files
+from modiste.nn.loading import load_base
+from modiste.nn.lora import attach, attach_like
+from modiste.nn.quantized import quantize_model
+from modiste.tune.machine import Machine
+from modiste.tune.spec import Lora, Method, TuneSpec
+
+SIXTEEN_BITS = {"BF16": torch.bfloat16, "F16": torch.float16}
+
+
+def refuse_contradictions(spec: TuneSpec, machine: Machine) -> None:
+    """Raises InvalidInput with everything the method cannot do."""
+    problems = []
+    if spec.method is Method.FULL and spec.continue_from is not None:
+        problems.append(
+            f"continue_from: {spec.continue_from} is an adapter and method full has none; set "
+            "model to the folder of the model to go on from, or method to lora"
+        )
+    if spec.method is Method.FULL and machine.dtype != "float32":
+        problems.append(
+            f"dtype: method full learns the weights themselves, which takes float32, not "
+            f"{machine.dtype}; leave dtype out, or take method lora"
+        )
+    if problems:
+        raise InvalidInput("; ".join(problems))
+
+
+def load_model(spec: TuneSpec, base_path: Path, machine: Machine) -> PreTrainedModel:
+    """On the machine's device, with everything frozen.
+
+    Raises:
+        InvalidInput: the base cannot be loaded.
+    """
+    if spec.method is not Method.QLORA:
+        model = load_base(base_path, dtype=machine.torch_dtype).model
+        return _moved(model, machine)
+    dtype = _stored_dtype(base_path) or machine.torch_dtype
+    model = load_base(base_path, dtype=dtype).model
+    quantize_model(model, dtype=machine.torch_dtype, device=machine.device)
+    return model
+
+
+def _moved(model: PreTrainedModel, machine: Machine) -> PreTrainedModel:
+    if machine.device != "cpu":
+        cast(nn.Module, model).to(torch.device(machine.device))
+    return model
+
+
+def _stored_dtype(base_path: Path) -> torch.dtype | None:
+    """Of 16 bits, where all weights are: read as it lies there, a base that will be in four bits
+    never takes more than its size on disk."""
+    files = weight_files(base_path, describe_base(base_path).layout)
+    entries = [entry for file in files for entry in safetensors_header(file).items()]
+    names = {entry["dtype"] for name, entry in entries if name != "__metadata__"}
+    return SIXTEEN_BITS[names.pop()] if len(names) == 1 and names <= set(SIXTEEN_BITS) else None
+
+
+def adapters(spec: TuneSpec, model: PreTrainedModel, *, pack: bool) -> Adapters:
+    """Fresh ones, or those of `continue_from`.
+
+    Raises:
+        InvalidInput: there are no such layers, or the adapter contradicts the spec.
+    """
+    lora = spec.lora
+    if spec.continue_from is not None:
+        adapter = read_adapter(Path(spec.continue_from))
+        _refuse_conflicts(lora, adapter, spec.continue_from)
+        return attach_like(model, adapter, seed=spec.seed, pack=pack, dropout=lora.dropout)
+    return attach(
+        model,
+        rank=lora.rank,
+        scaling=lora.scaling,
+        targets=lora.targets,
+        seed=spec.seed,
+        pack=pack,
+        dropout=lora.dropout,
+        rslora=lora.rslora,
+        dora=lora.dora,
+    )
+
+
+def read_adapter(folder: Path) -> PeftAdapter:
+    """In PEFT's layout, with DoRA and experts.
+
+    Raises:
+        InvalidInput: it is not there or holds more; the message says which.
+    """
+    if not folder.is_dir():
+        raise InvalidInput(
+            f"continue_from: {folder} is no folder; give one that holds an adapter in PEFT layout "
+            "(adapter_config.json and adapter_model.safetensors)"
+        )
+    return load_peft(folder, plain=False)
+
+
+def _refuse_conflicts(lora: Lora, adapter: PeftAdapter, name: str) -> None:
+    """Fields at their defaults follow the adapter; others must say what it is."""
+    default = Lora()
+    ranks = {layer.A_RI.shape[-2] for layer in adapter.layers.values()}
+    scalings = {layer.scaling for layer in adapter.layers.values()}
+    problems = []
+
+    def differ(field: str, wanted: object, there: object) -> None:
+        problems.append(f"lora.{field} is {wanted}, the adapter has {there}")
+
+    if lora.rank != default.rank and ranks != {lora.rank}:
+        differ("rank", lora.rank, _listed(ranks))
+    alphas = {round(scaling * max(ranks), 6) for scaling in scalings}
+    if lora.alpha is not None and not adapter.rslora and alphas != {round(lora.alpha, 6)}:
+        differ("alpha", lora.alpha, _listed(alphas))
+    if lora.rslora and not adapter.rslora:
+        differ("rslora", True, False)
+    if lora.dora and not adapter.dora:
+        differ("dora", True, False)
+    if lora.targets != default.targets:
+        ends = {layer.rpartition(".")[2] for layer in adapter.layers}
+        if ends != {target.rpartition(".")[2] for target in lora.targets}:
+            differ("targets", ", ".join(lora.targets), ", ".join(sorted(ends)))
+    if problems:
+        raise InvalidInput(
+            f"continue_from: {'; '.join(problems)}; leave these fields out to go on from {name}, "
+            "or leave continue_from out to start anew"
+        )
+
+
+def _listed(values: set[int] | set[float]) -> str:
+    return ", ".join(f"{value:g}" for value in sorted(values))
