@@ -173,7 +173,7 @@ def test_a_run_stopped_while_it_prepares_ends_without_a_step(run: Callable[..., 
 def test_a_long_preparation_says_how_far_it_is(
     run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modiste.tune.sft.PREPARING_S", 0.0)
+    monkeypatch.setattr("modiste.tune.gauges.HEARTBEAT_S", 0.0)
     monkeypatch.setattr(machine, "MICROBATCH_TOKENS", 64)
     prepared = run()
     prepared.start()

@@ -104,7 +104,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
         path.write_bytes(content[:3])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(resume, "_write", full)
+    monkeypatch.setattr(resume, "write_synced", full)
     with pytest.raises(TuningFailed, match="no space left") as raised:
         save_checkpoint(tmp_path, counters(10), tensors(), belongs_to="me")
     assert raised.value.error_code == "storage_full"

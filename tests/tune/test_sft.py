@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -16,10 +15,10 @@ from modiste.errors import TuningFailed
 from modiste.nn.adapter_io import load_peft
 from modiste.tune import machine, resume
 from modiste.tune.events import Event
-from modiste.tune.mixture import Samples, Source
+from modiste.tune.mixture import Origin, Samples, Source
 from modiste.tune.objective import NextToken
-from modiste.tune.sft import Done, Stop, Stopped, learning_rate
-from modiste.tune.tuned import evaluate
+from modiste.tune.sft import Done, Stop, Stopped
+from modiste.tune.tuned import evaluate, load
 
 from .conftest import Killed, Run, samples_of, spec_of
 
@@ -51,10 +50,10 @@ def test_a_run_says_every_step_with_rate_tokens_and_speed(make_run: MakeRun) -> 
 def test_evaluation_and_checkpoints_come_when_asked_and_at_the_end(make_run: MakeRun) -> None:
     run = make_run(checkpoint_steps=5, eval_steps=4)
     run.start()
-    assert [e.step for e in run.named("evaluated")] == [4, 8, 12]
+    assert [e.step for e in run.named("evaluated")] == [0, 4, 8, 12]
     assert [c.step for c in run.named("checkpoint")] == [5, 10, 12]
     first, second, last = run.named("checkpoint")
-    assert first.valid_loss == run.named("evaluated")[0].valid_loss
+    assert first.valid_loss == run.named("evaluated")[1].valid_loss
     assert last.valid_loss == run.named("evaluated")[-1].valid_loss
     steps = run.named("step")
     trained = [steps[0].n_trained_tokens] + [
@@ -216,14 +215,14 @@ def test_a_full_disk_fails_the_run_with_what_to_do_and_keeps_the_last_checkpoint
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run()
-    write = resume._write
+    write = resume.write_synced
 
     def full(path: Path, content: bytes) -> None:
         if "00000010" in str(path):
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(resume, "_write", full)
+    monkeypatch.setattr(resume, "write_synced", full)
     with pytest.raises(TuningFailed) as raised:
         run.start()
     assert raised.value.error_code == "storage_full"
@@ -300,18 +299,6 @@ def test_a_spec_with_gaps_is_planned_from_the_data(make_run: MakeRun) -> None:
     assert done.counters.n_tokens >= 0.5 * data
 
 
-def test_the_learning_rate_warms_up_then_falls_like_half_a_cosine() -> None:
-    spec = spec_of(learning_rate=1.0, warmup_ratio=0.1)
-    rates = [learning_rate(spec, step, 100) for step in range(1, 101)]
-    assert rates[:10] == pytest.approx([i / 10 for i in range(1, 11)])
-    assert rates[10] == 1.0
-    assert rates[55] == pytest.approx(0.5, abs=0.02)
-    assert 0 < rates[-1] < 0.001
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert learning_rate(spec, 1, 1) == 1.0
-    assert all(math.isfinite(learning_rate(spec_of(warmup_ratio=1.0), s, 5)) for s in range(1, 6))
-
-
 def test_validation_without_targets_is_refused(make_run: MakeRun) -> None:
     run = make_run(validation=samples_of(3, trained=0.0))
     with pytest.raises(TuningFailed) as raised:
@@ -339,3 +326,110 @@ def test_events_are_plain_json_values(make_run: MakeRun) -> None:
 
     assert all(plain(event) for event in run.events)
     assert Samples().lengths.sum() == 0
+
+
+def test_the_base_is_evaluated_before_the_first_step_and_only_there(make_run: MakeRun) -> None:
+    run = make_run()
+    with pytest.raises(Killed):
+        run.start(kill_at=lambda e: e.name == "step" and e.step == 6)
+    first = run.named("evaluated")[0]
+    bare = evaluate(NextToken(*load(run.spec, run.base, run.machine)[::2]), run.validation)
+    assert (first.step, first.valid_loss) == (0, bare.nll / bare.n)
+    assert run.named("checkpoint")[0].valid_loss is not None
+    run.events.clear()
+    done = run.start()
+    assert isinstance(done, Done)
+    assert [e.step for e in run.named("evaluated")] == [10, 12]
+    assert done.counters.base_valid_loss == first.valid_loss
+
+
+def overfitting(make_run: MakeRun, name: str, **changes: object) -> Run:
+    """Random rows learnt by heart: other random rows only get worse after the first steps."""
+    return make_run(
+        name, n=6, max_steps=24, eval_steps=3, checkpoint_steps=4, learning_rate=0.3, **changes
+    )
+
+
+def test_the_best_weights_are_kept_where_that_is_asked(make_run: MakeRun) -> None:
+    last, best = overfitting(make_run, "last"), overfitting(make_run, "best", keep="best")
+    last.start()
+    done = best.start()
+    assert isinstance(done, Done)
+    assert best.losses() == last.losses()
+    measured = {e.step: e.valid_loss for e in best.named("evaluated") if e.step}
+    step, loss = done.counters.best_step, done.counters.best_loss
+    assert (step, loss) == min(measured.items(), key=lambda item: item[1])
+    assert step is not None
+    assert step < 24
+    assert best.adapter() != last.adapter()
+    again = evaluate(NextToken(done.tuned.scorer, done.tuned.machine), best.validation)
+    assert again.nll / again.n == loss
+
+
+def test_a_run_without_a_better_evaluation_ends_early_and_to_the_bit(make_run: MakeRun) -> None:
+    whole = overfitting(make_run, "whole", early_stopping_patience=2)
+    done = whole.start()
+    assert isinstance(done, Done)
+    ended = whole.named("stopped_early")[0]
+    assert ended.step == done.counters.step == ended.best_step + 2 * 3 < 24
+    assert whole.named("checkpoint")[-1].step == ended.step
+
+    killed = overfitting(make_run, "killed", early_stopping_patience=2)
+    for step in range(1, ended.step + 1):
+        with pytest.raises(Killed):
+            killed.start(kill_at=lambda e, at=step: e.name == "step" and e.step >= at)
+    with pytest.raises(Killed):
+        killed.start(kill_at=lambda e: e.name == "evaluated" and e.step == ended.step)
+    killed.start()
+    assert killed.adapter() == whole.adapter()
+    assert killed.named("stopped_early")[-1] == ended
+    # Ended early, it does not begin again.
+    killed.events.clear()
+    killed.start()
+    assert not killed.named("step")
+    assert killed.adapter() == whole.adapter()
+
+
+def test_best_weights_without_validation_are_refused(make_run: MakeRun) -> None:
+    with pytest.raises(TuningFailed, match=r"need validation files"):
+        make_run(n_validation=0, keep="best").start()
+
+
+def test_the_worst_rows_are_named_with_their_loss(make_run: MakeRun) -> None:
+    def rows(samples: Samples, file: str) -> Samples:
+        pairs = [samples[i][:2] for i in range(len(samples))]
+        return Samples(pairs, origins=[(file, 10 + i) for i in range(len(pairs))])
+
+    run = make_run(max_steps=3, validation=rows(samples_of(6, seed=1), "valid.jsonl"))
+    run.sources = [Source("train.jsonl", 1.0, rows(samples_of(30), "train.jsonl"))]
+    done = run.start()
+    assert isinstance(done, Done)
+    valid, train = done.worst
+    assert (valid.part, train.part, valid.n_rows, train.n_rows) == ("validation", "training", 6, 30)
+    assert [row.loss for row in train.rows] == sorted((r.loss for r in train.rows), reverse=True)
+    for row in valid.rows:
+        sample = run.validation[row.origin.line - 10]
+        logprobs = done.tuned.logprobs(sample.ids.tolist())
+        trained = [-lp for lp, m in zip(logprobs, sample.mask[1:], strict=True) if m]
+        # fp32 log-likelihoods, computed alone and among others.
+        assert row.loss == pytest.approx(sum(trained) / len(trained), rel=1e-5)
+        assert row.n_units == len(trained)
+
+
+def test_rows_that_give_no_number_are_named(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(sources=[Source("train.jsonl", 1.0, broken := samples_of(8, vocabulary=150))])
+    broken.origins = [Origin("train.jsonl", i + 1) for i in range(8)]
+    broken.ids[broken.starts[3] : broken.starts[4]] = 177
+    whole = load
+
+    def load_poisoned(*args: object, **options: object) -> object:
+        tuned = whole(*args, **options)  # type: ignore[arg-type]
+        with torch.no_grad():
+            tuned.scorer.model.get_input_embeddings().weight[177] = float("nan")
+        return tuned
+
+    monkeypatch.setattr("modiste.tune.sft.load", load_poisoned)
+    with pytest.raises(TuningFailed, match=r"1 row alone gives no number: train.jsonl line 4;"):
+        run.start()

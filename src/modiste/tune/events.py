@@ -47,6 +47,27 @@ class Preparing(Event):
 
 
 @dataclass(frozen=True)
+class Busy(Event):
+    """Something takes long and is not stuck: a step, an evaluation, the search for worst rows."""
+
+    name = "busy"
+    doing: str
+    n_done: int
+    n_all: int
+
+
+@dataclass(frozen=True)
+class Warned(Event):
+    """Something to look at; the run goes on."""
+
+    name = "warning"
+    step: int
+    code: str
+    """`loss_spike`, `diverging`, `overfitting`, `not_better_than_base`, `tracker`, ..."""
+    message: str
+
+
+@dataclass(frozen=True)
 class Resumed(Event):
     """Continues behind this step."""
 
@@ -71,12 +92,23 @@ class Step(Event):
     """Of this process, evaluation and checkpoints left out."""
     trained_tokens_per_s: float
     eta_s: float
+    epoch: float = 0.0
+    """Passes over the data so far, by tokens."""
+    memory_bytes: int | None = None
+    """Resident, of this process; and the most it ever was."""
+    peak_memory_bytes: int | None = None
+    gpu_memory_bytes: int | None = None
+    peak_gpu_memory_bytes: int | None = None
+    mfu: float | None = None
+    """Share of the GPU's peak that went into useful work, 0 to 1."""
     measures: Mapping[str, float] = field(default_factory=dict)
     """What else the objective tells, as means: of pairs, rewards and preference_accuracy."""
 
 
 @dataclass(frozen=True)
 class Evaluated(Event):
+    """Of the base itself at step 0."""
+
     name = "evaluated"
     step: int
     valid_loss: float
@@ -86,6 +118,16 @@ class Evaluated(Event):
     n_trained_tokens: int
     """Or pairs."""
     measures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoppedEarly(Event):
+    """No better evaluation for as many as early stopping waits for."""
+
+    name = "stopped_early"
+    step: int
+    best_step: int
+    best_loss: float
 
 
 @dataclass(frozen=True)
@@ -110,6 +152,13 @@ class Finished(Event):
     """Those among them that the loss counted."""
     seconds: float
     """Of this process."""
+    step: int | None = None
+    """Whose weights are kept: of the last step, or of the best evaluation."""
+    valid_loss: float | None = None
+    """Of those weights."""
+    base_valid_loss: float | None = None
+    """Of the base, before the first step."""
+    stopped_early: bool = False
 
 
 @dataclass(frozen=True)

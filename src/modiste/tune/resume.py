@@ -42,6 +42,12 @@ class Counters:
     """As said at the last regular checkpoint."""
     valid_loss: float | None = None
     valid_token_accuracy: float | None = None
+    base_valid_loss: float | None = None
+    """Before the first step."""
+    best_loss: float | None = None
+    best_step: int | None = None
+    evaluations_without_better: int = 0
+    stopped_early: bool = False
 
 
 class State(NamedTuple):
@@ -66,9 +72,9 @@ def save_checkpoint(
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         everything = {**tensors, "random_state": torch.get_rng_state()}
-        _write(partial / "state.safetensors", save(everything))
+        write_synced(partial / "state.safetensors", save(everything))
         about = {"belongs_to": belongs_to, **asdict(counters)}
-        _write(partial / "state.json", json.dumps(about, indent=1).encode())
+        write_synced(partial / "state.json", json.dumps(about, indent=1).encode())
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         _sync(folder)
@@ -113,6 +119,17 @@ def load_checkpoint(folder: Path, *, belongs_to: str) -> State | None:
     return None
 
 
+def saved(folder: Path) -> list[dict[str, Any]]:
+    """What the checkpoints there say of themselves, oldest first; unreadable ones say nothing."""
+    found = []
+    for path in _complete(folder):
+        try:
+            found.append(json.loads((path / "state.json").read_bytes()))
+        except (OSError, ValueError):
+            found.append({})
+    return found
+
+
 def take_out(flat: nn.Parameter, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
     """What a checkpoint keeps of the learning parameter and its moments."""
     moments = optimizer.state[flat]
@@ -153,7 +170,7 @@ def _complete(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob(f"{PREFIX}*") if path.is_dir())
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_synced(path: Path, content: bytes) -> None:
     with path.open("wb") as stream:
         stream.write(content)
         stream.flush()
