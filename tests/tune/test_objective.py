@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from modiste.tune import machine
+from modiste.errors import TuningFailed
 from modiste.tune.group import Alone
 from modiste.tune.loss import Document
+from modiste.tune.mixture import Conversation, Samples
 from modiste.tune.objective import NextToken, batches, summed
 from modiste.tune.tuned import load
 
@@ -21,6 +23,12 @@ def test_units_are_trained_tokens_and_the_first_is_never_one() -> None:
     objective = NextToken(None, ONE_THREAD)  # type: ignore[arg-type]
     units = objective.n_units(samples)
     assert units.tolist() == [int(samples[i].mask[1:].sum()) for i in range(8)]
+
+
+def test_pairs_are_never_learned_as_one_text() -> None:
+    pair = Conversation([1, 2], [False, True])
+    with pytest.raises(TuningFailed, match="are pairs of answers"):
+        NextToken(None, ONE_THREAD).n_units(Samples.of_pairs([(pair, pair)]))  # type: ignore[arg-type]
 
 
 def test_batches_keep_the_order_and_stay_below_the_limit_where_they_can() -> None:
@@ -41,16 +49,14 @@ def test_each_target_knows_its_document() -> None:
     assert batch.owners.tolist() == [0, 0, 1]
 
 
-def test_losses_of_batches_add_up_whatever_the_batches_are(
-    base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_losses_of_batches_add_up_whatever_the_batches_are(base: Path) -> None:
     tuned = load(spec_of(), base, ONE_THREAD)
     objective = NextToken(tuned.scorer, ONE_THREAD)
     samples = samples_of(12)
     everything = [samples[i] for i in range(12)]
     totals = []
     for most in (16, 4096):
-        monkeypatch.setattr(machine, "MICROBATCH_TOKENS", most)
+        objective.machine = replace(ONE_THREAD, at_once=most)
         parts = [objective.loss(batch) for batch in objective.batches(everything)]
         assert all(part.measures == {} for part in parts)
         totals.append(sum(float(part.loss.detach()) for part in parts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ import pytest
 import torch
 
 from modiste.errors import TuningFailed
-from modiste.tune import machine
 from modiste.tune.events import Event
 from modiste.tune.group import Alone
 from modiste.tune.mixture import Conversation, Samples, Source
@@ -174,8 +174,7 @@ def test_a_long_preparation_says_how_far_it_is(
     run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modiste.tune.gauges.HEARTBEAT_S", 0.0)
-    monkeypatch.setattr(machine, "MICROBATCH_TOKENS", 64)
-    prepared = run()
+    prepared = run(machine=replace(ONE_THREAD, at_once=64))
     prepared.start()
     said = prepared.named("preparing")
     assert [e.n_done for e in said] == sorted(e.n_done for e in said)
@@ -231,13 +230,13 @@ def test_label_smoothing_mixes_the_loss_of_the_pair_turned_round(base: Path) -> 
 
 @pytest.mark.parametrize("most_tokens", [30, 2048])
 def test_the_sum_does_not_depend_on_how_pairs_are_cut_into_batches(
-    base: Path, monkeypatch: pytest.MonkeyPatch, most_tokens: int
+    base: Path, most_tokens: int
 ) -> None:
     objective, samples = objective_on(base, Dpo())
     everything = [samples[i] for i in range(5)]
     (whole,) = objective.batches(everything)
     expected = objective.measure(whole)
-    monkeypatch.setattr(machine, "MICROBATCH_TOKENS", most_tokens)
+    objective.machine = replace(ONE_THREAD, at_once=most_tokens)
     parts = [objective.measure(batch) for batch in objective.batches(everything)]
     assert sum(part.n for part in parts) == expected.n == 5
     assert (len(parts) > 1) == (most_tokens == 30)

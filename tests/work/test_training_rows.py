@@ -215,7 +215,7 @@ def test_a_pair_is_two_samples_and_one_for_the_recipe(tmp_path: Path, renderer: 
     assert [sample.answer for sample in found] == ["chosen", "rejected"] * 2
     assert [sample.example.messages[-1].content for sample in found[:2]] == ["late, sorry", "no"]
 
-    samples = tokenised(found, pairs=True)
+    samples = tokenised(found)
     assert len(samples) == 2
     assert samples.has_pairs
     first = samples[0]
@@ -253,7 +253,7 @@ def test_a_pair_with_an_untrained_answer_is_kept_and_has_no_use(
     quiet = [{"role": "assistant", "content": "no", "weight": 0}]
     path = written(tmp_path, PAIR | {"rejected": quiet})
     found = read_samples(data_file({"path": str(path)}, {}), renderer, max_length=200)
-    samples = tokenised(found, pairs=True)
+    samples = tokenised(found)
     assert samples.n_targets_of_parts()[0].tolist()[1] == 0
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from modiste.errors import TuningFailed
 from modiste.tune.group import Group
 from modiste.tune.loss import Batch, Document, Measured, Scorer, collate
 from modiste.tune.machine import Machine
@@ -88,6 +89,13 @@ class NextToken:
         pass
 
     def n_units(self, samples: Samples) -> NDArray[np.int64]:
+        """Raises TuningFailed for pairs: run as one text, the rejected answer would be learned."""
+        if samples.has_pairs:
+            raise TuningFailed(
+                "objective sft trains chats and texts, these rows are pairs of answers; leave the "
+                "objective out, or convert them with `modiste data convert --to chat`",
+                code="kind_not_trained",
+            )
         return samples.n_targets()
 
     def batches(self, samples: Sequence[Sample]) -> Iterator[Batch]:

@@ -8,6 +8,7 @@ are skipped. No torch here.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -113,14 +114,18 @@ def _answered(name: str, chat: Example, renderer: Renderer) -> Sample:
     return Sample(chat, found[0], name)
 
 
-def tokenised(samples: Iterable[Sample], *, pairs: bool) -> Samples:
-    """As the recipe takes them."""
-    if not pairs:
-        return Samples((sample.rendered.ids, sample.rendered.mask) for sample in samples)
+def tokenised(samples: Iterable[Sample]) -> Samples:
+    """As the recipe takes them; pairs together, if the first is of one."""
     waiting = iter(samples)
+    first = next(waiting, None)
+    if first is None:
+        return Samples()
+    everything = chain([first], waiting)
+    if not first.answer:
+        return Samples((sample.rendered.ids, sample.rendered.mask) for sample in everything)
     return Samples.of_pairs(
         (Conversation(*chosen.rendered), Conversation(*rejected.rendered))
-        for chosen, rejected in zip(waiting, waiting, strict=True)
+        for chosen, rejected in zip(everything, everything, strict=True)
     )
 
 
