@@ -257,6 +257,8 @@ class JobEstimate:
     training_steps: int | None = None
     epochs: float | None = None
     details: str = ""
+    spec: Mapping[str, Any] | None = None
+    """The complete TuneSpec. Of estimates only: a job has its own."""
     figures: Mapping[str, Any] = field(default_factory=dict)
     """Memory, disk, duration and speed by part (`tune.plan.Plan.figures`)."""
 
@@ -373,6 +375,8 @@ class Parity:
     base_gap: float
     """Mean |logprob difference| between adapter and bare base: what a lost adapter would show."""
     message: str
+    served: bool = True
+    """False where the built-in engine cannot compute the model: its files were read afresh."""
 
 
 @dataclass(frozen=True)

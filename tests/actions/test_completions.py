@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import modiste
 from modiste.actions import completions, models
 from modiste.actions.completions import (
     Answer,
@@ -273,3 +275,18 @@ def test_a_renderer_is_loaded_once_per_base(
 
     asyncio.run(many())
     assert loaded == [base]
+
+
+def test_a_model_that_the_engine_cannot_compute_is_refused_with_a_way_out(
+    database: Database, admin: Actor, random_base: Callable[..., Path], tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(random_base("mixtral", vocab_size=4096), tmp_path / "base"))
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(Path(modiste.__file__).parent / "bases" / "tiny" / name, base / name)
+    models.add_base(database, admin, name="experts", path=str(base))
+    with pytest.raises(
+        BadRequest, match="experts is not served here: model_type 'mixtral'"
+    ) as told:
+        run(database, admin, Engine(says((1,))), replace(ASK, model="experts"))
+    assert told.value.error_code == "model_not_served"
+    assert "modiste models export experts --form merged" in told.value.message

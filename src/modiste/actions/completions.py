@@ -17,7 +17,7 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -26,6 +26,7 @@ from modiste.actions import models
 from modiste.actions.keys import require
 from modiste.actions.stop_strings import StopStrings
 from modiste.errors import BadRequest, Busy, ModisteError, Unavailable
+from modiste.nn import servable
 from modiste.prepare import render
 from modiste.serve.sequence import Failed, Finished, FinishReason, Generate, Sampling, Tokens
 from modiste.serve.stream import EngineStream
@@ -219,7 +220,8 @@ async def begin(serving: Serving, actor: Actor, ask: Ask) -> Answer:
     Raises:
         Forbidden: the key may not infer.
         NotFound: no such model; the message says what to type.
-        BadRequest: the messages make no prompt, or the prompt leaves no room in the context.
+        BadRequest: the engine cannot compute the model, the messages make no prompt, or the prompt
+            leaves no room in the context.
     """
     require(actor, Scope.INFER)
     model = await asyncio.to_thread(_resolve, serving.database, actor, ask.model)
@@ -257,7 +259,28 @@ async def begin(serving: Serving, actor: Actor, ask: Ask) -> Answer:
 
 def _resolve(database: Database, actor: Actor, name: str) -> Model:
     with database.transaction(write=False) as tx:
-        return models.resolve(tx, actor, name)
+        model = models.resolve(tx, actor, name)
+    if model.parity is not None and not model.parity.served:
+        reason = "its certificate says that the built-in engine cannot compute it"
+    else:
+        config = Path(model.path) / "config.json"
+        changed = config.stat().st_mtime_ns if config.is_file() else 0
+        reason = _why_not_served(model.path, changed) or ""
+    if reason:
+        raise BadRequest(
+            f"{model.id} is not served here: {reason.removeprefix(f'{model.path}: ')}. "
+            f"`modiste models export {model.id} --form merged -o DIR` makes a folder for another "
+            "server, such as vLLM.",
+            code="model_not_served",
+            param="model",
+        )
+    return model
+
+
+@lru_cache(maxsize=64)
+def _why_not_served(path: str, changed: int) -> str | None:
+    """`changed` makes a base that was replaced count anew."""
+    return servable.why_not(Path(path))
 
 
 def _adapter_folder(database: Database, model: Model) -> str | None:

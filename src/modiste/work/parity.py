@@ -2,14 +2,16 @@
 
 The trainer left rows with their ids, loss mask and teacher-forced logprobs. Here the same
 conversations go through the prompt path that completions use and through the serving engine. Token
-ids must be equal, logprobs within TOLERANCE, or the job fails and says where the two part. The
-result is stored with the model.
+ids must be equal, logprobs within TOLERANCE, or the job fails and says where the two part. A model
+that the engine cannot compute is compared with its own files, read afresh (reread.py), and the
+certificate says that it is not served. The result is stored with the model.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from modiste.errors import Busy, ModisteError, ParityFailed, Unavailable
+from modiste.nn import servable
 from modiste.prepare import render
 from modiste.prepare.formats.chat import parse_row
 from modiste.prepare.render import Renderer
 from modiste.prepare.turns import turns
 from modiste.serve.stream import EngineStream
 from modiste.types import Example, Parity, SampleType
+from modiste.work import reread
 
 TOLERANCE = 1e-3
 """Both forwards compute in fp32, but sum in different orders (packed linears and fused attention
@@ -32,6 +36,7 @@ PATIENCE_S = 120.0
 """For an engine that is starting, restarting or full."""
 RETRY_S = 2.0
 LISTEN_S = 0.5
+Score = Callable[[], Coroutine[Any, Any, list[float]]]
 
 
 @dataclass(frozen=True)
@@ -63,9 +68,10 @@ def check(
     run_dir: Path,
     *,
     base_path: Path,
-    adapter_folder: Path,
-    adapter_version: str,
+    adapter_folder: Path | None,
+    adapter_version: str | None,
     process_dir: Path,
+    environment: Mapping[str, str] = os.environ,
     still_wanted: Callable[[], None] = lambda: None,
     patience_s: float = PATIENCE_S,
     answer_timeout_s: float = 600.0,
@@ -87,22 +93,50 @@ def check(
     if found.parted:
         raise ParityFailed(_failure(found.parted))
 
-    async def score_all() -> None:
-        engine = EngineStream(process_dir)
-        try:
-            for row in rows:
-                score = partial(
-                    engine.score, str(base_path), str(adapter_folder), adapter_version, row.ids
-                )
-                served = await _patiently(score, still_wanted, patience_s, answer_timeout_s)
-                _compare(row, served, renderer, found)
-        finally:
-            await engine.close()
+    unserved = servable.why_not(base_path, adapter_folder)
+    if unserved is None:
+        folder = None if adapter_folder is None else str(adapter_folder)
 
-    asyncio.run(score_all())
+        def score(engine: EngineStream, ids: list[int]) -> Score:
+            return partial(engine.score, str(base_path), folder, adapter_version, ids)
+
+        served = asyncio.run(
+            _served(rows, score, process_dir, still_wanted, patience_s, answer_timeout_s)
+        )
+    else:
+        served = reread.logprobs(
+            run_dir,
+            [row.ids for row in rows],
+            base=base_path,
+            adapter=adapter_folder,
+            environment=environment,
+            still_wanted=still_wanted,
+            timeout_s=answer_timeout_s,
+        )
+    for row, logprobs in zip(rows, served, strict=True):
+        _compare(row, logprobs, renderer, found)
     if found.parted:
         raise ParityFailed(_failure(found.parted))
-    return _passed(found)
+    return _passed(found, unserved=unserved)
+
+
+async def _served(
+    rows: Sequence[Row],
+    score: Callable[[EngineStream, list[int]], Score],
+    process_dir: Path,
+    still_wanted: Callable[[], None],
+    patience_s: float,
+    answer_timeout_s: float,
+) -> list[list[float]]:
+    """What the live engine says of every row."""
+    engine = EngineStream(process_dir)
+    try:
+        return [
+            await _patiently(score(engine, row.ids), still_wanted, patience_s, answer_timeout_s)
+            for row in rows
+        ]
+    finally:
+        await engine.close()
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -210,8 +244,18 @@ def _failure(parted: Sequence[str]) -> str:
     )
 
 
-def _passed(found: Differences) -> Parity:
+def _passed(found: Differences, *, unserved: str | None) -> Parity:
     n = max(1, found.n_tokens)
+    told = (
+        f"{found.n_rows} rows, {found.n_tokens} tokens, ids equal, logprobs at most "
+        f"{found.largest:.1e} apart (tolerance {TOLERANCE:g})."
+    )
+    message = f"Served as trained: {told}"
+    if unserved is not None:
+        message = (
+            f"Not served here: {unserved}. Its files, read afresh with transformers, compute what "
+            f"training computed: {told} `modiste models export` makes it ready for other servers."
+        )
     return Parity(
         passed=True,
         n_rows=found.n_rows,
@@ -220,15 +264,13 @@ def _passed(found: Differences) -> Parity:
         mean_abs_logprob_diff=found.total / n,
         tolerance=TOLERANCE,
         base_gap=found.base_total / n,
-        message=(
-            f"Served as trained: {found.n_rows} rows, {found.n_tokens} tokens, ids equal, logprobs "
-            f"at most {found.largest:.1e} apart (tolerance {TOLERANCE:g})."
-        ),
+        message=message,
+        served=unserved is None,
     )
 
 
 async def _patiently(
-    score: Callable[[], Coroutine[Any, Any, list[float]]],
+    score: Score,
     still_wanted: Callable[[], None],
     patience_s: float,
     answer_timeout_s: float,
@@ -250,7 +292,7 @@ async def _patiently(
 
 
 async def _answer(
-    score: Callable[[], Coroutine[Any, Any, list[float]]],
+    score: Score,
     still_wanted: Callable[[], None],
     timeout_s: float,
 ) -> list[float]:
