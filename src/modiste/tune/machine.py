@@ -23,10 +23,8 @@ from modiste.nn.base import BaseInfo
 from modiste.tune import memory, room
 from modiste.tune.fits import SMALLEST
 from modiste.tune.memory import MICROBATCH_TOKENS
+from modiste.tune.room import DEFAULT_THREADS as DEFAULT_THREADS
 from modiste.tune.spec import TuneSpec
-
-DEFAULT_THREADS = 2
-"""Fixed and small: more than the cores that are free makes every thread wait for the slowest."""
 
 
 @dataclass(frozen=True)

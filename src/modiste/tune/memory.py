@@ -81,19 +81,27 @@ def need(spec: TuneSpec, base: BaseInfo, load: Load, *, device: str, host_bytes:
     more = FRAGMENTS if load.tokens_per_step > n_tokens else 1.0
     step = standing | _step(spec, base, n_tokens * more, BYTES_OF[dtype])
     found = [Need(step, dtype)]
-    if device != "cpu":
+    if device != "cpu":  # Checkpoints and certificates are made in RAM.
         return found[0]
     writing = {"a checkpoint": 2 * checkpoint_bytes(spec, base)}
     found.append(Need(standing | writing, dtype, "at a checkpoint"))
-    if dtype != "float32":
+    if _certified_apart(spec, dtype):
         certificate = {"the base in fp32, for its certificate": base.n_parameters * 4}
         found.append(Need(standing | certificate, dtype, "when the certificate is made"))
     return max(found, key=lambda one: one.peak_bytes)
 
 
 def host_bytes(spec: TuneSpec, base: BaseInfo) -> int:
-    """RAM beside a GPU: the base on its way there, or a checkpoint on its way to the disk."""
-    return RUNTIME_BYTES + max(base.weights_bytes, 2 * checkpoint_bytes(spec, base))
+    """RAM beside a GPU: the base on its way there, a checkpoint on its way to the disk, or the base
+    in fp32 that the certificate is made with."""
+    certificate = base.n_parameters * 4 if _certified_apart(spec, "bfloat16") else 0
+    writing = 2 * checkpoint_bytes(spec, base)
+    return RUNTIME_BYTES + max(base.weights_bytes, writing, certificate)
+
+
+def _certified_apart(spec: TuneSpec, dtype: str) -> bool:
+    """Whether the certificate needs the base in fp32 once more."""
+    return dtype != "float32" or spec.method is Method.QLORA
 
 
 def together(spec: TuneSpec, load: Load, *, device: str) -> int:

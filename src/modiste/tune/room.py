@@ -11,7 +11,7 @@ import ctypes
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,9 @@ from typing import NamedTuple
 import psutil
 
 ROOT = Path("/")
+DEFAULT_THREADS = 2
+"""Of a trainer. Fixed and small: more than the cores that are free makes every thread wait for the
+slowest."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,14 @@ class Room:
     disk_free_bytes: int | None = None
     owner: str = "this machine"
     """Whose memory it is, for messages: `this machine`, `this container`, `the GPU`."""
+
+    def shared_by(self, n: int) -> Room:
+        """What one of `n` processes that train together on this machine may use. A GPU each has."""
+        if n <= 1 or self.device != "cpu":
+            return self
+        sizes = {name: getattr(self, name) // n for name in ("memory_bytes", "free_bytes")}
+        owner = f"each of {n} processes on {self.owner}"
+        return replace(self, **sizes, host_bytes=self.host_bytes // n, owner=owner)
 
 
 class Memory(NamedTuple):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from modiste.errors import InvalidInput, TuningFailed
 from modiste.nn.full import unfreeze
+from modiste.nn.fused import fuse
 from modiste.nn.learned import Learned
 from modiste.nn.recompute import recompute_blocks
 from modiste.tune import methods
@@ -56,6 +57,7 @@ def load(spec: TuneSpec, base_path: Path, machine: Machine, *, pack: bool = True
         with torch.no_grad():
             before = scorer.own_logits(probe(model))
         learned = methods.adapters(spec, model, pack=pack)
+        fuse(model)
         with learned.disabled():
             _check_untouched(scorer, before)
     if machine.recomputes(spec):
@@ -69,7 +71,9 @@ def in_fp32(tuned: Tuned, spec: TuneSpec, base_path: Path) -> Tuned:
     if tuned.machine.dtype == "float32" and spec.method is not Method.QLORA:
         return tuned
     plain = spec.model_copy(update={"method": Method.LORA, "dtype": "auto"})
-    exact = load(plain, base_path, replace(tuned.machine, dtype="float32"), pack=False)
+    # On the CPU: beside the trained one, a GPU seldom has room for a base in fp32.
+    on_cpu = replace(tuned.machine, device="cpu", dtype="float32")
+    exact = load(plain, base_path, on_cpu, pack=False)
     with torch.no_grad():
         exact.learned.flat.copy_(tuned.learned.flat)
     return exact
