@@ -354,12 +354,17 @@ class ModelKind(StrEnum):
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA adapter in PEFT layout, kept as one blob per file."""
+    """What a job made, kept as one blob per file: a LoRA adapter in PEFT layout or, where all
+    weights were trained, a whole model in Hugging Face layout."""
 
     files: Mapping[str, str]
     """File name to sha256 of its content."""
     version: str
     """Changes when any byte changes; keys caches."""
+
+    @property
+    def is_whole(self) -> bool:
+        return "config.json" in self.files
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypedDict
 
-from modiste.actions import curation, datasets, files, models
+from modiste.actions import continued, curation, datasets, files
 from modiste.errors import InvalidInput, NotYetSupported
 from modiste.store.database import Tx
 from modiste.types import Actor, File, Hyperparameters, Model, Purpose, TrainingFile
@@ -54,6 +54,8 @@ class Request:
     training_files: tuple[TrainingFile, ...]
     validation_files: tuple[str, ...]
     files: Mapping[str, File]
+    start_blobs: Mapping[str, str]
+    """Of the adapter it goes on from, by `continued.PREFIX` names."""
     dataset: str | None
     hyperparameters: Hyperparameters
     suffix: str | None
@@ -97,12 +99,13 @@ def checked(tx: Tx, actor: Actor, wanted: Wanted) -> Request:
     _refuse_later_parts(wanted)
     wrong: list[_Wrong] = []
     model = wanted.get("model") or ""
-    try:
-        base = models.base_for_tuning(tx, actor, model)
-    except InvalidInput as error:
-        base = None
-        wrong.append(_Wrong("model", error.message, error.error_code))
     hyperparameters = wanted.get("hyperparameters") or Hyperparameters()
+    base, start = None, None
+    try:
+        base, start = continued.resolved(tx, actor, model, hyperparameters.continue_from)
+    except InvalidInput as error:
+        wrong.append(_Wrong("model", error.message, error.error_code))
+    hyperparameters = continued.with_start(hyperparameters, start)
     wrong += _hyperparameters(hyperparameters, base)
     training = tuple(TrainingFile(*f) for f in wanted.get("training_files") or ())
     validation = tuple(wanted.get("validation_files") or ())
@@ -126,6 +129,7 @@ def checked(tx: Tx, actor: Actor, wanted: Wanted) -> Request:
         training_files=training,
         validation_files=validation,
         files=found,
+        start_blobs={} if start is None else start.blobs,
         dataset=None if dataset is None else dataset.label,
         hyperparameters=hyperparameters,
         suffix=wanted.get("suffix") or None,

@@ -164,7 +164,7 @@ def base_for_tuning(tx: Tx, actor: Actor, name: str) -> Model:
     if row.kind is not ModelKind.BASE:
         raise InvalidInput(
             f"Model not available for this type of fine-tuning (completion). {name} is a "
-            f"fine-tuned model; start from its base {row.base} with the data of both.",
+            f"fine-tuned model; its base is {row.base}.",
             param="model",
             code="model_not_available",
         )
@@ -179,7 +179,14 @@ def register(tx: Tx, job: JobRow, *, adapter: Adapter, parity: Parity | None) ->
         if base is None:
             raise NotFound(f"The base {job.base!r} was removed while job {job.id} ran.")
         row = ModelRow(
-            id=fine_tuned_name(job.model, job.org, tx.now(), job.suffix, job.id),
+            # One that goes on from another is named after their base, too: names do not grow.
+            id=fine_tuned_name(
+                job.base if job.model.startswith("ft:") else job.model,
+                job.org,
+                tx.now(),
+                job.suffix,
+                job.id,
+            ),
             org=job.org,
             kind=ModelKind.FINE_TUNED,
             created_at=tx.now(),

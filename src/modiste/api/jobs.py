@@ -73,8 +73,11 @@ def router(mount: Dialect | None) -> APIRouter:
     return routes
 
 
-async def create_job(request: Request, actor: Asker, dry_run: bool | None = None) -> Response:
-    """Queue a job. With `dry_run` nothing is created; the answer says what the job would take."""
+async def create_job(
+    request: Request, actor: Asker, dry_run: bool | None = None, explain: bool = False
+) -> Response:
+    """Queue a job. With `dry_run` nothing is created; the answer says what the job would take, and
+    with `explain` (ours) also every field of its tuning as it was planned."""
     mistral_0 = dialect.is_mistral_0(request)
     body = await json_body(request)
     if dialect.switch(request, body) is Dialect.OPENAI:
@@ -85,7 +88,8 @@ async def create_job(request: Request, actor: Asker, dry_run: bool | None = None
     if dry_run:
         database = house(request).database
         estimate = await run_sync(partial(jobs.estimate, database, actor, **asked))
-        return JSONResponse(mistral.dry_run(estimate).model_dump())
+        told = mistral.dry_run(estimate).model_dump()
+        return JSONResponse(told | {"spec": estimate.spec} if explain else told)
     job = await act(request, jobs.create, actor, **asked)
     return _answer(request, job, detailed=False)
 

@@ -15,13 +15,14 @@ from typing import Annotated, Any
 import typer
 
 from modiste import settings
-from modiste.cli import follow, jobs
+from modiste.cli import follow, jobs, tune_inputs, tune_outputs
 from modiste.cli.output import AsJson, print_json, say
 from modiste.client import Client, connect
 from modiste.errors import InvalidInput, NotFound
 from modiste.settings import Settings
 from modiste.tune import config as tuning
-from modiste.tune.asked import to_hyperparameters, to_integration
+from modiste.tune.asked import OF_THE_CALLER, to_hyperparameters, to_integration
+from modiste.tune.config import Config
 from modiste.tune.spec import DataFile, TuneSpec
 
 app = typer.Typer(add_completion=False)
@@ -29,33 +30,94 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def tune(
-    config: Annotated[Path, typer.Argument(help="YAML with at least model and data.train.")],
+    config: Annotated[
+        Path | None,
+        typer.Argument(
+            help="YAML with at least model and data.train; a file of mistral-finetune, Axolotl, "
+            "LLaMA-Factory or TRL will do."
+        ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any field, such as lora.rank=8."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A base, its folder, or a ft: model.")] = None,
+    train: Annotated[
+        list[str] | None, typer.Option(help="A training file, folder or pattern; `:2` weighs it.")
+    ] = None,
+    validation: Annotated[list[str] | None, typer.Option(help="A file to evaluate on.")] = None,
+    method: Annotated[str | None, typer.Option(help="lora, qlora or full.")] = None,
+    effort: Annotated[str | None, typer.Option(help="quick, balanced or thorough.")] = None,
+    suffix: Annotated[str | None, typer.Option(help="Part of the new model's name.")] = None,
+    output_dir: Annotated[
+        str | None, typer.Option(help="Folder for metrics and the model's files.")
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Make a new model even if this one is made already.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Upload and plan; say what it would take.")
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print every field and where its value is from.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of a configuration.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a custom model from a YAML file; run it again to attach to the same job."""
-    parsed = tuning.read_yaml(config)
-    spec = parsed.spec
-    for note in parsed.notes:
+    from modiste.cli import tune_explain
+
+    if schema:
+        return print_json(tune_explain.schema())
+    asked = tuning.load(
+        config,
+        sets or (),
+        model=model,
+        data__train=",".join(train) if train else None,
+        data__validation=",".join(validation) if validation else None,
+        method=method,
+        effort=effort,
+        suffix=suffix,
+        output_dir=output_dir,
+    )
+    for note in asked.notes:
         say(note)
     wanted = settings.load()
+    if explain and not dry_run:
+        return _explain(asked, None, as_json=as_json)
+    tune_outputs.refuse_impossible(asked.spec)
     with connect(wanted, needs_engine=True, report=say) as client:
+        spec = tune_inputs.prepared(client, wanted, asked.spec)
         if dry_run:
-            plan = client.post(jobs.JOBS, request_body(client, spec, quiet=as_json), dry_run=True)
-            print_json(plan) if as_json else jobs.print_estimate(plan)
-            return
+            body = request_body(client, spec, quiet=as_json)
+            plan = client.post(jobs.JOBS, body, dry_run=True, explain=explain or None)
+            if explain:
+                return _explain(asked, plan, as_json=as_json)
+            return print_json(plan) if as_json else jobs.print_estimate(plan)
         job_id = job_of(client, wanted, spec, again=again, quiet=as_json)
         try:
             job = follow.follow(client, job_id, quiet=as_json).job
         except KeyboardInterrupt:
             say(_how_to_go_on(client, config, job_id))
             raise typer.Exit(1) from None
+        if job["status"] == "SUCCESS" and spec.output_dir is not None:
+            tune_outputs.write(client, spec, job, report=say)
     _say_end(job, as_json=as_json)
+
+
+def _explain(asked: Config, plan: dict[str, Any] | None, *, as_json: bool) -> None:
+    from modiste.cli import tune_explain
+
+    rows = tune_explain.explained(asked, plan and plan.get("spec"))
+    if as_json:
+        told = {"fields": [row._asdict() for row in rows], "notes": list(asked.notes)}
+        print_json(told | ({"plan": plan} if plan else {}))
+        return
+    tune_explain.print_rows(rows)
+    if plan is not None:
+        jobs.print_estimate(plan)
 
 
 def job_of(client: Client, wanted: Settings, spec: TuneSpec, *, again: bool, quiet: bool) -> str:
@@ -87,10 +149,12 @@ def _known_job(client: Client, record: Path) -> dict[str, Any] | None:
 
 def _record_file(wanted: Settings, spec: TuneSpec) -> Path:
     """Named after everything that decides the result: fields, file contents, server."""
-    content = spec.model_dump(mode="json", exclude={"data"})
+    content = spec.model_dump(mode="json", exclude={"data", *OF_THE_CALLER})
     for part in ("train", "validation"):
         files: tuple[DataFile, ...] = getattr(spec.data, part)
         content[part] = [[file.file_id or _sha256(file.path), file.weight] for file in files]
+    if spec.continue_from is not None:
+        content["continue_from"] = tune_inputs.content_of(spec.continue_from)
     content["server"] = wanted.url
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return wanted.home / "tune" / f"{digest[:32]}.json"
@@ -129,8 +193,8 @@ def request_body(client: Client, spec: TuneSpec, *, quiet: bool) -> dict[str, An
     }
 
 
-def _how_to_go_on(client: Client, config: Path, job_id: str) -> str:
-    again = f"`modiste tune {config}` attaches to it again"
+def _how_to_go_on(client: Client, config: Path | None, job_id: str) -> str:
+    again = f"`modiste tune {config or '…'}` attaches to it again"
     if client.standing:
         return (
             f"\nJob {job_id} goes on without us. {again}; `modiste jobs cancel {job_id}` stops it."

@@ -24,7 +24,7 @@ from modiste.types import OverLength
 class DataFile(BaseModel):
     """One training or validation file: a local path, or the id of an uploaded file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     path: str | None = None
     file_id: str | None = None
@@ -55,11 +55,14 @@ def _split_weight(text: str) -> dict[str, Any]:
         return {"path": text.strip()}
 
 
-Files = Annotated[tuple[DataFile, ...], BeforeValidator(_as_file_list)]
+Files = Annotated[
+    tuple[DataFile, ...],
+    BeforeValidator(_as_file_list, json_schema_input_type=str | list[str | DataFile]),
+]
 
 
 class Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     train: Files = Field(min_length=1)
     validation: Files = ()
@@ -88,7 +91,7 @@ class Objective(StrEnum):
 class Lora(BaseModel):
     """Low-rank adapters: y = Wx + alpha / rank * B(Ax)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     rank: int = Field(default=16, ge=1, le=1024)
     alpha: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -112,7 +115,7 @@ class Lora(BaseModel):
 class Dpo(BaseModel):
     """Direct preference optimisation (arXiv:2305.18290)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     """How dear it is to move away from the reference."""
@@ -126,7 +129,7 @@ class Tracker(BaseModel):
     """Where else a run is shown. Keys are never part of a spec: they come from the environment or
     the server's store of secrets."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     type: Literal["wandb", "mlflow", "tensorboard"]
     project: str | None = None
@@ -139,7 +142,7 @@ class Tracker(BaseModel):
 
 
 class TuneSpec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: str = Field(min_length=1)
     data: Data
