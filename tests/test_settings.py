@@ -77,3 +77,13 @@ def test_a_settings_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
     (tmp_path / "modiste.yaml").write_text("port: [unclosed")
     with pytest.raises(InvalidInput, match=r"modiste\.yaml: not readable as YAML"):
         settings.load({"home": tmp_path}, {})
+
+
+def test_several_processes_for_one_job_need_an_executor_that_starts_them(tmp_path: Path) -> None:
+    environment = {"MODISTE_HOME": str(tmp_path), "MODISTE_TRAIN_PROCESSES": "2"}
+    with pytest.raises(InvalidInput, match="2 processes need executor torchrun or ray"):
+        settings.load({}, environment)
+    loaded = settings.load({}, environment | {"MODISTE_EXECUTOR": "torchrun"})
+    assert (loaded.executor, loaded.train_processes) == ("torchrun", 2)
+    with pytest.raises(InvalidInput, match="executor from environment MODISTE_EXECUTOR"):
+        settings.load({}, environment | {"MODISTE_EXECUTOR": "slurm"})

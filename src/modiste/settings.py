@@ -9,17 +9,39 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from modiste.errors import InvalidInput
 
 ENVIRONMENT_PREFIX = "MODISTE_"
 NOT_SETTINGS = frozenset({"MODISTE_DATA"})
 """Names under our prefix that belong to the development data and the test suite."""
+
+
+class Executor(StrEnum):
+    LOCAL = "local"
+    TORCHRUN = "torchrun"
+    RAY = "ray"
+
+
+class Sharding(StrEnum):
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 class Settings(BaseModel):
@@ -59,12 +81,37 @@ class Settings(BaseModel):
         default=None, ge=1, description="Steps between checkpoints; default a tenth, at least 10"
     )
     train_threads: int | None = Field(default=None, ge=1, description="Torch threads of a trainer")
+    executor: Executor = Field(
+        default=Executor.LOCAL,
+        description="Where a job trains: one process (local), one per GPU of this machine "
+        "(torchrun), the machines of a Ray cluster (ray)",
+    )
+    train_processes: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="Processes that train one job together; default one per GPU",
+    )
+    shard_base: Sharding = Field(
+        default=Sharding.AUTO,
+        description="Spread a frozen base over the GPUs of a job: where it does not fit one (auto)",
+    )
+    ray_address: str | None = Field(
+        default=None, description="Ray cluster of executor ray; default one on this machine"
+    )
     engine_threads: int | None = Field(
         default=None, ge=1, description="Torch threads of the engine"
     )
     engine_max_sequences: int = Field(default=32, ge=1, le=1024)
     engine_max_waiting: int = Field(default=256, ge=0)
     drain_timeout_s: float = Field(default=30.0, ge=0)
+
+    @field_validator("train_processes")
+    @classmethod
+    def _several_need_an_executor(cls, n: int | None, info: ValidationInfo) -> int | None:
+        if n is not None and n > 1 and info.data.get("executor") is Executor.LOCAL:
+            raise ValueError(f"{n} processes need executor torchrun or ray; it is local")
+        return n
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 

@@ -11,14 +11,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from modiste.tune.processes import threads_each
-
 from . import together
 from .conftest import Run
 
 EXCHANGE = """
 import hashlib, json, torch
-from modiste.tune.processes import joined
+from modiste.tune.processes import joined, leave
 torch.set_num_threads(1)
 group = joined()
 tensor = torch.arange(5.0) * (group.rank + 1)
@@ -35,7 +33,7 @@ print(json.dumps({
     "everyones": group.everyones({"rank": group.rank}),
     "share": group.share("abcdef", [9, 1, 1, 1, 1, 5]),
 }))
-group.leave()
+leave()
 """
 
 TRAIN = """
@@ -43,7 +41,7 @@ import json, sys, torch
 from pathlib import Path
 from modiste.errors import ModisteError
 from modiste.tune.mixture import Source
-from modiste.tune.processes import joined
+from modiste.tune.processes import joined, leave
 from modiste.tune.sft import Done, Stop, finetune
 from tests.tune.conftest import ONE_THREAD, samples_of, spec_of
 
@@ -76,7 +74,7 @@ try:
     print(json.dumps({"event": type(ended).__name__}))
 except ModisteError as error:
     print(json.dumps({"event": "error", "code": error.error_code, "message": error.message}))
-group.leave()
+leave()
 """
 
 
@@ -218,13 +216,3 @@ def test_more_processes_than_samples_train_too(train: Train) -> None:
     three = train("three", 3, batch_size=1, max_length=40, max_steps=2)
     assert len(three.losses()) == 2
     assert [three.last(rank)["event"] for rank in range(3)] == ["Done"] * 3
-
-
-def test_the_cores_of_a_machine_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
-    assert threads_each(None) is None, "one process: as always"
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
-    assert threads_each(None) == 1
-    assert threads_each(3) == 3
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert threads_each(None) == 2

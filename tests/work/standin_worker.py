@@ -5,7 +5,7 @@ from __future__ import annotations
 from modiste.types import Parity
 from modiste.work import finetune, parity, worker
 
-finetune.TRAINER = "standin_trainer"
+finetune.TRAINERS["local"] = "standin_trainer"
 parity.check = lambda *_, **__: Parity(True, 1, 1, 0.0, 0.0, 1e-3, 0.5, "Taken on trust.")
 
 if __name__ == "__main__":

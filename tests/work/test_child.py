@@ -25,3 +25,16 @@ def test_a_child_whose_parent_is_gone_already_does_not_start() -> None:
 
 def test_a_job_computes_on_some_processors_at_once() -> None:
     assert 1 <= child.processors() <= child.MAX_PROCESSES
+
+
+def test_a_process_can_end_with_another_that_is_not_its_parent() -> None:
+    sleep = "import time; time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", sleep])
+    code = f"from modiste.work import child; child.die_with({other.pid}); {sleep}"
+    tied = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        other.kill()
+        other.wait()
+        assert tied.wait(timeout=20) == 1
+    finally:
+        tied.kill()

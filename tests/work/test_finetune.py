@@ -64,7 +64,7 @@ class Hands:
 def hands(
     database: Database, take: Callable[[], Assignment], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Hands]:
-    monkeypatch.setattr(finetune, "TRAINER", "standin_trainer")
+    monkeypatch.setitem(finetune.TRAINERS, "local", "standin_trainer")
     monkeypatch.setattr(parity, "check", lambda *_, **__: PARITY)
     with Pulse(database, WorkerId.of_this_process("tester")) as pulse:
         yield Hands(database, pulse, take)

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from modiste.errors import ProcessLost
 from modiste.tune.group import shares
-from modiste.tune.machine import DEFAULT_THREADS
 
 TIMEOUT = timedelta(minutes=30)
 """Of one exchange; the worker above stops a silent trainer earlier (stall_timeout_s)."""
@@ -60,11 +59,6 @@ class Processes:
     def everyones(self, answer: Answer) -> list[Answer]:
         return [self._from(rank, answer) for rank in range(self.size)]
 
-    def leave(self) -> None:
-        """Close the connections, so that others notice at once that this process is gone."""
-        with suppress(RuntimeError):
-            dist.destroy_process_group()
-
     def _from(self, rank: int, answer: Answer) -> Answer:
         text = json.dumps(answer).encode() if rank == self.rank else b""
         size = torch.tensor([len(text)])
@@ -88,12 +82,10 @@ def joined() -> Processes:
     return Processes()
 
 
-def threads_each(asked: int | None) -> int | None:
-    """Torch threads of one of several processes on a machine, which share its cores."""
-    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if asked is not None or beside == 1:
-        return asked
-    return max(1, min(DEFAULT_THREADS, (os.cpu_count() or 1) // beside))
+def leave() -> None:
+    """Close the connections, so that others notice at once that this process is gone."""
+    with suppress(RuntimeError, ValueError, AssertionError):  # there may be none
+        dist.destroy_process_group()
 
 
 @contextmanager

@@ -14,6 +14,8 @@ import sys
 import threading
 import time
 
+import psutil
+
 PR_SET_PDEATHSIG = 1
 SIGKILL = 9
 WATCH_INTERVAL_S = 0.5
@@ -31,6 +33,17 @@ def die_with_parent(parent_pid: int) -> None:
         threading.Thread(target=_watch, args=(parent_pid,), daemon=True).start()
     if os.getppid() != parent_pid:  # it died before we could ask
         os._exit(1)
+
+
+def die_with(pid: int) -> None:
+    """The same for a process that is not our parent, noticed within a second."""
+
+    def watch() -> None:
+        while psutil.pid_exists(pid):
+            time.sleep(WATCH_INTERVAL_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def processors() -> int:

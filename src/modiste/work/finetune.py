@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modiste.actions import runs
+from modiste.actions import continued, runs, weights
 from modiste.actions.runs import Wish
 from modiste.errors import Corrupt, ModisteError, ParityFailed
+from modiste.settings import Executor
 from modiste.store.blobs import adapter_of
 from modiste.store.database import Database
 from modiste.types import Adapter, JobError, Parity
@@ -38,7 +39,12 @@ from modiste.work.local import (
 )
 
 log = logging.getLogger(__name__)
-TRAINER = "modiste.work.training"
+TRAINERS = {
+    Executor.LOCAL: "modiste.work.training",
+    Executor.TORCHRUN: "modiste.work.torchrun",
+    Executor.RAY: "modiste.work.ray",
+}
+"""All take the run's folder and leave the same events in it."""
 EVENTS = "events.jsonl"
 CHECKPOINTS = "checkpoints"
 LOW_DISK_BYTES = 64 << 20
@@ -139,7 +145,7 @@ def _run_trainer(bench: Bench) -> Outcome:
     offset = bench.job.events_offset
     while True:
         outcome = Watch(
-            bench.start_child(TRAINER, log_name="trainer.log"),
+            bench.start_child(TRAINERS[bench.settings.executor], log_name="trainer.log"),
             offset=offset,
             stall_timeout_s=bench.settings.stall_timeout_s,
             drain_timeout_s=max(1.0, bench.settings.drain_timeout_s - 5.0),
@@ -193,13 +199,25 @@ def _write_job(bench: Bench) -> None:
     content = {
         "job_id": job.job.id,
         "base_path": str(job.base_path),
-        "spec": job.spec,
+        "spec": _spec(bench, job.spec),
         "train": list(train.values()),
         "validation": list(valid.values()),
         "skip_lines": skip,
         "threads": bench.settings.train_threads,
+        "processes": bench.settings.train_processes,
+        "shard_base": bench.settings.shard_base.value,
+        "ray_address": bench.settings.ray_address,
     }
     write_json(bench.run_dir / "job.json", content)
+
+
+def _spec(bench: Bench, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """With the folder of the adapter it goes on from, where it names a model."""
+    if spec.get("continue_from") is None:
+        return dict(spec)
+    kept, cache = bench.job.blobs, bench.settings.cache_dir
+    folder = continued.folder(bench.blobs, kept, spec["continue_from"], cache)
+    return {**spec, "continue_from": str(folder)}
 
 
 def _publish(bench: Bench, finished: Finished) -> Adapter:
@@ -209,12 +227,14 @@ def _publish(bench: Bench, finished: Finished) -> Adapter:
 
 def _certified(bench: Bench, adapter: Adapter) -> Parity | None:
     """The parity certificate; None when the job ended or was handed on without one."""
+    cache, base = bench.settings.cache_dir, bench.job.base_path
     try:
+        found = weights.folders(bench.blobs, cache, base=base, made=adapter)
         return parity.check(
             bench.run_dir,
-            base_path=bench.job.base_path,
-            adapter_folder=bench.blobs.materialise(adapter, bench.settings.cache_dir / "adapters"),
-            adapter_version=adapter.version,
+            base_path=found.base,
+            adapter_folder=found.adapter,
+            adapter_version=found.version,
             process_dir=bench.settings.process_dir,
             still_wanted=lambda: _still_wanted(bench),
             answer_timeout_s=bench.settings.stall_timeout_s,

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from modiste.actions.runs import Wish
 from modiste.work import child
+from modiste.work.member import EXIT_LOST
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.1
@@ -61,6 +62,8 @@ class Died(NamedTuple):
     def how(self) -> str:
         if self.exit_code == LOCKED_ELSEWHERE:
             return "found the run held by another trainer process"
+        if self.exit_code == EXIT_LOST:
+            return "lost one of its processes"
         if self.exit_code == -signal.SIGKILL:
             return "was killed with signal 9 (often: the machine ran out of memory)"
         if self.exit_code < 0:

@@ -7,7 +7,8 @@ checkpoint. SIGTERM cancels too; interrupts from the keyboard are its parent's b
 adapter/ in PEFT layout and parity.json, both before it says `finished`.
 
 Exit codes: 0 said how it ended (finished, cancelled, paused), 1 failed and said why, 75 another
-trainer holds the folder. Torch is imported only once the lock is held.
+trainer holds the folder, 76 it was one of several processes and lost another one. Torch is imported
+only once the lock is held.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from modiste.errors import ModisteError, TuningFailed
+from modiste.errors import ModisteError, ProcessLost, TuningFailed
 from modiste.tune.events import Cancelled, Event, Failed, Finished, Paused
+from modiste.work import member
 
 if TYPE_CHECKING:
     from modiste.tune.sft import Done, Stop, Stopped
@@ -55,7 +57,13 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{run_dir}: no such folder", file=sys.stderr)
         return 2
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signals = _Signals()
+    return train(run_dir, member.NoSignals() if member.several() else _Signals(), began)
+
+
+def train(run_dir: Path, signals: _Signals | member.NoSignals, began: float) -> int:
+    """The run, or this process's part in it; the exit code."""
+    if member.rank() > 0:
+        return member.follow(run_dir, lambda: _train(run_dir, lambda event: None, signals))
     with _locked(run_dir / "lock") as held:
         if not held:
             log.error("another trainer has held %s for %.0f s", run_dir, LOCK_TIMEOUT_S)
@@ -97,11 +105,19 @@ class EventLog:
             raise _cannot_write(error, self._path) from error
 
 
-def _run(run_dir: Path, events: EventLog, signals: _Signals, began: float) -> int:
+def _run(
+    run_dir: Path, events: EventLog, signals: _Signals | member.NoSignals, began: float
+) -> int:
     """Train and say how it ended. The broad except is this process's edge: it records."""
     try:
         ended = _train(run_dir, events, signals)
         _conclude(ended, events, signals, began)
+    except ProcessLost as error:
+        words = member.words_of_others(run_dir)
+        if words is not None:
+            return _failed(events, words.code, words.message)
+        log.error("%s", error.message)
+        return member.EXIT_LOST
     except ModisteError as error:
         return _failed(events, error.error_code, error.message)
     except OSError as error:
@@ -113,24 +129,27 @@ def _run(run_dir: Path, events: EventLog, signals: _Signals, began: float) -> in
     return 0
 
 
-def _train(run_dir: Path, events: EventLog, signals: _Signals) -> Done | Stopped:
+def _train(
+    run_dir: Path, on_event: Callable[[Event], None], signals: _Signals | member.NoSignals
+) -> Done | Stopped:
     job = _read_job(run_dir / "job.json")
     base_path = Path(job["base_path"])
 
     # Imported here: torch takes a second and reads OMP_WAIT_POLICY when it is loaded.
     from modiste.nn.base import describe_base
     from modiste.prepare import render
-    from modiste.tune.machine import for_run
-    from modiste.tune.mixture import Samples, Source
-    from modiste.tune.plan import longest_allowed
+    from modiste.prepare.fim import Fim
+    from modiste.tune.mixture import Source
     from modiste.tune.sft import Done, finetune
+    from modiste.tune.sizing import longest_allowed
     from modiste.tune.spec import TuneSpec
     from modiste.tune.tuned import in_fp32
-    from modiste.work.training_rows import data_file, parity_rows, read_samples
+    from modiste.work.training_rows import data_file, parity_rows, read_samples, tokenised
 
     spec = TuneSpec.model_validate(job["spec"])
     info = describe_base(base_path)
-    machine = for_run(run_dir, info, threads=job.get("threads"))
+    group = member.join()
+    machine = member.machine_of(group, run_dir, info, threads=job.get("threads"))
     read = partial(
         read_samples,
         renderer=render.load(base_path),
@@ -140,33 +159,33 @@ def _train(run_dir: Path, events: EventLog, signals: _Signals) -> Done | Stopped
     skip = job.get("skip_lines", {})
     train = [data_file(entry, skip) for entry in job["train"]]
     validation = [data_file(entry, skip) for entry in job.get("validation", [])]
+    fim = Fim(spec.fim_ratio, spec.seed)
     ended = finetune(
         spec,
         base_path,
         sources=[
-            Source(
-                file.filename,
-                file.weight,
-                Samples((s.rendered.ids, s.rendered.mask) for s in read(file)),
-            )
-            for file in train
+            Source(file.filename, file.weight, tokenised(read(file, fim=fim))) for file in train
         ],
-        validation=Samples(
-            (s.rendered.ids, s.rendered.mask) for file in validation for s in read(file)
-        ),
+        validation=tokenised(chain.from_iterable(map(read, validation))),
         run_dir=run_dir,
         machine=machine,
-        on_event=events,
+        on_event=on_event,
         should_stop=_stop_file(run_dir, signals),
+        group=group,
     )
-    if isinstance(ended, Done):
+    if isinstance(ended, Done) and group.speaks:
         samples = chain.from_iterable(map(read, [*validation, *train]))
         found = parity_rows(samples, in_fp32(ended.tuned, spec, base_path).logprobs)
         _write_json(run_dir / "parity.json", {"rows": found})
     return ended
 
 
-def _conclude(ended: Done | Stopped, events: EventLog, signals: _Signals, began: float) -> None:
+def _conclude(
+    ended: Done | Stopped,
+    events: EventLog,
+    signals: _Signals | member.NoSignals,
+    began: float,
+) -> None:
     from modiste.tune.sft import Done, Stop
 
     if isinstance(ended, Done):
@@ -204,7 +223,7 @@ class _Signals:
         self.received = True
 
 
-def _stop_file(run_dir: Path, signals: _Signals) -> Callable[[], Stop | None]:
+def _stop_file(run_dir: Path, signals: _Signals | member.NoSignals) -> Callable[[], Stop | None]:
     from modiste.tune.sft import Stop
 
     cancel, pause = run_dir / "cancel", run_dir / "pause"
