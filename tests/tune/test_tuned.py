@@ -51,6 +51,17 @@ def test_what_is_compared_with_the_served_model_is_fp32(base: Path) -> None:
     assert in_fp32(exact, spec_of(), base) is exact
 
 
+def test_all_weights_are_compared_with_the_base_loaded_again(base: Path) -> None:
+    spec = spec_of(method="full")
+    tuned = load(spec, base, ONE_THREAD)
+    untouched = tuned.logprobs(IDS)
+    with torch.no_grad():
+        tuned.learned.flat.add_(0.01 * torch.randn(tuned.learned.flat.shape))
+    measured = in_fp32(tuned, spec, base)
+    assert measured.logprobs(IDS) == tuned.logprobs(IDS) != untouched
+    assert measured.logprobs(IDS, adapted=False) == pytest.approx(untouched, abs=1e-5)
+
+
 def test_a_model_that_reads_weights_past_its_layers_is_refused_with_a_remedy(
     random_base: Callable[..., Path],
 ) -> None:

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from modiste.actions import models
+from modiste.actions import models, weights
 from modiste.actions.keys import require
 from modiste.actions.stop_strings import StopStrings
+from modiste.actions.weights import Weights
 from modiste.errors import BadRequest, Busy, ModisteError, Unavailable
 from modiste.nn import servable
 from modiste.prepare import render
@@ -237,12 +238,12 @@ async def begin(serving: Serving, actor: Actor, ask: Ask) -> Answer:
             code="context_length_exceeded",
             param="messages",
         )
-    adapter = await asyncio.to_thread(_adapter_folder, serving.database, model)
+    found = await asyncio.to_thread(_weights, serving.database, model)
     prompt = Generate(
         id=uuid4().hex,
-        base=model.path,
-        adapter=adapter,
-        adapter_version=None if model.adapter is None else model.adapter.version,
+        base=str(found.base),
+        adapter=None if found.adapter is None else str(found.adapter),
+        adapter_version=found.version,
         ids=tuple(ids),
         stop_ids=renderer.stop_ids,
         sampling=Sampling(
@@ -283,11 +284,9 @@ def _why_not_served(path: str, changed: int) -> str | None:
     return servable.why_not(Path(path))
 
 
-def _adapter_folder(database: Database, model: Model) -> str | None:
-    if model.adapter is None:
-        return None
-    folder = database.settings.cache_dir / "adapters"
-    return str(database.blobs.materialise(model.adapter, folder))
+def _weights(database: Database, model: Model) -> Weights:
+    cache = database.settings.cache_dir
+    return weights.folders(database.blobs, cache, base=Path(model.path), made=model.adapter)
 
 
 def _seed_of_choice(seed: int | None, index: int) -> int | None:

@@ -29,12 +29,17 @@ class Tuned(NamedTuple):
     scorer: Scorer
     learned: Learned
     machine: Machine
+    before: Scorer | None = None
+    """The base, where `learned` cannot be switched off."""
 
     def logprobs(self, ids: Sequence[int], *, adapted: bool = True) -> list[float]:
-        """Log-probability of each of ids[1:] behind those before it, with or without adapters."""
-        document = Document(ids, [True] * len(ids))
+        """Log-probability of each of ids[1:] behind those before it, with what was learned or as
+        the base has it."""
+        batch = collate([Document(ids, [True] * len(ids))], device=self.machine.device)
+        if not adapted and self.before is not None:
+            return self.before.logprobs(batch)
         with nullcontext() if adapted else self.learned.disabled():
-            return self.scorer.logprobs(collate([document], device=self.machine.device))
+            return self.scorer.logprobs(batch)
 
 
 def load(spec: TuneSpec, base_path: Path, machine: Machine, *, pack: bool = True) -> Tuned:
@@ -67,7 +72,10 @@ def load(spec: TuneSpec, base_path: Path, machine: Machine, *, pack: bool = True
 
 def in_fp32(tuned: Tuned, spec: TuneSpec, base_path: Path) -> Tuned:
     """The same, computed in fp32: what the served model is compared with. Adapters that were
-    trained on a base in four bits are measured on the base itself, as that is what is served."""
+    trained on a base in four bits are measured on the base itself, as that is what is served; where
+    all weights have learned, the base is loaded once more to compare with."""
+    if spec.method is Method.FULL:
+        return tuned._replace(before=Scorer.of(methods.load_model(spec, base_path, tuned.machine)))
     if tuned.machine.dtype == "float32" and spec.method is not Method.QLORA:
         return tuned
     plain = spec.model_copy(update={"method": Method.LORA, "dtype": "auto"})
