@@ -10,14 +10,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Unpack
 
 import sqlalchemy as sa
 
-from modiste.actions import file_checks, job_checks, job_requests, runs
+from modiste.actions import file_checks, job_checks, job_plan, job_requests, runs
 from modiste.actions.job_checks import DataFile
+from modiste.actions.job_plan import Measure
 from modiste.actions.job_requests import Request, Wanted
 from modiste.actions.job_states import announce, move
 from modiste.actions.keys import require
@@ -73,11 +75,14 @@ def create(tx: Tx, actor: Actor, **wanted: Unpack[Wanted]) -> Job:
     return _whole(tx, row)
 
 
-def estimate(database: Database, actor: Actor, **wanted: Unpack[Wanted]) -> JobEstimate:
+def estimate(
+    database: Database, actor: Actor, *, measure: Measure | None = None, **wanted: Unpack[Wanted]
+) -> JobEstimate:
     """What `create` would take, without creating anything (`dry_run`).
 
     Reads the files with the base's tokenizer, the first ESTIMATE_BYTES of each, so it takes the
-    database and not a transaction.
+    database and not a transaction. `measure` finds out how fast this machine trains, where that is
+    not known and the job would take minutes.
 
     Raises:
         InvalidInput: as `create`, or the files hold nothing to train on.
@@ -100,19 +105,24 @@ def estimate(database: Database, actor: Actor, **wanted: Unpack[Wanted]) -> JobE
             Path(request.base.path),
             train=[_beginning(opened, database, request, *f) for f in request.training_files],
             validation=[_beginning(opened, database, request, f) for f in request.validation_files],
+            fim_said=request.hyperparameters.fim_ratio is not None,
         )
-    made = job_checks.planned(
+    made = job_plan.planned(
         spec,
         read,
+        Path(request.base.path),
+        trainer=job_plan.trainer_of(database.settings, measure=measure),
         tokens_per_s=speed,
         price_micro_per_million_tokens=database.settings.price_micro_per_million_tokens,
     )
-    if made.problems:
-        text = "; ".join(str(problem) for problem in made.problems)
-        raise InvalidInput(text, param=made.problems[0].path, problems=made.problems)
-    return job_checks.estimate_of(
+    problems = (*read.purpose.problems, *made.problems)
+    if problems:
+        text = "; ".join(str(problem) for problem in problems)
+        raise InvalidInput(text, param=problems[0].path, problems=problems)
+    told = job_checks.estimate_of(
         made, currency=database.settings.currency, note=job_checks.basis(read)
     )
+    return replace(told, spec=made.spec.model_dump(mode="json"))
 
 
 def list_(
@@ -330,7 +340,7 @@ def _new_row(tx: Tx, actor: Actor, request: Request) -> JobRow:
         base=request.base.id,
         training_files=request.training_files,
         validation_files=request.validation_files,
-        blobs={file_id: file.sha256 for file_id, file in request.files.items()},
+        blobs={id: file.sha256 for id, file in request.files.items()} | dict(request.start_blobs),
         rows={id: file.rows_sha256 for id, file in request.files.items() if file.rows_sha256},
         asked=request.hyperparameters,
         hyperparameters=request.hyperparameters,

@@ -85,6 +85,8 @@ def need(spec: TuneSpec, base: BaseInfo, load: Load, *, device: str, host_bytes:
         return found[0]
     writing = {"a checkpoint": 2 * checkpoint_bytes(spec, base)}
     found.append(Need(standing | writing, dtype, "at a checkpoint"))
+    loading = {"runtime": RUNTIME_BYTES, "the base as it is loaded": base.weights_bytes}
+    found.append(Need(loading, dtype, "while it loads"))
     if _certified_apart(spec, dtype):
         certificate = {"the base in fp32, for its certificate": base.n_parameters * 4}
         found.append(Need(standing | certificate, dtype, "when the certificate is made"))
@@ -114,10 +116,12 @@ def dtype_of(spec: TuneSpec, base: BaseInfo, *, device: str, host_bytes: int) ->
     """The dtype of the base's weights where the spec leaves it open."""
     if spec.dtype != "auto":
         return spec.dtype
+    if spec.method is Method.FULL:
+        return "float32"
     if device != "cpu":
         return "bfloat16"
     fits = base.n_parameters * 4 * 3 < host_bytes * SHARE_FOR_FP32
-    return "float32" if fits or spec.method is not Method.LORA else "bfloat16"
+    return "float32" if fits or spec.method is Method.QLORA else "bfloat16"
 
 
 def n_learned(spec: TuneSpec, base: BaseInfo) -> int:

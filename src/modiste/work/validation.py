@@ -18,17 +18,20 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from modiste.actions import job_checks, runs
+from modiste.actions import continued, job_checks, job_plan, runs
 from modiste.actions.file_checks import report_json
 from modiste.actions.job_checks import DataFile, Found
 from modiste.actions.runs import Wish
 from modiste.errors import ModisteError
 from modiste.prepare.preview import preview
 from modiste.prepare.row_index import index_file
+from modiste.settings import Settings
+from modiste.settings import load as load_settings
 from modiste.tune.asked import from_hyperparameters
 from modiste.tune.spec import TuneSpec
 from modiste.types import Hyperparameters, JobError, JobEstimate
 from modiste.work.bench import Bench
+from modiste.work.calibration import measured
 from modiste.work.child import processors
 from modiste.work.local import Died, write_json
 
@@ -114,7 +117,7 @@ def _indexed(bench: Bench) -> dict[str, str]:
     """The index of every file; those that an older Modiste stored get theirs now."""
     rows = dict(bench.job.rows)
     for file_id in bench.job.blobs:
-        if file_id not in rows:
+        if file_id not in rows and not file_id.startswith(continued.PREFIX):
             index = index_file(bench.local_blob(file_id), filename=bench.filename(file_id))
             rows[file_id] = bench.blobs.put_bytes(index.to_bytes()).sha256
     return rows
@@ -165,7 +168,7 @@ def _read_answer(run_dir: Path) -> Valid | JobError | None:
     return ANSWERS.validate_json(path.read_bytes()) if path.exists() else None
 
 
-def validate(request: Request, run_dir: Path) -> Valid | JobError:
+def validate(request: Request, run_dir: Path, settings: Settings) -> Valid | JobError:
     """The verdict. Leaves report and preview in `run_dir`, whatever it is."""
     spec = TuneSpec.model_validate(request.spec)
     found = job_checks.read(
@@ -173,6 +176,7 @@ def validate(request: Request, run_dir: Path) -> Valid | JobError:
         request.base_path,
         train=request.train,
         validation=request.validation,
+        fim_said=request.asked.fim_ratio is not None,
         workers=processors(),
     )
     print_of_tokens = f"fingerprint {found.renderer.fingerprint[:12]}"
@@ -180,9 +184,11 @@ def validate(request: Request, run_dir: Path) -> Valid | JobError:
     whole = {**report_json(found.findings), **counted, "seq_len": found.seq_len}
     write_json(run_dir / REPORT, whole)
     write_json(run_dir / PREVIEW, _preview(request, found))
-    made = job_checks.planned(
+    made = job_plan.planned(
         spec,
         found,
+        request.base_path,
+        trainer=job_plan.trainer_of(settings, measure=measured),
         tokens_per_s=request.tokens_per_s,
         price_micro_per_million_tokens=request.price_micro_per_million_tokens,
     )
@@ -193,8 +199,6 @@ def validate(request: Request, run_dir: Path) -> Valid | JobError:
         (*request.train, *request.validation), (*found.train, *found.validation), strict=True
     )
     note = job_checks.note(found, skip_fraction=request.skip_fraction)
-    if request.asked.fim_ratio:
-        note = f"{note} fim_ratio is kept, but this version trains no fill-in-the-middle.".strip()
     return Valid(
         spec=made.spec.model_dump(mode="json"),
         hyperparameters=job_checks.filled(request.asked, made),
@@ -227,7 +231,7 @@ def main(argv: list[str] | None = None) -> int:
     (run_dir,) = map(Path, sys.argv[1:] if argv is None else argv)
     request = REQUESTS.validate_json((run_dir / REQUEST).read_bytes())
     try:
-        answer = validate(request, run_dir)
+        answer = validate(request, run_dir, load_settings())
     except ModisteError as error:
         answer = JobError(error.error_code, error.message, error.param, error.problems)
     write_json(run_dir / ANSWER, json.loads(ANSWERS.dump_json(answer)))
