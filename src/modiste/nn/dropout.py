@@ -5,19 +5,20 @@ block (recompute.py) and another order of layers would all draw anew. Here a mas
 generator seeded by what it belongs to, so each of them sees the same one. Outside `training`
 nothing is dropped.
 
-Legend: N rows (tokens), I inputs.
+Legend: N rows (tokens), I inputs, O outputs, R rank.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from modiste.nn.lora_linear import LoraLinear, Matrix, frozen_product
+from modiste.nn.lora_linear import LoraLinear, Matrix
 
 
 class Dropout:
@@ -43,11 +44,13 @@ class Dropout:
 
     def __call__(self, x_NI: Tensor, name: str) -> Tensor:
         """Each value zero with probability `share`, the others larger, so that means stay."""
-        if not self.drops:
-            return x_NI
+        return x_NI * self.mask(x_NI, name) if self.drops else x_NI
+
+    def mask(self, x_NI: Tensor, name: str) -> Tensor:
+        """What x is multiplied with; the same one each time it is asked for."""
         generator = seeded(f"{self.seed}:{self.at}:{name}", x_NI.device)
-        kept = torch.rand(x_NI.shape, generator=generator, device=x_NI.device) >= self.share
-        return x_NI * kept / (1 - self.share)
+        drawn_NI = torch.rand(x_NI.shape, generator=generator, device=x_NI.device)
+        return (drawn_NI >= self.share).float().div_(1 - self.share)
 
 
 class DroppedLora(LoraLinear):
@@ -70,10 +73,64 @@ class DroppedLora(LoraLinear):
         if not (self.enabled and self.dropout.drops):
             return super().forward(x)
         x_NI = x.reshape(-1, x.shape[-1])
-        dropped_NI = self.dropout(x_NI.to(self.lora_A.dtype), self.name)
-        delta_NO = dropped_NI @ self.lora_A.t() @ self.lora_B.t() * self.scaling
-        y_NO = frozen_product(x_NI, self.base)
-        return (y_NO + delta_NO.to(y_NO.dtype)).view(*x.shape[:-1], y_NO.shape[-1])
+        y_NO = dropped_product(
+            x_NI,
+            self.lora_A,
+            self.lora_B,
+            base=self.base,
+            scaling=self.scaling,
+            mask=lambda like: self.dropout.mask(like, self.name),
+        )
+        return y_NO.view(*x.shape[:-1], y_NO.shape[-1])
+
+
+def dropped_product(
+    x_NI: Tensor,
+    A_RI: Tensor,
+    B_OR: Tensor,
+    *,
+    base: Matrix,
+    scaling: float,
+    mask: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """x W^T + b + scaling * ((mask * x) A^T) B^T"""
+    y_NO: Tensor = cast(Any, _DroppedProduct).apply(x_NI, A_RI, B_OR, base, scaling, mask)
+    return y_NO
+
+
+class _DroppedProduct(torch.autograd.Function):
+    """Keeps no more than a product without dropout: the mask is drawn again on the way back."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_NI: Tensor,
+        A_RI: Tensor,
+        B_OR: Tensor,
+        base: Matrix,
+        scaling: float,
+        mask: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        y_NO = base.up(x_NI)
+        h_NR = mask(x_NI).mul_(x_NI).to(A_RI.dtype) @ A_RI.t()
+        y_NO += (h_NR @ B_OR.t()).mul_(scaling).to(y_NO.dtype)
+        ctx.save_for_backward(x_NI, h_NR, A_RI, B_OR)
+        ctx.base, ctx.scaling, ctx.mask = base, scaling, mask
+        return y_NO
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        dy_NO = grads[0].contiguous()
+        x_NI, h_NR, A_RI, B_OR = ctx.saved_tensors
+        dy32_NO, mask_NI = dy_NO.to(B_OR.dtype), ctx.mask(x_NI).to(A_RI.dtype)
+        dh_NR = (dy32_NO @ B_OR).mul_(ctx.scaling)
+        dA_RI = dh_NR.t() @ (mask_NI * x_NI)
+        dB_OR = (dy32_NO.t() @ h_NR).mul_(ctx.scaling)
+        if not ctx.needs_input_grad[0]:
+            return None, dA_RI, dB_OR, None, None, None
+        dx_NI = ctx.base.down(dy_NO)
+        dx_NI += mask_NI.mul_(dh_NR @ A_RI).to(dx_NI.dtype)
+        return dx_NI, dA_RI, dB_OR, None, None, None
 
 
 def seeded(text: str, device: torch.device | str = "cpu") -> torch.Generator:

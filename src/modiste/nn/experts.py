@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from modiste.nn.adapter_io import PARAMETERS
-from modiste.nn.dropout import Dropout
+from modiste.nn.dropout import Dropout, dropped_product
 from modiste.nn.lora_linear import Matrix, frozen_product, lora_product
 
 
@@ -46,9 +46,14 @@ class ExpertsLora:
         scaling = self.scaling if self.enabled else 0.0
         if not (self.enabled and self.dropout.drops):
             return lora_product(x_NI, A_RI, B_OR, base=base, scaling=scaling)
-        low_NI = self.dropout(x_NI.to(A_RI.dtype), f"{self.name}.{expert}")
-        y_NO = frozen_product(x_NI, base)
-        return y_NO + (low_NI @ A_RI.t() @ B_OR.t() * scaling).to(y_NO.dtype)
+        return dropped_product(
+            x_NI,
+            A_RI,
+            B_OR,
+            base=base,
+            scaling=scaling,
+            mask=lambda like: self.dropout.mask(like, f"{self.name}.{expert}"),
+        )
 
 
 class FrozenExperts(nn.Module):
