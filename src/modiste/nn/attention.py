@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from modiste.nn import blocked
+
 NAME = "modiste-packed"
 SIMILAR = 0.8
 """A document joins a batch whose longest is at most a quarter longer than itself."""
@@ -94,7 +96,8 @@ class NotImplementedByPacking(Exception):
 
 
 class _PerDocument(torch.autograd.Function):
-    """Gather, dense causal attention and scatter per bucket, with its own small graph each."""
+    """Gather, dense causal attention and scatter per bucket. Nothing is kept but the inputs; the
+    backward gathers and computes a bucket's probabilities a second time."""
 
     @staticmethod
     def forward(
@@ -108,31 +111,24 @@ class _PerDocument(torch.autograd.Function):
     ) -> Tensor:
         flat = [x[0].transpose(0, 1) for x in (q, k, v)]  # (T, heads, E)
         out_THE = torch.empty_like(flat[0], memory_format=torch.contiguous_format)
-        graphs = []
         for bucket in documents.buckets:
-            with torch.enable_grad():
-                parts = [_gather(x, bucket).requires_grad_() for x in flat]
-                result = _dense(*parts, scaling=scaling, window=window)
-            _scatter(result.detach(), bucket, out_THE)
-            graphs.append((parts, result))
-        ctx.graphs, ctx.documents = graphs, documents
+            parts = [_gather(x, bucket) for x in flat]
+            _scatter(_dense(*parts, scaling=scaling, window=window), bucket, out_THE)
+        ctx.save_for_backward(q, k, v)
+        ctx.documents, ctx.scaling, ctx.window = documents, scaling, window
         return out_THE[None]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         dout_THE = grads[0][0]
-        gradients: list[Tensor] = []
-        for bucket, (parts, result) in zip(ctx.documents.buckets, ctx.graphs, strict=True):
+        flat = [x[0].transpose(0, 1) for x in ctx.saved_tensors]
+        gradients = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in flat]
+        for bucket in ctx.documents.buckets:
+            parts = [_gather(x, bucket) for x in flat]
             dresult = _gather(dout_THE, bucket, zero_padding=True)
-            inner = torch.autograd.grad(result, parts, dresult)
-            if not gradients:
-                gradients = [
-                    dout_THE.new_empty(dout_THE.shape[0], *part.shape[1:2], part.shape[3])
-                    for part in parts
-                ]
+            inner = _dense_gradients(dresult, *parts, scaling=ctx.scaling, window=ctx.window)
             for gradient, target in zip(inner, gradients, strict=True):
                 _scatter(gradient, bucket, target)
-        del ctx.graphs
         dq, dk, dv = (gradient.transpose(0, 1)[None] for gradient in gradients)
         return dq, dk, dv, None, None, None
 
@@ -181,6 +177,29 @@ def _scatter(x_nHLE: Tensor, bucket: Bucket, out_THE: Tensor) -> None:
 
 
 def _dense(q: Tensor, k: Tensor, v: Tensor, *, scaling: float | None, window: int | None) -> Tensor:
+    if blocked.suits(q):
+        return blocked.attention(q, k, v, scaling=scaling, window=window)
+    return _sdpa(q, k, v, scaling=scaling, window=window)
+
+
+def _dense_gradients(
+    dresult: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scaling: float | None,
+    window: int | None,
+) -> tuple[Tensor, ...]:
+    if blocked.suits(q):
+        return blocked.gradients(dresult, q, k, v, scaling=scaling, window=window)
+    with torch.enable_grad():
+        parts = [x.detach().requires_grad_() for x in (q, k, v)]
+        result = _sdpa(*parts, scaling=scaling, window=window)
+    return torch.autograd.grad(result, parts, dresult)
+
+
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, *, scaling: float | None, window: int | None) -> Tensor:
     length = q.shape[2]
     grouped = q.shape[1] != k.shape[1]
     if window is None or window >= length:

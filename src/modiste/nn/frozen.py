@@ -30,8 +30,12 @@ class FrozenMatrix:
         """x (N, I) to x W^T + b (N, O)."""
         self.down: Callable[[Tensor], Tensor]
         """dy (N, O) to dy W (N, I)."""
+        self.dtype = weight.dtype
+        self.plain_OI: Tensor | None = None
+        """The matrix where it lies open, for products that add to what is there."""
         if pack and weight.device.type == "cpu" and weight.dtype == torch.float32:
             self.up, self.down = Linear(weight, bias), Linear(weight.t())
         else:
+            self.plain_OI = weight
             self.up = lambda x_NI: F.linear(x_NI, weight, bias)
             self.down = lambda dy_NO: dy_NO @ weight

@@ -66,11 +66,8 @@ class _Product(torch.autograd.Function):
         y_NO = base.up(x_NI)
         if scaling == 0.0:
             return y_NO
-        h_NR = x_NI.to(A_RI.dtype) @ A_RI.t()
-        if y_NO.dtype == B_OR.dtype:
-            y_NO.addmm_(h_NR, B_OR.t(), alpha=scaling)
-        else:
-            y_NO += (h_NR @ B_OR.t() * scaling).to(y_NO.dtype)
+        h_NR = x_NI @ A_RI.t().to(x_NI.dtype)
+        y_NO.addmm_(h_NR, B_OR.t().to(y_NO.dtype), alpha=scaling)
         ctx.save_for_backward(x_NI, h_NR, A_RI, B_OR)
         ctx.base, ctx.scaling = base, scaling
         return y_NO
@@ -79,17 +76,12 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         dy_NO = grads[0].contiguous()
         x_NI, h_NR, A_RI, B_OR = ctx.saved_tensors
-        dy32_NO = dy_NO.to(B_OR.dtype)
-        dh_NR = (dy32_NO @ B_OR).mul_(ctx.scaling)
-        dA_RI = dh_NR.t() @ x_NI.to(A_RI.dtype)
-        dB_OR = (dy32_NO.t() @ h_NR).mul_(ctx.scaling)
+        dh_NR = (dy_NO @ B_OR.to(dy_NO.dtype)).mul_(ctx.scaling)
+        dA_RI = (dh_NR.t() @ x_NI).to(A_RI.dtype)
+        dB_OR = (dy_NO.t() @ h_NR).to(B_OR.dtype).mul_(ctx.scaling)
         if not ctx.needs_input_grad[0]:
             return None, dA_RI, dB_OR, None, None
-        dx_NI = ctx.base.down(dy_NO)
-        if dx_NI.dtype == A_RI.dtype:
-            dx_NI.addmm_(dh_NR, A_RI)
-        else:
-            dx_NI += (dh_NR @ A_RI).to(dx_NI.dtype)
+        dx_NI = ctx.base.down(dy_NO).addmm_(dh_NR, A_RI.to(dy_NO.dtype))
         return dx_NI, dA_RI, dB_OR, None, None
 
 
