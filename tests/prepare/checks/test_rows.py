@@ -8,7 +8,10 @@ import pytest
 from modiste.prepare.checks.rows import Wants, check_rows
 from modiste.prepare.formats.read import Read, parse_row
 from modiste.prepare.over_length import OverLength
+from modiste.prepare.render_mistral import MistralRenderer
 from modiste.types import SampleType, Severity
+
+from ..conftest import WHEEL
 
 
 def check(*values: Any, **wants: Any):
@@ -81,6 +84,33 @@ def test_both_sides_of_a_pair_are_counted_in_tokens(tiny):
 
     assert tally.n_samples == 2
     assert tally.bad_lines == set()
+
+
+def test_a_pair_is_never_cut(tiny):
+    row = {"prompt": chat(*["word " * 20] * 5)["messages"], "chosen": "a", "rejected": "b"}
+
+    (problem,) = check(row, renderer=tiny, seq_len=96, over_length=OverLength.SPLIT).errors
+
+    assert problem.code == "too_long"
+    assert "pairs are not cut" in problem.message
+
+
+def test_an_answer_of_several_turns_is_no_answer_to_compare():
+    """Mistral's v3 moves the tools to the last question, so such a row is trained in two parts."""
+    renderer = MistralRenderer(WHEEL / "mistral_instruct_tokenizer_240323.model.v3")
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    call = {"id": "abcdefghi", "function": {"name": "f", "arguments": "{}"}}
+    used = [
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "abcdefghi", "content": "1"},
+        {"role": "assistant", "content": "a"},
+    ]
+    row = {"prompt": "q", "chosen": used, "rejected": "b", "tools": [tool]}
+
+    (problem,) = check(row, renderer=renderer).errors
+
+    assert problem.code == "answer_not_one_turn"
+    assert problem.hint
 
 
 def test_a_row_that_is_too_long_is_refused_or_split_as_asked(tiny):

@@ -246,7 +246,9 @@ def _too_long(
 ) -> _Found:
     text = f"the row takes {longest:,} tokens, more than the {seq_len:,} of the sequence length"
     hint = "shorten it or raise the sequence length"
-    if wish is OverLength.SPLIT:
+    if wish is OverLength.SPLIT and example.sample_type is SampleType.PREFERENCE:
+        text += ", and pairs are not cut: both answers need the same question"
+    elif wish is OverLength.SPLIT:
         text += ", and one question with its answer is too long by itself"
     problem = Problem(tally.filename, example.line, "", "too_long", text, str(longest), hint)
     tally.error(problem)
