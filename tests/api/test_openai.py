@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from test_mistral import AT, JOB
 
 from modiste.api import openai
-from modiste.errors import NotYetSupported
+from modiste.errors import InvalidInput, NotYetSupported
 from modiste.types import (
     Checkpoint,
     Hyperparameters,
@@ -121,10 +121,45 @@ def test_hyperparameters_are_read_where_both_generations_put_them(place: str) ->
     )
 
 
-@pytest.mark.parametrize("kind", ["dpo", "reinforcement"])
-def test_other_methods_are_refused_by_name(kind: str) -> None:
-    with pytest.raises(NotYetSupported, match=kind):
-        openai.wanted(body(method={"type": kind, kind: {}}))
+def test_every_field_of_ours_is_read_beside_theirs() -> None:
+    asked = {
+        "n_epochs": 2,
+        "lora_rank": 4,
+        "method": "qlora",
+        "dpo": {"beta": 0.5},
+        "max_length": 256,
+    }
+    assert openai.wanted(body(hyperparameters=asked))["hyperparameters"] == Hyperparameters(
+        epochs=2.0, lora_rank=4, method="qlora", dpo_beta=0.5, seq_len=256
+    )
+    quick = openai.wanted(body(hyperparameters={"n_epochs": 2, "effort": "quick"}))
+    assert quick["hyperparameters"] == Hyperparameters(
+        epochs=2.0, lora_rank=8, learning_rate=2e-4, effort="quick"
+    )
+
+
+def test_one_thing_in_two_words_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="n_epochs and epochs are both given"):
+        openai.wanted(body(hyperparameters={"n_epochs": 2, "epochs": 2.0}))
+
+
+def test_pairs_of_answers_are_asked_for_as_there_and_shown_so() -> None:
+    given = {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.2, "n_epochs": 2}}}
+    asked = openai.wanted(body(method=given))["hyperparameters"]
+    assert (asked.objective, asked.dpo_beta, asked.learning_rate) == ("dpo", 0.2, 5e-6)
+    told = openai.job_out(replace(JOB, hyperparameters=asked)).model_dump()["method"]
+    assert told["type"] == "dpo"
+    assert told["dpo"]["hyperparameters"] == {
+        "n_epochs": 2,
+        "batch_size": "auto",
+        "learning_rate_multiplier": 1.0,
+        "beta": 0.2,
+    }
+
+
+def test_other_methods_are_refused_by_name() -> None:
+    with pytest.raises(NotYetSupported, match="reinforcement"):
+        openai.wanted(body(method={"type": "reinforcement", "reinforcement": {}}))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Fine-tuning jobs in OpenAI's words: pure functions theirs → ours → theirs.
 
-An OpenAI job always starts by itself. `learning_rate_multiplier` multiplies the default rate,
-`batch_size` is rows per step, "auto" leaves the choice to the plan. A paused job says `paused`,
-which the service itself uses although its client's list of statuses lacks it.
+An OpenAI job always starts by itself. Beside their hyperparameters all of ours are read.
+`learning_rate_multiplier` multiplies the usual rate, `batch_size` is packed sequences per step,
+"auto" leaves the choice to the plan. A paused job says `paused`, which the service itself uses
+although its client's list of statuses lacks it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from pydantic import BaseModel, Field
 
 from modiste.actions.job_requests import Wanted
 from modiste.api.door import Body
+from modiste.api.hyperparameters import NativeHyperparameters, chosen
 from modiste.api.shapes import seconds, seconds_or_none
-from modiste.errors import NotYetSupported
+from modiste.errors import InvalidInput, NotYetSupported
+from modiste.tune import effort
 from modiste.types import (
     Checkpoint,
     Hyperparameters,
@@ -45,20 +48,36 @@ STATUS: dict[JobStatus, Status] = {
 }
 
 
-class OpenAIHyperparameters(Body):
+class OpenAIHyperparameters(NativeHyperparameters):
+    """OpenAI's three, and every field of ours: stock clients pass on what they do not know."""
+
     n_epochs: Auto | Annotated[int, Field(ge=1)] = "auto"
     batch_size: Auto | Annotated[int, Field(ge=1)] = "auto"
     learning_rate_multiplier: Auto | Annotated[float, Field(gt=0)] = "auto"
+
+    @property
+    def given(self) -> frozenset[str]:
+        theirs = {"n_epochs": "epochs", "learning_rate_multiplier": "learning_rate"}
+        said = {name for name in self.model_fields_set if getattr(self, name) != "auto"}
+        return frozenset(theirs.get(name, name) for name in said)
 
 
 class Supervised(Body):
     hyperparameters: OpenAIHyperparameters | None = None
 
 
+class DpoHyperparameters(OpenAIHyperparameters):
+    beta: Auto | Annotated[float, Field(gt=0, le=2)] = "auto"
+
+
+class DpoIn(Body):
+    hyperparameters: DpoHyperparameters | None = None
+
+
 class MethodIn(Body):
     type: Literal["supervised", "dpo", "reinforcement"]
     supervised: Supervised | None = None
-    dpo: dict[str, Any] | None = None
+    dpo: DpoIn | None = None
     reinforcement: dict[str, Any] | None = None
 
 
@@ -96,9 +115,22 @@ class SupervisedOut(BaseModel):
     hyperparameters: OpenAIHyperparametersOut
 
 
+class DpoHyperparametersOut(OpenAIHyperparametersOut):
+    beta: float
+
+
+class DpoOut(BaseModel):
+    hyperparameters: DpoHyperparametersOut
+
+
 class MethodOut(BaseModel):
     type: Literal["supervised"] = "supervised"
     supervised: SupervisedOut
+
+
+class DpoMethodOut(BaseModel):
+    type: Literal["dpo"] = "dpo"
+    dpo: DpoOut
 
 
 class ErrorOut(BaseModel):
@@ -116,7 +148,7 @@ class FineTuningJob(BaseModel):
     error: ErrorOut | None
     fine_tuned_model: str | None
     hyperparameters: OpenAIHyperparametersOut
-    method: MethodOut
+    method: MethodOut | DpoMethodOut
     integrations: list[dict[str, Any]]
     metadata: dict[str, str]
     model: str
@@ -186,20 +218,16 @@ def wanted(body: OpenAIJobIn) -> Wanted:
     """What the action is asked for.
 
     Raises:
-        NotYetSupported: a method other than supervised.
+        NotYetSupported: a method other than supervised and dpo.
+        InvalidInput: one field in two words.
     """
-    if body.method is not None and body.method.type != "supervised":
-        raise NotYetSupported(
-            f"method.type is {body.method.type!r}; this version tunes with 'supervised'",
-            param="method.type",
-        )
-    supervised = body.method.supervised if body.method else None
-    asked = (supervised and supervised.hyperparameters) or body.hyperparameters
     return Wanted(
         model=body.model,
         training_files=[TrainingFile(body.training_file)],
         validation_files=[] if body.validation_file is None else [body.validation_file],
-        hyperparameters=_hyperparameters(asked or OpenAIHyperparameters(), seed=body.seed or 0),
+        hyperparameters=_hyperparameters(
+            _asked(body), seed=body.seed, evaluates=body.validation_file is not None
+        ),
         suffix=body.suffix,
         auto_start=True,
         integrations=[
@@ -207,6 +235,24 @@ def wanted(body: OpenAIJobIn) -> Wanted:
             for item in body.integrations or ()
         ],
         metadata=body.metadata,
+    )
+
+
+def _asked(body: OpenAIJobIn) -> OpenAIHyperparameters:
+    """Where this generation of the client puts them."""
+    method = body.method
+    if method is not None and method.type == "reinforcement":
+        raise NotYetSupported(
+            "method.type is 'reinforcement'; this version tunes with 'supervised' and 'dpo'",
+            param="method.type",
+        )
+    if method is not None and method.type == "dpo":
+        return (method.dpo and method.dpo.hyperparameters) or DpoHyperparameters()
+    supervised = method and method.supervised
+    return (
+        (supervised and supervised.hyperparameters)
+        or body.hyperparameters
+        or OpenAIHyperparameters()
     )
 
 
@@ -220,7 +266,7 @@ def job_out(job: Job) -> FineTuningJob:
         error=_error(job),
         fine_tuned_model=job.fine_tuned_model,
         hyperparameters=hyperparameters,
-        method=MethodOut(supervised=SupervisedOut(hyperparameters=hyperparameters)),
+        method=_method(job.hyperparameters, hyperparameters),
         integrations=[_integration(dict(item)) for item in job.integrations],
         metadata=dict(job.metadata),
         model=job.model,
@@ -253,15 +299,34 @@ def checkpoint_list(page: Page, job: Job) -> FineTuningCheckpointList:
     )
 
 
-def _hyperparameters(asked: OpenAIHyperparameters, *, seed: int) -> Hyperparameters:
-    multiplier = asked.learning_rate_multiplier
-    rate = DEFAULT_LEARNING_RATE * (1.0 if multiplier == "auto" else multiplier)
-    return Hyperparameters(
-        epochs=None if asked.n_epochs == "auto" else float(asked.n_epochs),
-        batch_size=None if asked.batch_size == "auto" else asked.batch_size,
-        learning_rate=rate,
-        seed=seed,
-    )
+def _hyperparameters(
+    asked: OpenAIHyperparameters, *, seed: int | None, evaluates: bool
+) -> Hyperparameters:
+    theirs = {"n_epochs", "learning_rate_multiplier", "batch_size", "beta"}
+    values = chosen(asked, asked.model_dump(exclude=theirs), evaluates=evaluates)
+    said = asked.model_fields_set
+    for name, ours in (("n_epochs", "epochs"), ("learning_rate_multiplier", "learning_rate")):
+        if {name, ours} <= said:
+            raise InvalidInput(f"{name} and {ours} are both given; keep one", param=name)
+    compared = isinstance(asked, DpoHyperparameters)
+    if asked.learning_rate_multiplier != "auto":
+        values["learning_rate"] = _usual_rate(compared) * asked.learning_rate_multiplier
+    elif compared and "learning_rate" not in asked.given and asked.effort is None:
+        values["learning_rate"] = _usual_rate(compared)
+    if asked.n_epochs != "auto":
+        values["epochs"] = float(asked.n_epochs)
+    values["batch_size"] = None if asked.batch_size == "auto" else asked.batch_size
+    if isinstance(asked, DpoHyperparameters):
+        values["objective"] = "dpo"
+        if asked.beta != "auto":
+            values["dpo_beta"] = asked.beta
+    if seed is not None:
+        values["seed"] = seed
+    return Hyperparameters(**values)
+
+
+def _usual_rate(compared: bool) -> float:
+    return effort.RATES[("dpo", "adapter")] if compared else DEFAULT_LEARNING_RATE
 
 
 def _hyperparameters_out(kept: Hyperparameters) -> OpenAIHyperparametersOut:
@@ -271,8 +336,17 @@ def _hyperparameters_out(kept: Hyperparameters) -> OpenAIHyperparametersOut:
     return OpenAIHyperparametersOut(
         n_epochs="auto" if epochs is None else epochs,
         batch_size="auto" if kept.batch_size is None else kept.batch_size,
-        learning_rate_multiplier=round(kept.learning_rate / DEFAULT_LEARNING_RATE, 9),
+        learning_rate_multiplier=round(
+            kept.learning_rate / _usual_rate(kept.objective == "dpo"), 9
+        ),
     )
+
+
+def _method(kept: Hyperparameters, shown: OpenAIHyperparametersOut) -> MethodOut | DpoMethodOut:
+    if kept.objective != "dpo":
+        return MethodOut(supervised=SupervisedOut(hyperparameters=shown))
+    told = DpoHyperparametersOut(**shown.model_dump(), beta=kept.dpo_beta)
+    return DpoMethodOut(dpo=DpoOut(hyperparameters=told))
 
 
 def _estimated_finish(job: Job) -> datetime | None:
