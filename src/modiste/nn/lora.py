@@ -29,6 +29,7 @@ from modiste.nn.flat import Flat, slices
 from modiste.nn.frozen import FrozenMatrix
 from modiste.nn.lora_linear import LoraLinear, Matrix
 from modiste.nn.quantized import QuantizedLinear
+from modiste.nn.sharded import matrix_of, refuse_spread, whole
 from modiste.nn.targets import (
     ALL_LINEAR,
     Linear,
@@ -163,6 +164,8 @@ def _device(found: Targets, held: Mapping[str, FrozenExperts]) -> torch.device:
 
 def _frozen_experts(model: PreTrainedModel, name: str, *, pack: bool) -> FrozenExperts:
     module = model.get_submodule(name)
+    for weight in module.parameters():
+        refuse_spread(weight, "experts")
     if not isinstance(module, FrozenExperts):
         module = FrozenExperts(module, matrix=lambda w_OI: FrozenMatrix(w_OI, pack=pack))
         model.set_submodule(name, module)
@@ -179,7 +182,7 @@ def _linear(name: str, layer: Linear, flat: Flat, settings: Settings) -> LoraLin
         base: Matrix = layer.base
         bias = layer.base.bias_O
     else:
-        base, bias = FrozenMatrix(layer.weight, layer.bias, pack=settings.pack), layer.bias
+        base, bias = matrix_of(layer, pack=settings.pack), layer.bias
     if lengths is not None:
         return DoraLinear(
             base, **parts, lengths_O=lengths, bias_O=bias, dropout=settings.dropout, name=name
@@ -209,7 +212,7 @@ def row_lengths(layer: Linear) -> Tensor:
     if isinstance(layer, QuantizedLinear):
         weight_OI = layer.base.dequantize()
     else:
-        weight_OI = layer.weight.detach()
+        weight_OI = whole(layer.weight)
     lengths_O: Tensor = torch.linalg.vector_norm(weight_OI.float(), dim=1)
     return lengths_O
 

@@ -21,6 +21,7 @@ from modiste.nn.base import describe_base, safetensors_header, weight_files
 from modiste.nn.loading import load_base
 from modiste.nn.lora import attach, attach_like
 from modiste.nn.quantized import quantize_model
+from modiste.nn.sharded import spread
 from modiste.tune.machine import Machine
 from modiste.tune.spec import Lora, Method, TuneSpec
 
@@ -44,14 +45,19 @@ def refuse_contradictions(spec: TuneSpec, machine: Machine) -> None:
         raise InvalidInput("; ".join(problems))
 
 
-def load_model(spec: TuneSpec, base_path: Path, machine: Machine) -> PreTrainedModel:
-    """On the machine's device, with everything frozen.
+def load_model(
+    spec: TuneSpec, base_path: Path, machine: Machine, *, sharded: bool = False
+) -> PreTrainedModel:
+    """On the machine's device, with everything frozen; spread over the processes if `sharded`.
 
     Raises:
         InvalidInput: the base cannot be loaded.
     """
     if spec.method is not Method.QLORA:
         model = load_base(base_path, dtype=machine.torch_dtype).model
+        if sharded:
+            spread(model, device=machine.device)
+            return model
         return _moved(model, machine)
     dtype = _stored_dtype(base_path) or machine.torch_dtype
     model = load_base(base_path, dtype=dtype).model

@@ -485,7 +485,7 @@ def _begin(
     spec = _completed(spec, base_path, sources)
     belongs_to = _fingerprint(spec, base_path, sources, validation, machine)
     torch.manual_seed(spec.seed)
-    tuned = load(spec, base_path, machine)
+    tuned = load(spec, base_path, machine, sharded=group.lockstep)
     wanted = spec.objective or _objective_of(sources)
     objective: Objective = (
         Preference(tuned.scorer, machine, spec.dpo)

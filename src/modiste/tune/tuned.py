@@ -31,6 +31,8 @@ class Tuned(NamedTuple):
     machine: Machine
     before: Scorer | None = None
     """The base, where `learned` cannot be switched off."""
+    sharded: bool = False
+    """Every use is an exchange with the other processes."""
 
     def logprobs(self, ids: Sequence[int], *, adapted: bool = True) -> list[float]:
         """Log-probability of each of ids[1:] behind those before it, with what was learned or as
@@ -42,17 +44,25 @@ class Tuned(NamedTuple):
             return self.scorer.logprobs(batch)
 
 
-def load(spec: TuneSpec, base_path: Path, machine: Machine, *, pack: bool = True) -> Tuned:
+def load(
+    spec: TuneSpec,
+    base_path: Path,
+    machine: Machine,
+    *,
+    pack: bool = True,
+    sharded: bool = False,
+) -> Tuned:
     """Base on the machine's device and in its dtype, and what the spec's method learns on it.
 
-    `pack` takes twice the memory and is for training.
+    `pack` takes twice the memory and is for training; `sharded` spreads the base over the processes
+    of the group, which must then all use it equally often.
 
     Raises:
         InvalidInput: the base cannot be loaded, has no layers of the names in the spec, or the spec
             asks for what its method or the adapter it continues from does not have.
     """
     methods.refuse_contradictions(spec, machine)
-    model = methods.load_model(spec, base_path, machine)
+    model = methods.load_model(spec, base_path, machine, sharded=sharded)
     scorer = Scorer.of(model)
     learned: Learned
     if spec.method is Method.FULL:
@@ -62,12 +72,13 @@ def load(spec: TuneSpec, base_path: Path, machine: Machine, *, pack: bool = True
         with torch.no_grad():
             before = scorer.own_logits(probe(model))
         learned = methods.adapters(spec, model, pack=pack)
-        fuse(model)
+        if not sharded:
+            fuse(model)
         with learned.disabled():
             _check_untouched(scorer, before)
     if machine.recomputes(spec):
         recompute_blocks(model, learned=learned.flat)
-    return Tuned(scorer, learned, machine)
+    return Tuned(scorer, learned, machine, sharded=sharded)
 
 
 def in_fp32(tuned: Tuned, spec: TuneSpec, base_path: Path) -> Tuned:
@@ -76,15 +87,16 @@ def in_fp32(tuned: Tuned, spec: TuneSpec, base_path: Path) -> Tuned:
     all weights have learned, the base is loaded once more to compare with."""
     if spec.method is Method.FULL:
         return tuned._replace(before=Scorer.of(methods.load_model(spec, base_path, tuned.machine)))
-    if tuned.machine.dtype == "float32" and spec.method is not Method.QLORA:
+    exact = tuned.machine.dtype == "float32" and spec.method is not Method.QLORA
+    if exact and not tuned.sharded:
         return tuned
     plain = spec.model_copy(update={"method": Method.LORA, "dtype": "auto"})
     # On the CPU: beside the trained one, a GPU seldom has room for a base in fp32.
     on_cpu = replace(tuned.machine, device="cpu", dtype="float32")
-    exact = load(plain, base_path, on_cpu, pack=False)
+    again = load(plain, base_path, on_cpu, pack=False)
     with torch.no_grad():
-        exact.learned.flat.copy_(tuned.learned.flat)
-    return exact
+        again.learned.flat.copy_(tuned.learned.flat)
+    return again
 
 
 @torch.no_grad()

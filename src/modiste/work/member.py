@@ -18,17 +18,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from modiste.errors import ModisteError, ProcessLost
+from modiste.errors import InvalidInput, ModisteError, ProcessLost
+from modiste.settings import Sharding
 
 if TYPE_CHECKING:
     from modiste.nn.base import BaseInfo
     from modiste.tune.group import Group
     from modiste.tune.machine import Machine
+    from modiste.tune.spec import TuneSpec
 
 log = logging.getLogger("modiste.trainer")
 
 EXIT_LOST = 76
 """EX_PROTOCOL of sysexits.h: the others are gone."""
+SHARE_OF_A_GPU = 0.6
+"""For a base that is not spread: activations and adapters need the rest."""
 HEARD_WITHIN_S = 5.0
 LOOK_S = 0.05
 
@@ -65,12 +69,17 @@ def join() -> Group:
 
 
 def machine_of(
-    group: Group, run_dir: Path, info: BaseInfo, *, threads: int | None = None
+    group: Group,
+    run_dir: Path,
+    info: BaseInfo,
+    *,
+    threads: int | None = None,
+    spec: TuneSpec | None = None,
 ) -> Machine:
     """The same for all processes: the first one's notes of it, or its choice."""
     from modiste.tune.machine import Machine, for_run
 
-    mine = for_run(run_dir, info, threads=_each(threads)) if group.speaks else None
+    mine = for_run(run_dir, info, threads=_each(threads), spec=spec) if group.speaks else None
     return Machine(**group.agree(asdict(mine) if mine else {}))
 
 
@@ -82,6 +91,31 @@ def _each(threads: int | None) -> int | None:
     if threads is not None or beside == 1:
         return threads
     return max(1, min(DEFAULT_THREADS, (os.cpu_count() or 1) // beside))
+
+
+def spreads(
+    group: Group, wanted: str, *, spec: TuneSpec, info: BaseInfo, machine: Machine
+) -> bool:
+    """Whether the processes of a group share out the base's weights too, not the samples alone.
+
+    Raises:
+        InvalidInput: it is wanted, and the method cannot.
+    """
+    from modiste.nn.sharded import fits_beside
+    from modiste.tune.spec import Method
+
+    if group.size == 1 or wanted == Sharding.NEVER:
+        return False
+    if wanted == Sharding.ALWAYS and spec.method is not Method.LORA:
+        raise InvalidInput(
+            f"shard_base: a base that learns with {spec.method} cannot be spread over processes; "
+            "use method lora, or set MODISTE_SHARD_BASE=never"
+        )
+    if wanted == Sharding.ALWAYS:
+        return True
+    if machine.device == "cpu" or spec.method is not Method.LORA:
+        return False
+    return group.agree(not fits_beside(info.n_parameters, share=SHARE_OF_A_GPU))
 
 
 def follow(run_dir: Path, train: Callable[[], object]) -> int:

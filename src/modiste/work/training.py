@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from modiste.errors import ModisteError, ProcessLost, TuningFailed
+from modiste.settings import Sharding
 from modiste.tune.events import Cancelled, Event, Failed, Finished, Paused
 from modiste.work import member
 
@@ -144,12 +145,15 @@ def _train(
     from modiste.tune.sizing import longest_allowed
     from modiste.tune.spec import TuneSpec
     from modiste.tune.tuned import in_fp32
+    from modiste.work import out_of_memory
     from modiste.work.training_rows import data_file, parity_rows, read_samples, tokenised
 
     spec = TuneSpec.model_validate(job["spec"])
     info = describe_base(base_path)
     group = member.join()
-    machine = member.machine_of(group, run_dir, info, threads=job.get("threads"))
+    machine = member.machine_of(group, run_dir, info, threads=job.get("threads"), spec=spec)
+    wanted = job.get("shard_base", Sharding.AUTO)
+    group.lockstep = member.spreads(group, wanted, spec=spec, info=info, machine=machine)
     read = partial(
         read_samples,
         renderer=render.load(base_path),
@@ -160,7 +164,8 @@ def _train(
     train = [data_file(entry, skip) for entry in job["train"]]
     validation = [data_file(entry, skip) for entry in job.get("validation", [])]
     fim = Fim(spec.fim_ratio, spec.seed)
-    ended = finetune(
+    recipe = partial(
+        finetune,
         spec,
         base_path,
         sources=[
@@ -168,11 +173,20 @@ def _train(
         ],
         validation=tokenised(chain.from_iterable(map(read, validation))),
         run_dir=run_dir,
-        machine=machine,
-        on_event=on_event,
         should_stop=_stop_file(run_dir, signals),
         group=group,
     )
+    if group.size > 1:
+        ended = recipe(machine=machine, on_event=on_event)
+    else:
+        ended = out_of_memory.with_less(
+            lambda machine, hear: recipe(machine=machine, on_event=hear),
+            machine,
+            spec=spec,
+            info=info,
+            run_dir=run_dir,
+            on_event=on_event,
+        )
     if isinstance(ended, Done) and group.speaks:
         samples = chain.from_iterable(map(read, [*validation, *train]))
         found = parity_rows(samples, in_fp32(ended.tuned, spec, base_path).logprobs)
