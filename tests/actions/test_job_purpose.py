@@ -148,4 +148,5 @@ def test_a_pair_counts_once_and_its_reference_is_planned(tmp_path: Path) -> None
     assert job_checks.refusal(found, made, skip_fraction=0.0) is None
     # Packs hold both conversations of their pairs: 4 sequences of 256 tokens each way.
     assert made.train_tokens_per_step > 4 * made.spec.max_length  # type: ignore[operator]
+    assert "compared by dpo (beta 0.1)" in made.details
     assert made.epochs == pytest.approx(2, abs=0.5)

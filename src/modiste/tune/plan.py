@@ -19,7 +19,7 @@ from modiste.tune.memory import Load, Need
 from modiste.tune.room import Room
 from modiste.tune.sizing import conversations, sized
 from modiste.tune.sizing import longest_allowed as longest_allowed
-from modiste.tune.spec import TuneSpec
+from modiste.tune.spec import Objective, TuneSpec
 from modiste.tune.speeds import Duration, Speeds, Work
 from modiste.types import Problem
 
@@ -167,6 +167,11 @@ def _sizes(spec: TuneSpec, steps: int, per_step: int, epochs: float) -> list[str
         f"{steps} steps of {spec.batch_size} packed sequences of at most {spec.max_length} tokens, "
         f"about {per_step:,} tokens a step, {epochs:.3g} epochs."
     ]
+    if spec.objective is Objective.DPO:
+        said.append(
+            f"Pairs of answers, compared by dpo (beta {spec.dpo.beta:g}) with what the model says "
+            "of them before the first step."
+        )
     if epochs > EPOCHS_TO_WARN:
         said.append(
             f"That repeats the data {epochs:.0f} times and may learn it by heart; "
