@@ -19,8 +19,9 @@ from modiste.errors import LeaseLost, ParityFailed
 from modiste.store import queue
 from modiste.store.database import Database
 from modiste.store.queue import Claim, WorkerId
+from modiste.store.tables import JobRow
 from modiste.types import Actor, Job, JobStatus, Parity
-from modiste.work import finetune, parity
+from modiste.work import finetune, out_of_memory, parity
 from modiste.work.bench import Bench
 from modiste.work.pulse import Pulse
 from modiste.work.supervisor import environment
@@ -169,6 +170,29 @@ def test_a_killed_trainer_is_started_again_and_its_steps_are_recorded_once(
         assert [m.step for m in jobs.metrics(tx, admin, job.id)] == list(range(1, 41))
     assert len((run_dir(database, job) / "trainers").read_text().split()) == 2
     assert '"resumed"' in (run_dir(database, job) / "events.jsonl").read_text()
+
+
+def test_a_trainer_that_the_system_kills_for_memory_goes_on_with_less_or_names_the_field(
+    database: Database,
+    hands: Hands,
+    validated: Callable[..., Job],
+    look: Callable[[Job], Job],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system's count of such kills rises each time it is read."""
+    kills = iter(range(1_000_000))
+    monkeypatch.setattr(finetune.room, "out_of_memory_kills", lambda: next(kills))
+    job = validated()
+    spec = {"model": "m", "data": {"train": ["a.jsonl"]}, "max_length": 256, "batch_size": 4}
+    with database.transaction() as tx:
+        tx.session.query(JobRow).one().spec = spec
+    hands.work(die_at=8, step_s=0.001)
+    failed = look(job)
+    assert (failed.status, failed.error and failed.error.code) == (S.FAILED, "out_of_memory")
+    assert failed.error is not None
+    assert "killed by the system, several times" in failed.error.message
+    assert "It needs about" in failed.error.message
+    assert (run_dir(database, job) / out_of_memory.NOTE).exists()
 
 
 def test_a_trainer_that_dies_again_and_again_fails_the_job(

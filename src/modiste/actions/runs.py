@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from modiste import __version__
 from modiste.actions import forgetting, models
-from modiste.actions.job_states import move
+from modiste.actions.job_states import announce, move
 from modiste.errors import NotFound
 from modiste.store import queue
 from modiste.store.database import Tx
@@ -192,6 +192,8 @@ def record_events(
                 _metrics(tx, row, event, EVALUATED_COLUMNS)
             case "checkpoint":
                 _checkpoint(tx, row, event)
+            case "warning":
+                announce(tx, row, str(event.get("message") or ""), level="warning")
             case _:
                 pass  # Endings are decided by the worker; unknown events belong to later versions.
     row.events_offset = offset

@@ -26,6 +26,8 @@ SMALLEST = {"cpu": 256, "cuda": 1_024}
 """Tokens of a micro-batch below which nothing is gained."""
 SHORTEST = 256
 LOWEST_RANK = 4
+WORTH_IT = 0.85
+"""A change that saves less is not advised to a run that ran out of memory."""
 CHECKPOINTS_AT_ONCE = 3
 """Two are kept, and the next one is written beside them."""
 RESULTS_AT_ONCE = 3
@@ -65,6 +67,20 @@ def fitted(spec: TuneSpec, base: BaseInfo, load: Load, room: Room | None) -> Fit
         said += [f"Forced, although {problem.message}." for problem in problems]
         problems = []
     return Fitted(chosen, need, _disk(chosen, base), tuple(said), tuple(problems))
+
+
+def savings(spec: TuneSpec, base: BaseInfo, load: Load, *, device: str) -> str:
+    """What single changes would make of the memory, for a run that did not get what it needs."""
+    room = Room(device, "", 0, 0, 1 << 60)
+    now = _need(spec, base, load, room).peak_bytes
+    found: dict[str, str] = {}
+    for knob in _knobs(spec, load, room):
+        peak = _need(knob.spec, base, knob.load, room).peak_bytes
+        if peak < WORTH_IT * now and knob.field not in found:
+            found[knob.field] = f"`{knob.text}` about {gigabytes(peak)}"
+    if not found:
+        return f"It needs about {gigabytes(now)}: use a smaller base or a machine with more."
+    return f"It needs about {gigabytes(now)}; {', '.join(found.values())}."
 
 
 def gigabytes(size: int) -> str:

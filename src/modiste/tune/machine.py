@@ -55,7 +55,8 @@ class Machine:
     def less(self, spec: TuneSpec) -> Machine | None:
         """The same with less memory; None where nothing is left to save."""
         half = self.microbatch_tokens // 2
-        if half >= SMALLEST[self.device]:
+        longest = spec.max_length or 0  # As planned: more than half of it has the longest sample.
+        if half >= max(SMALLEST[self.device], longest // 2):
             return replace(self, at_once=half)
         return None if self.recomputes(spec) else replace(self, recompute=True)
 

@@ -18,11 +18,14 @@ from typing import Any
 from modiste.actions import continued, runs, weights
 from modiste.actions.runs import Wish
 from modiste.errors import Corrupt, ModisteError, ParityFailed
+from modiste.nn.base import describe_base
 from modiste.settings import Executor
 from modiste.store.blobs import adapter_of
 from modiste.store.database import Database
+from modiste.tune import room
+from modiste.tune.spec import TuneSpec
 from modiste.types import Adapter, JobError, Parity
-from modiste.work import parity
+from modiste.work import out_of_memory, parity
 from modiste.work.bench import Bench
 from modiste.work.local import (
     LOCKED_ELSEWHERE,
@@ -120,6 +123,8 @@ def _trained(bench: Bench) -> Adapter | None:
             )
         case Stalled(quiet_s):
             bench.fail(JobError("stalled", _stalled(bench, quiet_s)))
+        case Died() as died if died.out_of_memory:
+            bench.fail(JobError(out_of_memory.CODE, _out_of_memory(bench)))
         case Died() as died:
             bench.fail(JobError("trainer_died", _died(bench, died)))
     return None
@@ -144,6 +149,7 @@ def _run_trainer(bench: Bench) -> Outcome:
     _write_job(bench)
     offset = bench.job.events_offset
     while True:
+        kills = room.out_of_memory_kills()
         outcome = Watch(
             bench.start_child(TRAINERS[bench.settings.executor], log_name="trainer.log"),
             offset=offset,
@@ -156,10 +162,15 @@ def _run_trainer(bench: Bench) -> Outcome:
             draining=bench.stopping.is_set,
         ).until_end()
         further, offset = outcome.offset > offset, outcome.offset
-        if not isinstance(outcome.ending, Died):
+        died = outcome.ending
+        if not isinstance(died, Died):
             return outcome
-        log.warning("the trainer in %s %s", bench.run_dir, outcome.ending.how)
-        if further and outcome.ending.exit_code == LOCKED_ELSEWHERE:
+        if room.out_of_memory_kills() > kills:
+            died = died._replace(out_of_memory=True)
+            outcome = outcome._replace(ending=died)
+            out_of_memory.note_kill(bench.run_dir)
+        log.warning("the trainer in %s %s", bench.run_dir, died.how)
+        if further and died.exit_code == LOCKED_ELSEWHERE:
             continue  # A trainer of an earlier worker still works; its words are ours to record.
         if not bench.record(lambda tx: runs.count_attempt(tx, claim)):
             return outcome
@@ -272,6 +283,13 @@ def _stalled(bench: Bench, quiet_s: float) -> str:
         f"{bench.run_dir / 'trainer.log'}; if single steps take that long here, raise "
         "MODISTE_STALL_TIMEOUT_S."
     )
+
+
+def _out_of_memory(bench: Bench) -> str:
+    spec = TuneSpec.model_validate(bench.job.spec)
+    info, run_dir = describe_base(bench.job.base_path), bench.run_dir
+    advice = out_of_memory.advice_of_run(spec, info, run_dir)
+    return f"The trainer was killed by the system, several times without getting further. {advice}"
 
 
 def _died(bench: Bench, died: Died) -> str:

@@ -57,9 +57,13 @@ class Died(NamedTuple):
 
     exit_code: int
     last_words: str
+    out_of_memory: bool = False
+    """The kernel killed it, because memory ran out."""
 
     @property
     def how(self) -> str:
+        if self.out_of_memory:
+            return "was killed by the system because memory ran out"
         if self.exit_code == LOCKED_ELSEWHERE:
             return "found the run held by another trainer process"
         if self.exit_code == EXIT_LOST:
