@@ -38,6 +38,7 @@ def test_files_beside_the_weights_come_along(
 ) -> None:
     base = random_base("llama", seed=7)
     (base / "tokenizer.json").write_text("{}")
+    (base / "modeling.py").write_text("code of the base, which is never run")
     (base / "pytorch_model.bin").write_text("old")
     folder = tmp_path / "out"
     folder.mkdir()

@@ -22,8 +22,9 @@ from modiste.nn.flat import Flat
 
 WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".gguf", ".index.json", ".onnx", ".msgpack",
            ".h5")  # fmt: skip
-NOT_COPIED = {"config.json", "params.json", "generation_config.json", ".gitattributes"}
-"""Written anew, or about the base's files only."""
+NOT_COPIED = (*WEIGHTS, ".py", ".md", ".gitattributes")
+"""Weights, and what is code of the base or about it."""
+WRITTEN_ANEW = {"config.json", "params.json", "generation_config.json"}
 
 
 class FullWeights:
@@ -49,7 +50,8 @@ class FullWeights:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for file in sorted(self.base_path.iterdir()):
-            if file.is_file() and file.name not in NOT_COPIED and not file.name.endswith(WEIGHTS):
+            kept = file.name not in WRITTEN_ANEW and not file.name.endswith(NOT_COPIED)
+            if file.is_file() and kept:
                 shutil.copyfile(file, partial / file.name)
         self.model.save_pretrained(partial)
         for file in partial.iterdir():
