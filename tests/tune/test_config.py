@@ -111,3 +111,20 @@ def test_a_folder_or_a_pattern_stands_for_its_files_which_share_its_weight(
 def test_a_models_folder_is_read_as_a_path(file: Path, tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     assert load(file, ["model=base"]).spec.model == str(tmp_path / "base")
+
+
+def test_names_of_llama_factorys_listing_lead_to_their_files(file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sets"
+    folder.mkdir()
+    (folder / "dataset_info.json").write_text('{"mine": {"file_name": "rows.json"}}')
+    (folder / "rows.json").write_text("[]")
+    file.write_text("model: m\ndataset: mine\ndataset_dir: sets\n")
+    assert load(file).spec.data.train[0].path == str(folder / "rows.json")
+    folder.rename(tmp_path / "data")
+    file.write_text("model: m\ndataset: mine\n")
+    assert load(file).spec.data.train[0].path == str(tmp_path / "data" / "rows.json")
+
+
+def test_a_name_of_the_hub_is_refused_with_how_it_is_written(file: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"hf://datasets/tatsu-lab/alpaca means"):
+        load(file, ["data.train=tatsu-lab/alpaca"])

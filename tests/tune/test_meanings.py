@@ -36,6 +36,13 @@ def test_a_disabled_tracker_is_none() -> None:
         assert (reading.values, reading.left) == ({}, {})
 
 
+def test_a_section_without_a_project_sends_nothing_and_says_so() -> None:
+    reading = Reading({"wandb.offline": False})
+    meanings.trackers(reading)
+    assert reading.values == {}
+    assert reading.notes == ["wandb: no project is named, so nothing is sent to W&B"]
+
+
 def test_entries_of_a_list_keep_their_weights_and_local_files() -> None:
     entries = [{"path": "json", "data_files": ["a.json", "b.json"], "weight": 2.0}, "c.jsonl"]
     reading = Reading({"datasets": entries})

@@ -20,7 +20,8 @@ SECTIONS = ("data", "lora", "dpo", "optim", "wandb", "mlflow")
 """Mappings that are read field by field; any other is one value."""
 READ_IN_MEANINGS = frozenset(
     {
-        *("data.instruct_data", "data.data", "datasets", "dataset", "no_eval", "lora.enable"),
+        *("data.instruct_data", "data.data", "datasets", "dataset", "dataset_dir", "no_eval"),
+        "lora.enable",
         *("use_peft", "adapter", "finetuning_type", "load_in_4bit", "load_in_8bit"),
         *("quantization_bit", "stage", "rl", "lora_target_linear", "sample_packing", "packing"),
         *ACCUMULATION,

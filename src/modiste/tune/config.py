@@ -8,6 +8,8 @@ weight by their sizes.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from glob import glob
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from modiste.errors import InvalidInput
+from modiste.prepare.sources.containers import named_container
 from modiste.prepare.sources.locate import locate
 from modiste.prepare.yaml_file import lines_of, read_mapping
 from modiste.tune.aliases import Translated, translate
@@ -23,6 +26,7 @@ from modiste.tune.effort import choices
 from modiste.tune.spec import CANONICAL, Data, DataFile, TuneSpec, validate
 
 SETTINGS = "--set"
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class Origin(NamedTuple):
@@ -173,12 +177,17 @@ def _placed(spec: TuneSpec, folder: Path | None) -> TuneSpec:
 def _files(file: DataFile, folder: Path | None) -> list[DataFile]:
     if file.path is None:
         return [file]
-    found = _here(file.path, folder)
+    found = _here(file.path, folder) or _listed(file.path, folder)
     if found is not None and found.is_file():
         return [file.model_copy(update={"path": str(found)})]
     inside = "://" in file.path or any(sign in file.path for sign in "*?[")
     if found is None and not inside:
         missing = Path(file.path).expanduser()
+        if HUB_NAME.fullmatch(file.path) and named_container(missing.name) is None:
+            raise InvalidInput(
+                f"data: there is no file {file.path}; hf://datasets/{file.path} means the data set "
+                "of the hub"
+            )
         return [file.model_copy(update={"path": str((folder or Path.cwd()) / missing)})]
     place = _pattern(file.path, folder) if found is None else str(found)
     paths = [located.path for located in locate([place])]
@@ -187,6 +196,20 @@ def _files(file: DataFile, folder: Path | None) -> list[DataFile]:
         DataFile(path=str(p.resolve()), weight=max(1e-9, file.weight * p.stat().st_size / total))
         for p in paths
     ]
+
+
+def _listed(text: str, folder: Path | None) -> Path | None:
+    """A name of LLaMA-Factory's dataset_info.json, in `data` or the folder named before it."""
+    path = Path(text)
+    listing = path.parent if path.parent.name else Path("data")
+    at = _here(str(listing / "dataset_info.json"), folder)
+    if at is None:
+        return None
+    try:
+        entry = json.loads(at.read_text(encoding="utf-8"))[path.name]
+        return _here(str(at.parent / entry["file_name"]), None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _pattern(text: str, folder: Path | None) -> str:

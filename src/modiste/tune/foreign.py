@@ -106,7 +106,7 @@ DECIDED_HERE: Mapping[str, str] = {
         _PACKED,
     ),
     **dict.fromkeys(
-        ("overwrite_cache", "dataset_prepared_path", "dataset_dir", "tokenized_path", "streaming",
+        ("overwrite_cache", "dataset_prepared_path", "tokenized_path", "streaming",
          "dataset_streaming", "remove_unused_columns", "dataset_kwargs", "skip_prepare_dataset",
          "dataset_shard_num", "dataset_shard_idx", "dataset_keep_in_memory"),
         _CACHE,

@@ -66,10 +66,14 @@ def sources(reading: Reading) -> None:
         listed = [part for value in given.values() for part in _parts(value)]
         reading.put("data.train", _joined(listed), *given)
         reading.note(f"{' and '.join(given)} read as data.train")
+    listing = reading.take("dataset_dir")
     for name in ("datasets", "dataset"):
         entries = reading.take(name)
         if entries is not None:
-            reading.put("data.train", _joined(_entries(reading, name, entries)), name)
+            found = _entries(reading, name, entries)
+            if listing is not None and name == "dataset":  # LLaMA-Factory's names, listed there
+                found = [f"{listing}/{part.strip()}" for part in found if isinstance(part, str)]
+            reading.put("data.train", _joined(found), name)
             reading.note(f"{name} read as data.train")
     if reading.take("no_eval") is True and _evaluates(reading):
         for name in ("data.validation", "data.eval_instruct_data"):
@@ -341,8 +345,8 @@ def trackers(reading: Reading) -> None:
     take("wandb", "offline", "wandb.offline")
     mode = reading.take("wandb_mode")
     use = reading.take("use_wandb")
-    if not (asked or use or "wandb" in reported or mode == "online"):
-        found.pop("wandb", None)  # mistral-finetune: without a project there is no run
+    if not (asked or use or "wandb" in reported or mode == "online") and found.pop("wandb", None):
+        reading.note("wandb: no project is named, so nothing is sent to W&B")
     if mode == "offline" and "wandb" in found:
         found["wandb"]["offline"] = True
     if mode == "disabled" or use is False:
