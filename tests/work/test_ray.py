@@ -63,7 +63,6 @@ def test_nothing_outlives_a_killed_launcher(tmp_path: Path) -> None:
     assert several.gone(started)
 
 
-@pytest.mark.slow
 def test_a_cluster_that_does_not_answer_fails_the_job_by_name(tmp_path: Path) -> None:
     job = several.make(tmp_path, ray_address="127.0.0.1:9")
     assert job.to_end(job.launch(LAUNCHER)) == 1

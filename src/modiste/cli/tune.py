@@ -16,7 +16,10 @@ import typer
 
 from modiste import settings
 from modiste.cli import follow, jobs, tune_inputs, tune_outputs
+from modiste.cli.executor import Processes, RayAddress, Where, say_unheard
+from modiste.cli.executor import flags as executor_flags
 from modiste.cli.output import AsJson, print_json, say
+from modiste.cli.plan_text import print_plan
 from modiste.client import Client, connect
 from modiste.errors import InvalidInput, NotFound
 from modiste.settings import Settings
@@ -64,6 +67,9 @@ def tune(
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of a configuration.")
     ] = False,
+    executor: Where = None,
+    processes: Processes = None,
+    ray_address: RayAddress = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a custom model from a YAML file; run it again to attach to the same job."""
@@ -84,18 +90,19 @@ def tune(
     )
     for note in asked.notes:
         say(note)
-    wanted = settings.load()
+    wanted = settings.load(executor_flags(executor, processes, ray_address))
     if explain and not dry_run:
         return _explain(asked, None, as_json=as_json)
     tune_outputs.refuse_impossible(asked.spec)
     with connect(wanted, needs_engine=True, report=say) as client:
+        say_unheard(wanted, standing=client.standing)
         spec = tune_inputs.prepared(client, wanted, asked.spec)
         if dry_run:
             body = request_body(client, spec, quiet=as_json)
-            plan = client.post(jobs.JOBS, body, dry_run=True, explain=explain or None)
+            plan = client.post(jobs.JOBS, body, dry_run=True, explain=True)
             if explain:
                 return _explain(asked, plan, as_json=as_json)
-            return print_json(plan) if as_json else jobs.print_estimate(plan)
+            return print_json(plan) if as_json else print_plan(plan)
         job_id = job_of(client, wanted, spec, again=again, quiet=as_json)
         try:
             job = follow.follow(client, job_id, quiet=as_json).job

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from modiste import settings
+from modiste.cli.executor import Processes, RayAddress, Where
+from modiste.cli.executor import flags as executor_flags
 from modiste.cli.output import AsJson, printable
 from modiste.settings import Settings
 from modiste.work.supervisor import Ready, Supervisor
@@ -26,6 +28,9 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one.")] = None,
     workers: Annotated[int | None, typer.Option(help="Jobs that may run at a time.")] = None,
+    executor: Where = None,
+    processes: Processes = None,
+    ray_address: RayAddress = None,
     as_json: AsJson = False,
 ) -> None:
     """Start the server: front, worker and engine. Ctrl-C drains and stops it, twice kills it.
@@ -34,7 +39,7 @@ def up(
     modiste.yaml in the home folder.
     """
     flags = {"home": home, "host": host, "port": port, "workers": workers}
-    wanted = settings.load(flags)
+    wanted = settings.load(flags | executor_flags(executor, processes, ray_address))
     terminal = Terminal(wanted, as_json=as_json)
     supervisor = Supervisor(wanted, report=terminal.report)
     _obey_signals(supervisor, terminal)

@@ -19,6 +19,7 @@ import os
 import platform
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,7 @@ OBJECT_STORE_BYTES = 80 << 20
 LOOPBACK = "127.0.0.2" if sys.platform.startswith("linux") else "127.0.0.1"
 """Ray takes 127.0.0.1 for a mistake and listens on the network instead."""
 GUARD = "--guard"
+CONNECT_S = 10.0
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_V2_ENABLED": "1"}
 
 
@@ -85,6 +87,7 @@ def connected(run_dir: Path, job: Mapping[str, Any]) -> Iterator[None]:
 
 @contextmanager
 def _theirs(address: str) -> Iterator[None]:
+    refuse_silence(address)
     import ray
 
     try:
@@ -95,6 +98,24 @@ def _theirs(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def refuse_silence(address: str) -> None:
+    """Ray itself would try for minutes, and then end this process without a word.
+
+    Raises:
+        InvalidInput: nobody listens there.
+    """
+    host, colon, port = address.rpartition("//")[2].rpartition(":")
+    if not (colon and port.isdecimal()):  # `auto`: Ray looks on this machine
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise InvalidInput(
+            f"no Ray cluster answers at {address}: {error.strerror or error}; start it with `ray "
+            "start --head`, or correct MODISTE_RAY_ADDRESS"
+        ) from error
 
 
 @contextmanager
