@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from modiste.errors import TuningFailed
 from modiste.nn.adapter_io import load_peft
@@ -98,7 +99,7 @@ def test_the_loss_does_not_depend_on_how_a_step_is_cut_into_batches(
     """A mean over batches would weigh a short batch as much as a long one."""
     whole = make_run("whole", max_steps=2, batch_size=6)
     whole.start()
-    monkeypatch.setattr(machine, "MICROBATCH_TOKENS", batches)
+    monkeypatch.setitem(machine.MICROBATCH_TOKENS, "cpu", batches)
     cut = make_run("cut", max_steps=2, batch_size=6)
     cut.start()
     for step, (loss, norm) in whole.losses().items():
@@ -178,7 +179,7 @@ def test_cancelling_ends_at_once_without_a_checkpoint(make_run: MakeRun) -> None
 def test_a_run_cancelled_inside_a_step_does_not_count_that_step(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "MICROBATCH_TOKENS", 64)
+    monkeypatch.setitem(machine.MICROBATCH_TOKENS, "cpu", 64)
     run = make_run(batch_size=8)
     asked = iter([None, None, None, Stop.CANCEL])
     assert run.start(should_stop=lambda: next(asked)) == Stopped(Stop.CANCEL, 0)
@@ -333,7 +334,8 @@ def test_the_base_is_evaluated_before_the_first_step_and_only_there(make_run: Ma
     with pytest.raises(Killed):
         run.start(kill_at=lambda e: e.name == "step" and e.step == 6)
     first = run.named("evaluated")[0]
-    bare = evaluate(NextToken(*load(run.spec, run.base, run.machine)[::2]), run.validation)
+    tuned = load(run.spec, run.base, run.machine)
+    bare = evaluate(NextToken(tuned.scorer, tuned.machine), run.validation)
     assert (first.step, first.valid_loss) == (0, bare.nll / bare.n)
     assert run.named("checkpoint")[0].valid_loss is not None
     run.events.clear()
@@ -344,10 +346,25 @@ def test_the_base_is_evaluated_before_the_first_step_and_only_there(make_run: Ma
 
 
 def overfitting(make_run: MakeRun, name: str, **changes: object) -> Run:
-    """Random rows learnt by heart: other random rows only get worse after the first steps."""
-    return make_run(
-        name, n=6, max_steps=24, eval_steps=3, checkpoint_steps=4, learning_rate=0.3, **changes
+    """A base that thinks all tokens equally likely; what it learns makes those above 100 less and
+    less so, and validation has no others."""
+    unseen = samples_of(6, seed=1, vocabulary=99)
+    unseen.ids += 100
+    run = make_run(
+        name,
+        sources=[Source("train.jsonl", 1.0, samples_of(6, vocabulary=99))],
+        validation=unseen,
+        max_steps=24,
+        eval_steps=3,
+        checkpoint_steps=4,
+        learning_rate=0.1,
+        **changes,
     )
+    run.base = shutil.copytree(run.base, run.run_dir.parent / "calm", dirs_exist_ok=True)
+    tensors = load_file(run.base / "model.safetensors")
+    tensors["lm_head.weight"] *= 0.05
+    save_file(tensors, run.base / "model.safetensors", metadata={"format": "pt"})
+    return run
 
 
 def test_the_best_weights_are_kept_where_that_is_asked(make_run: MakeRun) -> None:
