@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from modiste.errors import InvalidInput
 from modiste.nn.adapter_io import load_peft
 from modiste.nn.adapters import Adapters
+from modiste.nn.export import export
 from modiste.nn.quantized import QuantizedLinear, dequantize, quantize, quantized_matrices
 from modiste.tune.loss import Document, collate
 from modiste.tune.machine import Machine
@@ -253,11 +254,23 @@ def test_what_contradicts_the_adapter_is_refused_together(make_run: MakeRun, bas
 
 
 def test_full_fine_tuning_refuses_what_it_has_not(base: Path) -> None:
-    spec = spec_of(method="full", continue_from="adapter")
-    with pytest.raises(InvalidInput) as raised:
-        load(spec, base, replace(ONE_THREAD, dtype="bfloat16"))
-    assert "continue_from: adapter is an adapter and method full has none" in raised.value.message
-    assert "dtype: method full" in raised.value.message
+    with pytest.raises(InvalidInput, match="adapter and method full has none; set model"):
+        spec_of(method="full", continue_from="adapter")
+    with pytest.raises(InvalidInput, match="which takes float32; leave dtype out"):
+        spec_of(method="full", dtype="bfloat16")
+    with pytest.raises(InvalidInput, match="began with bfloat16: start it anew"):
+        load(spec_of(method="full"), base, replace(ONE_THREAD, dtype="bfloat16"))
+
+
+def test_an_adapter_in_mistrals_layout_can_be_gone_on_from(
+    base: Path, make_run: MakeRun, tmp_path: Path
+) -> None:
+    first = make_run(lora={"rank": 4}).start()
+    export("mistral", base=base, adapter=first.result_dir, into=tmp_path / "mistral")
+    tuned = load(spec_of(lora={}, continue_from=str(tmp_path / "mistral")), base, ONE_THREAD)
+    ids = [5, 6, 7, 8]
+    # What mistral-finetune reads is stored in bf16 or fp32; here fp32, so nothing is lost.
+    assert tuned.logprobs(ids) == pytest.approx(first.tuned.logprobs(ids), abs=1e-4)
 
 
 @pytest.mark.parametrize("method", ["lora", "full", "qlora"])

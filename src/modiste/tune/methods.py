@@ -20,6 +20,7 @@ from modiste.nn.adapters import Adapters
 from modiste.nn.base import describe_base, safetensors_header, weight_files
 from modiste.nn.loading import load_base
 from modiste.nn.lora import attach, attach_like
+from modiste.nn.mistral_adapter import is_mistral_adapter, load_mistral
 from modiste.nn.quantized import quantize_model
 from modiste.nn.sharded import spread
 from modiste.tune.machine import Machine
@@ -29,20 +30,12 @@ SIXTEEN_BITS = {"BF16": torch.bfloat16, "F16": torch.float16}
 
 
 def refuse_contradictions(spec: TuneSpec, machine: Machine) -> None:
-    """Raises InvalidInput with everything the method cannot do."""
-    problems = []
-    if spec.method is Method.FULL and spec.continue_from is not None:
-        problems.append(
-            f"continue_from: {spec.continue_from} is an adapter and method full has none; set "
-            "model to the folder of the model to go on from, or method to lora"
-        )
+    """Raises InvalidInput: the spec says nothing wrong, but this machine was chosen for another."""
     if spec.method is Method.FULL and machine.dtype != "float32":
-        problems.append(
-            f"dtype: method full learns the weights themselves, which takes float32, not "
-            f"{machine.dtype}; leave dtype out, or take method lora"
+        raise InvalidInput(
+            f"method full learns the weights themselves, which takes float32; this run began with "
+            f"{machine.dtype}: start it anew"
         )
-    if problems:
-        raise InvalidInput("; ".join(problems))
 
 
 def load_model(
@@ -88,7 +81,8 @@ def adapters(spec: TuneSpec, model: PreTrainedModel, *, pack: bool) -> Adapters:
     """
     lora = spec.lora
     if spec.continue_from is not None:
-        adapter = read_adapter(Path(spec.continue_from))
+        head_dim = getattr(model.config.get_text_config(), "head_dim", None)
+        adapter = read_adapter(Path(spec.continue_from), head_dim=head_dim)
         _refuse_conflicts(lora, adapter, spec.continue_from)
         return attach_like(model, adapter, seed=spec.seed, pack=pack, dropout=lora.dropout)
     return attach(
@@ -104,8 +98,8 @@ def adapters(spec: TuneSpec, model: PreTrainedModel, *, pack: bool) -> Adapters:
     )
 
 
-def read_adapter(folder: Path) -> PeftAdapter:
-    """In PEFT's layout, with DoRA and experts.
+def read_adapter(folder: Path, *, head_dim: int | None) -> PeftAdapter:
+    """In PEFT's layout, with DoRA and experts, or in Mistral's.
 
     Raises:
         InvalidInput: it is not there or holds more; the message says which.
@@ -113,8 +107,10 @@ def read_adapter(folder: Path) -> PeftAdapter:
     if not folder.is_dir():
         raise InvalidInput(
             f"continue_from: {folder} is no folder; give one that holds an adapter in PEFT layout "
-            "(adapter_config.json and adapter_model.safetensors)"
+            "(adapter_config.json and adapter_model.safetensors) or Mistral's (lora.safetensors)"
         )
+    if is_mistral_adapter(folder) and head_dim is not None:
+        return PeftAdapter(load_mistral(folder, head_dim=head_dim), base=None)
     return load_peft(folder, plain=False)
 
 
@@ -128,7 +124,7 @@ def _refuse_conflicts(lora: Lora, adapter: PeftAdapter, name: str) -> None:
     def differ(field: str, wanted: object, there: object) -> None:
         problems.append(f"lora.{field} is {wanted}, the adapter has {there}")
 
-    if lora.rank != default.rank and ranks != {lora.rank}:
+    if lora.rank != default.rank and lora.rank not in ranks:
         differ("rank", lora.rank, _listed(ranks))
     alphas = {round(scaling * max(ranks), 6) for scaling in scalings}
     if lora.alpha is not None and not adapter.rslora and alphas != {round(lora.alpha, 6)}:

@@ -200,6 +200,20 @@ class TuneSpec(BaseModel):
     invalid_sample_skip_fraction: float = Field(default=0.0, ge=0, le=0.5)
     auto_start: bool = True
 
+    @model_validator(mode="after")
+    def _what_the_method_can_do(self) -> TuneSpec:
+        if self.method is Method.FULL and self.continue_from is not None:
+            raise ValueError(
+                f"continue_from: {self.continue_from} is an adapter and method full has none; set "
+                "model to the model to go on from, or method to lora"
+            )
+        if self.method is Method.FULL and self.dtype == "bfloat16":
+            raise ValueError(
+                "dtype: method full learns the weights themselves, which takes float32; leave "
+                "dtype out, or set method to lora"
+            )
+        return self
+
 
 SECTIONS: Mapping[str, type[BaseModel]] = {"data": Data, "lora": Lora, "dpo": Dpo}
 CANONICAL = tuple(
