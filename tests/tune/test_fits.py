@@ -108,6 +108,9 @@ def test_force_turns_problems_into_words() -> None:
     assert found.said[0].startswith("Forced, although the training needs about")
 
 
-@pytest.mark.parametrize(("size", "text"), [(1_240_000_000, "1.2 GB"), (123_400_000_000, "123 GB")])
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(25_600_000, "26 MB"), (1_240_000_000, "1.2 GB"), (123_400_000_000, "123 GB")],
+)
 def test_sizes_are_said_as_people_say_them(size: int, text: str) -> None:
     assert gigabytes(size) == text

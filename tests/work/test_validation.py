@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from modiste.prepare.records import row_id
 from modiste.store.database import Database
 from modiste.store.queue import Claim, WorkerId
 from modiste.store.tables import JobRow, ModelRow
-from modiste.types import Actor, Hyperparameters, Job, JobStatus
+from modiste.tune.room import Room
+from modiste.types import Actor, Hyperparameters, Job, JobError, JobStatus
 from modiste.work import validation
 from modiste.work.bench import Bench
 from modiste.work.pulse import Pulse
@@ -211,3 +213,25 @@ def test_a_reader_that_dies_is_reported_with_its_last_words(
     assert error is not None
     assert error.code == "validation_died"
     assert "FileNotFoundError" in error.message
+
+
+def test_a_job_too_large_for_this_machine_fails_validation_and_names_the_field(
+    create: Callable[..., Job],
+    bench: Callable[[], Bench],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In this process: the room of a machine stands in for a small one."""
+    create(*[GOOD] * 5, hyperparameters=Hyperparameters(lora_rank=1024))
+    at_work = bench()
+    request = validation._request(at_work, {})
+    size = 1_500_000_000
+    small = Room("cpu", "a small one", size, size, size, 10**12, "this container")
+    monkeypatch.setattr(validation.job_plan.room, "look", lambda folder: small)
+    refused = validation.validate(request, tmp_path, at_work.settings)
+    assert isinstance(refused, JobError)
+    assert refused.code == "memory_too_small"
+    assert "this container has 1.5 GB" in refused.message
+    assert "`lora.rank: " in refused.message
+    forced = replace(request, spec=request.spec | {"force": True})
+    assert isinstance(validation.validate(forced, tmp_path, at_work.settings), validation.Valid)

@@ -23,6 +23,7 @@ from modiste.api.dialect import Dialect
 from modiste.api.door import Asker, act, checked, documents, house, json_body, look
 from modiste.errors import BadRequest
 from modiste.types import Job, JobStatus
+from modiste.work import calibration
 
 OPENAI_PAGE = 20
 METADATA_FILTER = re.compile(r"metadata\[(.+)\]")
@@ -77,7 +78,8 @@ async def create_job(
     request: Request, actor: Asker, dry_run: bool | None = None, explain: bool = False
 ) -> Response:
     """Queue a job. With `dry_run` nothing is created; the answer says what the job would take, and
-    with `explain` (ours) also every field of its tuning as it was planned."""
+    with `explain` (ours) also every field of its tuning as it was planned, memory, disk and time by
+    part, and the speed of this machine, measured now where it is not known."""
     mistral_0 = dialect.is_mistral_0(request)
     body = await json_body(request)
     if dialect.switch(request, body) is Dialect.OPENAI:
@@ -87,9 +89,12 @@ async def create_job(
         asked = mistral.wanted(checked(mistral.JobIn, body), mistral_0=mistral_0)
     if dry_run:
         database = house(request).database
-        estimate = await run_sync(partial(jobs.estimate, database, actor, **asked))
+        measure = calibration.measured if explain else None
+        estimate = await run_sync(partial(jobs.estimate, database, actor, measure=measure, **asked))
         told = mistral.dry_run(estimate).model_dump()
-        return JSONResponse(told | {"spec": estimate.spec} if explain else told)
+        if explain:
+            told |= {"spec": estimate.spec, "figures": estimate.figures}
+        return JSONResponse(told)
     job = await act(request, jobs.create, actor, **asked)
     return _answer(request, job, detailed=False)
 

@@ -84,6 +84,8 @@ def savings(spec: TuneSpec, base: BaseInfo, load: Load, *, device: str) -> str:
 
 
 def gigabytes(size: int) -> str:
+    if size < 95e6:
+        return f"{size / 1e6:.0f} MB"
     return f"{size / 1e9:.1f} GB" if size < 99.5e9 else f"{size / 1e9:,.0f} GB"
 
 
