@@ -345,7 +345,9 @@ def trackers(reading: Reading) -> None:
     take("wandb", "offline", "wandb.offline")
     mode = reading.take("wandb_mode")
     use = reading.take("use_wandb")
-    if not (asked or use or "wandb" in reported or mode == "online") and found.pop("wandb", None):
+    wanted = asked or use or "wandb" in reported or mode == "online"
+    if "wandb" in found and not wanted:  # mistral-finetune: without a project there is no run
+        del found["wandb"]
         reading.note("wandb: no project is named, so nothing is sent to W&B")
     if mode == "offline" and "wandb" in found:
         found["wandb"]["offline"] = True
