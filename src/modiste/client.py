@@ -97,7 +97,11 @@ class Client:
             return answer.read().decode("utf-8")
 
     def download(self, file_id: str) -> Iterator[bytes]:
-        with self._stream("GET", f"/v1/files/{file_id}/content") as answer:
+        yield from self.content(f"/v1/files/{file_id}/content")
+
+    def content(self, path: str) -> Iterator[bytes]:
+        """GET bytes as they come."""
+        with self._stream("GET", path) as answer:
             yield from answer.iter_bytes()
 
     def steps(self, job_id: str, *, after_step: int = 0) -> Steps:

@@ -32,6 +32,7 @@ from modiste.api import (
     datasets,
     document,
     edge,
+    exports,
     files,
     health,
     jobs,
@@ -52,7 +53,7 @@ from modiste.work.supervisor import environment
 
 log = logging.getLogger(__name__)
 STOPPING = (signal.SIGINT, signal.SIGTERM)
-OURS = (native.router, reports.router, lineage.router, datasets.router)
+OURS = (native.router, reports.router, lineage.router, datasets.router, exports.router)
 """What no vendor has, under `/v1` alone; before the others, some of whose paths match anything."""
 KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that none is closed under a request."""

@@ -24,7 +24,7 @@ COMMANDS = {
     "data": "Training data on this machine: check, preview, convert, clean, split, trace.",
     "files": "Training files: upload, list, show, report, download, delete.",
     "jobs": "Fine-tuning jobs: create, list, show, report, preview, events, logs, wait, …",
-    "models": "Models: list, show, add, update, archive, unarchive, delete.",
+    "models": "Models: list, show, add, export, update, archive, unarchive, delete.",
     "keys": "Keys of the API: create, list, revoke.",
     "doctor": "What is installed, what is missing, what to do.",
 }

@@ -7,9 +7,12 @@ over. It never touches the base or the adapter.
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -213,10 +216,14 @@ def _write_peft(source: Source, into: Path) -> Written:
 
 
 def _peft_logits(source: Source, folder: Path, prompts: list[list[int]]) -> proof.Logits:
-    from peft import PeftModel
+    # PEFT's imports and transformers' renamings print what concerns nobody here.
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        from peft import PeftModel
 
-    model = load_base(source.base, dtype=torch.float32).model
-    return proof.logits_of(PeftModel.from_pretrained(model, folder), prompts)
+        model = load_base(source.base, dtype=torch.float32).model
+        adapted = PeftModel.from_pretrained(model, folder)
+    return proof.logits_of(adapted, prompts)
 
 
 def _write_mistral(source: Source, into: Path) -> Written:

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from modiste.errors import InvalidInput
@@ -102,7 +102,7 @@ def save_mistral(
         stem = consolidated.module_in_mistral(name)
         tensors[f"{stem}.lora_A.weight"] = a_RI.to(dtype).contiguous()
         tensors[f"{stem}.lora_B.weight"] = b_OR.to(dtype).contiguous()
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
     params["lora"] = {"enable": True, "rank": rank, "dropout": 0.0, "scaling": scaling}
     (folder / PARAMS).write_text(json.dumps(params, indent=4) + "\n", encoding="utf-8")
     return [folder / WEIGHTS, folder / PARAMS]

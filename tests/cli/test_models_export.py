@@ -1,0 +1,85 @@
+"""`modiste models export`, `card` and `extend-vocab`, as people type them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import modiste as package
+from modiste.nn.adapter_io import save_peft
+
+TINY = Path(package.__file__).parent / "bases" / "tiny"
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    generator = torch.Generator().manual_seed(1)
+    a, b = torch.randn(2, 256, generator=generator), torch.randn(256, 2, generator=generator)
+    save_peft(
+        tmp_path / "mine",
+        {f"model.layers.{i}.self_attn.q_proj": (a * 0.1, b * 0.1) for i in range(8)},
+        rank=2,
+        scaling=1.0,
+        targets=["q_proj"],
+        base="modiste-tiny",
+    )
+    return tmp_path / "mine"
+
+
+def test_folders_are_exported_without_a_server(modiste, tmp_path, adapter) -> None:
+    out = tmp_path / "out"
+    said = modiste("models", "export", "--base", TINY, "--adapter", adapter, "-o", out)
+    assert said.code == 0, said.err
+    assert "Verified with peft" in " ".join(said.err.split())
+    assert "README.md" in {path.name for path in out.iterdir()}
+
+
+def test_json_tells_files_and_proof(modiste, tmp_path, adapter) -> None:
+    out = tmp_path / "out"
+    command = ["models", "export", "--form", "merged", "--base", TINY, "--adapter", adapter]
+    told = json.loads(modiste(*command, "-o", out, "--json").out)
+    assert told["form"] == "merged"
+    assert told["verified"]["max_abs_diff"] <= told["verified"]["tolerance"]
+    assert str(out / "model.safetensors") in told["files"]
+
+
+def test_a_base_of_the_server_becomes_a_gguf_file(modiste, tmp_path) -> None:
+    pytest.importorskip("gguf", reason="GGUF needs the extra modiste[gguf]")
+    out = tmp_path / "out"
+    command = ["models", "export", "modiste-tiny", "--form", "gguf", "--gguf-numbers", "q8_0"]
+    said = modiste(*command, "-o", out, "--no-verify")
+    assert said.code == 0, said.err
+    assert "Not verified: not asked for" in " ".join(said.err.split())
+    assert [path.suffix for path in sorted(out.iterdir())] == [".md", ".gguf"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["modiste-tiny"], "where to? Give a new folder with -o DIR"),
+        (["-o", "x"], "give a model of the server, or --base DIR with --adapter DIR"),
+        (["modiste-tiny", "--adapter", "a", "-o", "x"], "not both"),
+        (["modiste-tiny", "--form", "onnx", "-o", "x"], "form is 'onnx', expected peft"),
+        (["modiste-tiny", "-o", "x"], "is a whole model without an adapter"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_said(modiste, arguments, told) -> None:
+    result = modiste("models", "export", *arguments)
+    assert result.code == 2
+    assert told in " ".join(result.err.split())
+
+
+def test_a_base_gets_more_tokens(modiste, tmp_path) -> None:
+    said = modiste("models", "extend-vocab", TINY, "--size", "4200", "-o", tmp_path / "wide")
+    assert said.code == 0, said.err
+    assert "4,096 tokens became 4,200" in " ".join(said.err.split())
+    assert json.loads((tmp_path / "wide" / "config.json").read_text())["vocab_size"] == 4200
+
+
+def test_a_base_has_no_card_of_ours(modiste) -> None:
+    result = modiste("models", "card", "modiste-tiny")
+    assert result.code != 0
+    assert "is a base model" in result.err
