@@ -278,6 +278,9 @@ def value_of(spec: TuneSpec, name: str) -> Any:
 
 
 def _wrong(error: ErrorDetails) -> Wrong:
-    place = ".".join(str(part) for part in error["loc"]) or "spec"
+    said = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:  # fields that contradict each other: the words begin with one of them
+        field, _, message = said.partition(": ")
+        return Wrong(field, message)
     got = "" if error["type"] == "missing" else f", got {error['input']!r}"
-    return Wrong(place, f"{error['msg'].removeprefix('Value error, ')}{got}")
+    return Wrong(".".join(str(part) for part in error["loc"]), f"{said}{got}")
