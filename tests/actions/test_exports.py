@@ -65,6 +65,7 @@ def test_the_card_states_data_hashes_spec_and_licence(
 ) -> None:
     facts = look(database, exports.facts, admin, tuned.id)
     assert facts.base == "modiste-tiny"
+    assert facts.base_license == "Apache-2.0"
     assert [each.role for each in facts.data] == ["training", "validation"]
     assert facts.data[0].n_rows == 2
     said = model_card.text(facts)

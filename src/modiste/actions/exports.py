@@ -7,6 +7,7 @@ whether it computes the same, is nn/export.py's business.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from modiste.store.database import Tx
 from modiste.store.tables import JobRow, MetricRow
 from modiste.types import Actor, Model, Scope
 
+LICENSE = re.compile(r"(?i)\blicen[sc]e: *([\w.-]*\w)")
 NOT_SENT = (".bin", ".pth", ".pt", ".gguf", ".md")
 """Of a base's folder: pickles, other forms, and pages about it."""
 
@@ -51,7 +53,7 @@ def files(tx: Tx, actor: Actor, model_id: str) -> ModelFiles:
     model = models.get(tx, actor, model_id)
     if model.adapter is not None:
         kept = tuple(ModelFile(name, None, digest) for name, digest in model.adapter.files.items())
-        return ModelFiles(model, kept, whole="adapter_config.json" not in model.adapter.files)
+        return ModelFiles(model, kept, whole=model.adapter.is_whole)
     folder = Path(model.path)
     found = tuple(
         ModelFile(path.name, path.stat().st_size, None)
@@ -146,13 +148,13 @@ def _metrics(tx: Tx, job: JobRow, trace: lineage.Trace) -> dict[str, float]:
 
 
 def _license(folder: Path | None) -> str | None:
-    """As the front matter of the base's card states it."""
+    """As the base's card states it, in its front matter or its text."""
     if folder is None:
         return None
     for name in ("README.md", "MODEL_CARD.md"):
         path = folder / name
         if path.is_file():
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[:60]:
-                if line.startswith("license:"):
-                    return line.partition(":")[2].strip() or None
+            found = LICENSE.search(path.read_text(encoding="utf-8", errors="replace")[:4000])
+            if found:
+                return found[1]
     return "see its LICENSE file" if any(folder.glob("LICENSE*")) else None
