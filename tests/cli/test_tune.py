@@ -121,6 +121,15 @@ def test_every_problem_of_a_configuration_is_said(modiste, tmp_path: Path) -> No
     assert all(word in result.err for word in ("learning_rate", "epochs", "data"))
 
 
+def test_plain_translations_are_one_line_and_reasons_keep_theirs() -> None:
+    notes = ["a.yaml: seq_len read as max_length", "a.yaml: optim.lr read as learning_rate",
+             "a.yaml: log_freq is not used: every step is recorded"]  # fmt: skip
+    assert tune._in_short(notes) == [
+        "a.yaml: read seq_len as max_length, optim.lr as learning_rate",
+        notes[2],
+    ]
+
+
 def test_a_file_becomes_a_model_and_a_second_run_finds_it(modiste, config: Path) -> None:
     """The whole walk on a real server of two steps; about ten seconds on one core."""
     made = modiste("tune", config)

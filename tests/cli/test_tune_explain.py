@@ -59,7 +59,7 @@ def test_the_schema_says_what_every_field_means() -> None:
 def test_the_command_prints_it_without_a_server(modiste, asked: Config, tmp_path: Path) -> None:
     told = modiste("tune", tmp_path / "7B.yaml", "--explain", "--set", "lora.rank=4")
     assert told.code == 0
-    assert "optim.lr read as learning_rate" in told.err
+    assert "optim.lr as learning_rate" in told.err
     assert "7B.yaml line 3 (optim.lr)" in told.out
     as_json = modiste("tune", tmp_path / "7B.yaml", "--explain", "--json")
     assert [row["field"] for row in as_json.json["fields"]] == list(CANONICAL)

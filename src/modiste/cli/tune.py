@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,8 +89,8 @@ def tune(
         suffix=suffix,
         output_dir=output_dir,
     )
-    for note in asked.notes:
-        say(note)
+    for line in _in_short(asked.notes):
+        say(line)
     wanted = settings.load(executor_flags(executor, processes, ray_address))
     if explain and not dry_run:
         return _explain(asked, None, as_json=as_json)
@@ -112,6 +113,20 @@ def tune(
         if job["status"] == "SUCCESS" and spec.output_dir is not None:
             tune_outputs.write(client, spec, job, report=say)
     _say_end(job, as_json=as_json)
+
+
+def _in_short(notes: Iterable[str]) -> list[str]:
+    """Plain translations of one file in one line; whatever needs a reason keeps its own."""
+    read: dict[str, list[str]] = {}
+    lines = []
+    for note in notes:
+        where, _, text = note.partition(": ")
+        name, found, ours = text.partition(" read as ")
+        if found and " " not in name and ":" not in ours:
+            read.setdefault(where, []).append(f"{name} as {ours}")
+        else:
+            lines.append(note)
+    return [f"{where}: read {', '.join(each)}" for where, each in read.items()] + lines
 
 
 def _explain(asked: Config, plan: dict[str, Any] | None, *, as_json: bool) -> None:
