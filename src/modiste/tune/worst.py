@@ -86,11 +86,10 @@ def losses_of(objective: Objective, samples: Sequence[Sample]) -> Iterator[tuple
 
 
 def _by_document(objective: NextToken, batch: Batch) -> list[tuple[float, int]]:
+    """Every sample has a trained token; what fills up a row behind them has none."""
     owners = batch.owners.cpu().numpy()
-    n_documents = len(batch.packed.documents.lengths)
     losses = -np.asarray(objective.scorer.logprobs(batch))
-    sums = np.bincount(owners, weights=losses, minlength=n_documents)
-    counts = np.bincount(owners, minlength=n_documents)
+    sums, counts = np.bincount(owners, weights=losses), np.bincount(owners)
     return [(float(total) / int(n), int(n)) for total, n in zip(sums, counts, strict=True)]
 
 
