@@ -68,14 +68,14 @@ def export(
         raise InvalidInput("give either a model of the server or --adapter, not both")
     from modiste.nn.export import export as write
 
-    with _located(model, base, adapter, say=(lambda line: None) if as_json else say) as place:
+    with located(model, base, adapter, say=(lambda line: None) if as_json else say) as place:
         done = write(
             form,
             base=place.base,
             adapter=place.adapter,
             into=output,
             verify=verify,
-            prompts=_prompts(place.base) if verify else (),
+            prompts=prompts_of(place.base) if verify else (),
             facts=place.facts,
             gguf_numbers=gguf_numbers,
         )
@@ -130,7 +130,7 @@ def extend_vocab(
 
 
 @contextmanager
-def _located(
+def located(
     model: str | None, base: Path | None, adapter: Path | None, *, say: Any
 ) -> Iterator[Place]:
     """Folders with the model's files; what was downloaded goes with the block."""
@@ -185,7 +185,7 @@ def _fetched(client: Client, listed: dict[str, Any], folder: Path, say: Any) -> 
     return folder
 
 
-def _prompts(base: Path) -> list[list[int]]:
+def prompts_of(base: Path) -> list[list[int]]:
     """The probes in the base's tokens, where it has a tokenizer that is read here."""
     from modiste.prepare import render
 

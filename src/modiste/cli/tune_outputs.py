@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import Any
 
 import yaml
 
-from modiste import settings
+from modiste.cli import models_export
+from modiste.cli.models_export import Place
 from modiste.client import Client
 from modiste.errors import InvalidInput, ModisteError
 from modiste.tune.asked import VENDORS_NAMES
@@ -65,15 +67,16 @@ def write(client: Client, spec: TuneSpec, job: Mapping[str, Any], *, report: Rep
     write_spec(folder / "spec.yaml", spec, job)
     last = max((row["step"] for row in steps), default=0)
     exports = {}
-    for form in forms:
-        into = folder / _place(form, last)
-        try:
-            note = _export(client, job, form, into)
-        except ModisteError as error:
-            report(f"{form} is not written: {error.message}")
-            continue
-        exports[form] = str(into.relative_to(folder))
-        report(f"{into}: {note}")
+    with models_export.located(job["fine_tuned_model"], None, None, say=report) as place:
+        for form in forms:
+            into = folder / _place(form, last)
+            try:
+                note = _export(place, form, into)
+            except ModisteError as error:
+                report(f"{form} is not written: {error.message}")
+                continue
+            exports[form] = str(into.relative_to(folder))
+            report(f"{into}: {note}")
     told = {"job_id": job["id"], "model": job["fine_tuned_model"], "exports": exports}
     (folder / JOB).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
@@ -142,29 +145,23 @@ def _place(form: str, step: int) -> Path:
     return Path(form)
 
 
-def _export(client: Client, job: Mapping[str, Any], form: str, into: Path) -> str:
+def _export(place: Place, form: str, into: Path) -> str:
     """Says what was verified."""
     from modiste.nn.export import export
 
-    base, tuned = _folders(client, job)
     if into.exists():
         shutil.rmtree(into)  # of an earlier job: `refuse_impossible` has looked
-    whole = not (tuned / "adapter_config.json").is_file()
-    source = tuned if whole else base
-    return export(form, base=source, adapter=None if whole else tuned, into=into).note
-
-
-def _folders(client: Client, job: Mapping[str, Any]) -> tuple[Path, Path]:
-    """Of the base and of what the job made, where the server is on this machine."""
-    card = client.get(f"/v1/models/{job['fine_tuned_model']}")
-    bases = {base["id"]: Path(base["path"]) for base in client.get("/v1/models/bases")["data"]}
-    base = bases.get(card["parent"], Path())
-    tuned = settings.load().runs_dir / job["id"] / "adapter"
-    if not (base.is_dir() and tuned.is_dir()):
-        raise InvalidInput(
-            "the server is on another machine; `modiste models export` there writes it"
-        )
-    return base, tuned
+    prompts = models_export.prompts_of(place.base)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries about themselves
+        return export(
+            form,
+            base=place.base,
+            adapter=place.adapter,
+            into=into,
+            prompts=prompts,
+            facts=place.facts,
+        ).note
 
 
 def _done(folder: Path) -> dict[str, Any]:
