@@ -271,6 +271,24 @@ def test_speed_is_that_of_the_last_job_on_the_base(
     assert do(database, runs.measured_speed, "another") is None
 
 
+def test_the_speed_of_a_job_is_that_of_its_later_steps(
+    database: Database, training: Assignment
+) -> None:
+    paces = [(1, 10.0), (2, 100.0), (3, 120.0), (4, 140.0)]
+    said = [{**STEP, "step": n, "tokens_per_s": pace} for n, pace in paces]
+    do(database, runs.record_events, training.claim, said, offset=1)
+    assert do(database, runs.speed_of, training.job.id) == pytest.approx(120.0)
+
+
+def test_a_warning_of_the_trainer_becomes_an_event_of_the_job(
+    database: Database, admin: Actor, training: Assignment
+) -> None:
+    said = [{"event": "warning", "step": 3, "code": "out_of_memory", "message": "Less at once."}]
+    do(database, runs.record_events, training.claim, said, offset=1)
+    last = do(database, jobs.get, admin, training.job.id).events[-1]
+    assert (last.level, last.message) == ("warning", "Less at once.")
+
+
 def test_only_finished_jobs_count_as_ended(
     database: Database, admin: Actor, create: Create
 ) -> None:

@@ -66,7 +66,7 @@ def test_four_bits_take_a_quarter_of_the_base() -> None:
 
 def test_checkpointing_keeps_one_layer_and_the_inputs_of_the_others() -> None:
     plain, twice = on_gpu(), on_gpu(gradient_checkpointing=True)
-    assert twice.parts["activations"] < plain.parts["activations"] / 15
+    assert twice.parts["activations"] < plain.parts["activations"] / 12
     assert twice.parts["base"] == plain.parts["base"]
 
 

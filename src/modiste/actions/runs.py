@@ -283,6 +283,16 @@ def measured_speed(tx: Tx, base: str) -> float | None:
     )
 
 
+def speed_of(tx: Tx, job_id: str) -> float | None:
+    """Tokens per second of the second half of a job's steps: the first ones also warm up."""
+    steps = sa.select(sa.func.max(MetricRow.step) / 2).where(MetricRow.job_id == job_id)
+    return tx.session.scalar(
+        sa.select(sa.func.avg(MetricRow.tokens_per_s)).where(
+            MetricRow.job_id == job_id, MetricRow.step >= steps.scalar_subquery()
+        )
+    )
+
+
 STEP_COLUMNS = (
     *("loss", "learning_rate", "grad_norm", "n_tokens"),
     *("n_trained_tokens", "tokens_per_s", "trained_tokens_per_s"),

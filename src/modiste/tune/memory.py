@@ -23,10 +23,10 @@ RUNTIME_BYTES = 430_000_000
 """The interpreter with torch and transformers loaded; on a GPU about as much for its context."""
 WASTE = 1.05
 """What the allocator holds beyond what is in use."""
-KEPT_H, KEPT_I = 14, 5
+KEPT_H, KEPT_I = 10, 4
 """Values of each size that every layer keeps for the way back, per token."""
-KEPT_RANKS = 7
-"""Low-rank products that every layer keeps: one for each of its linear layers."""
+KEPT_RANKS = 14
+"""Low-rank products that every layer keeps: of each of its linear layers, and their gradients."""
 FRAGMENTS = 1.15
 """What several micro-batches of a step take more than one, as freed memory does not fit again."""
 HEAD_ROWS = 128

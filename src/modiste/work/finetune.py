@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from modiste.actions import continued, runs, weights
@@ -22,7 +23,7 @@ from modiste.nn.base import describe_base
 from modiste.settings import Executor
 from modiste.store.blobs import adapter_of
 from modiste.store.database import Database
-from modiste.tune import room
+from modiste.tune import room, speeds
 from modiste.tune.spec import TuneSpec
 from modiste.types import Adapter, JobError, Parity
 from modiste.work import out_of_memory, parity
@@ -104,6 +105,7 @@ def _trained(bench: Bench) -> Adapter | None:
     claim = bench.job.claim
     match outcome.ending:
         case Finished() as finished:
+            _remember_speed(bench)
             adapter = _publish(bench, finished)
             bench.record(
                 lambda tx: runs.record_trained(
@@ -128,6 +130,20 @@ def _trained(bench: Bench) -> Adapter | None:
         case Died() as died:
             bench.fail(JobError("trainer_died", _died(bench, died)))
     return None
+
+
+def _remember_speed(bench: Bench) -> None:
+    """The next plan of such a job on this machine knows how fast this one was."""
+    job = bench.job
+    key = job.job.estimate.figures.get("speed", {}).get("key")
+    if not key or job.spec is None:
+        return
+    reached = bench.record(lambda tx: runs.speed_of(tx, job.job.id))
+    if reached:
+        spec, info = TuneSpec.model_validate(job.spec), describe_base(job.base_path)
+        told = speeds.of_last_job(reached, spec, info)
+        kept = replace(told, rests_on="measured on this machine in a job like this")
+        speeds.remember(bench.settings.cache_dir / "speeds", key, kept)
 
 
 def _forgotten_since(bench: Bench) -> JobError | None:
@@ -215,6 +231,7 @@ def _write_job(bench: Bench) -> None:
         "validation": list(valid.values()),
         "skip_lines": skip,
         "threads": bench.settings.train_threads,
+        "stall_timeout_s": bench.settings.stall_timeout_s,
         "processes": bench.settings.train_processes,
         "shard_base": bench.settings.shard_base.value,
         "ray_address": bench.settings.ray_address,
