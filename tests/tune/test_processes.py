@@ -147,6 +147,7 @@ def test_two_processes_train_what_one_trains(train: Train, make_run: Callable[..
     assert two_said["valid_loss"] == pytest.approx(alone_said.valid_loss, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_only_the_first_process_writes(train: Train, tmp_path: Path) -> None:
     two = train("two", max_steps=5)
     assert {e["event"] for e in two.by_rank[1]} == {"Done"}
@@ -168,6 +169,7 @@ def test_the_same_number_of_processes_ends_with_the_same_bits_killed_or_not(
     assert adapter(tmp_path / "killed") == adapter(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_other_within_seconds(base: Path, tmp_path: Path) -> None:
     wish = json.dumps({"max_steps": 10_000, "checkpoint_steps": 10_000})
     first, second = together.start(TRAIN, 2, base, tmp_path, wish)
@@ -186,6 +188,7 @@ def test_a_process_that_dies_ends_the_other_within_seconds(base: Path, tmp_path:
             process.communicate()
 
 
+@pytest.mark.slow
 def test_a_pause_wished_by_the_first_process_stops_both_behind_one_checkpoint(
     train: Train, tmp_path: Path
 ) -> None:
@@ -198,6 +201,7 @@ def test_a_pause_wished_by_the_first_process_stops_both_behind_one_checkpoint(
     assert adapter(tmp_path / "paused") == adapter(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_a_number_fails_every_process_with_the_same_words(train: Train) -> None:
     two = train("two", learning_rate=1.0, max_grad_norm=1e30, weight_decay=0.0, max_steps=300)
     ended = [two.last(0), two.last(1)]
@@ -205,6 +209,7 @@ def test_a_loss_that_is_not_a_number_fails_every_process_with_the_same_words(tra
     assert ended[0] == ended[1]
 
 
+@pytest.mark.slow
 def test_processes_with_other_data_are_refused(base: Path, tmp_path: Path) -> None:
     code = TRAIN.replace("samples_of(30)", "samples_of(30 + group.rank)")
     ended = together.run(code, 2, base, tmp_path, "{}")
@@ -212,7 +217,20 @@ def test_processes_with_other_data_are_refused(base: Path, tmp_path: Path) -> No
     assert "process_lost" in ended[0].said
 
 
+@pytest.mark.slow
 def test_more_processes_than_samples_train_too(train: Train) -> None:
     three = train("three", 3, batch_size=1, max_length=40, max_steps=2)
     assert len(three.losses()) == 2
     assert [three.last(rank)["event"] for rank in range(3)] == ["Done"] * 3
+
+
+@pytest.mark.slow
+def test_two_processes_train_all_weights_of_a_model_as_one_does(
+    train: Train, make_run: Callable[..., Run]
+) -> None:
+    alone = make_run("alone", method="full", learning_rate=1e-3)
+    alone.start()
+    two = train("two", method="full", learning_rate=1e-3)
+    for step, (loss, norm) in alone.losses().items():
+        # The same fp32 gradients added up in another order.
+        assert two.losses()[step] == pytest.approx((loss, norm), rel=1e-3)

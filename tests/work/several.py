@@ -42,6 +42,7 @@ def make(
     *,
     processes: int = 2,
     ray_address: str | None = None,
+    shard_base: str = "auto",
     train: list[Any] | None = None,
     **spec: Any,
 ) -> Several:
@@ -70,6 +71,7 @@ def make(
         "threads": 1,
         "processes": processes,
         "ray_address": ray_address,
+        "shard_base": shard_base,
     }
     (folder / "job.json").write_text(json.dumps(about | entries))
     return Several(folder)

@@ -101,3 +101,33 @@ def test_what_fails_in_all_of_them_is_said_once(tmp_path: Path) -> None:
     (failed,) = job.named("failed")
     assert failed["code"] == "sample_too_long"
     assert "train.jsonl line 1" in failed["message"]
+
+
+@pytest.mark.slow
+def test_a_base_spread_over_two_trainers_trains_to_the_same_losses_and_certificate(
+    tmp_path: Path,
+) -> None:
+    whole, spread = (several.make(tmp_path / wish, shard_base=wish) for wish in ("never", "always"))
+    for job in (whole, spread):
+        assert job.to_end(job.launch(LAUNCHER)) == 0, job.log()
+        assert job.events()[-1]["event"] == "finished"
+    for step, (loss, norm, n_tokens) in whole.curve().items():
+        # Plain products instead of packed and fused ones: fp32 rounding over fourteen steps.
+        assert spread.curve()[step] == (
+            pytest.approx(loss, rel=1e-4),
+            pytest.approx(norm, rel=1e-3),
+            n_tokens,
+        )
+    rows = [json.loads((job.folder / "parity.json").read_text())["rows"] for job in (whole, spread)]
+    for one, other in zip(*rows, strict=True):
+        assert one["ids"] == other["ids"]
+        assert other["logprobs"] == pytest.approx(one["logprobs"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_spread_is_refused_with_what_to_set(tmp_path: Path) -> None:
+    job = several.make(tmp_path, shard_base="always", method="full")
+    assert job.to_end(job.launch(LAUNCHER)) == 1
+    (failed,) = job.named("failed")
+    assert "a base that learns with full cannot be spread" in failed["message"]
+    assert "MODISTE_SHARD_BASE=never" in failed["message"]
