@@ -79,6 +79,8 @@ class Done(NamedTuple):
     counters: Counters
     worst: list[Worst]
     """In the process that speaks."""
+    kept_step: int
+    """Whose weights these are."""
 
 
 class Stopped(NamedTuple):
@@ -135,7 +137,8 @@ def finetune(
         run.settle_on_the_best(on_event)
         result_dir = run.save_result()
         found = run.worst(on_event)
-    return Done(result_dir, run.tuned, run.counters, found)
+        kept = run.kept_step
+    return Done(result_dir, run.tuned, run.counters, found, kept)
 
 
 @dataclass
@@ -218,6 +221,13 @@ class _Run:
         if state is not None:
             self.restore(state)
         return None
+
+    @property
+    def kept_step(self) -> int:
+        counters = self.counters
+        if not best.keeps_best(self.spec) or counters.best_step is None:
+            return counters.step
+        return counters.best_step
 
     def due(self, every: int) -> bool:
         return self.counters.step % every == 0 or self.ended
@@ -370,8 +380,8 @@ class _Run:
                 "before the first step; lower learning_rate, or look at the data"
             )
             on_event(Warned(counters.step, "not_better_than_base", text))
-        if best.keeps_best(self.spec) and step != counters.step and self.group.speaks:
-            best.put_back(self.run_dir / "best", step, self.tuned.learned.flat)
+        if self.kept_step != counters.step and self.group.speaks:
+            best.put_back(self.run_dir / "best", self.kept_step, self.tuned.learned.flat)
 
     def worst(self, on_event: Callable[[Event], None]) -> list[Worst]:
         """Where the base is spread over processes, all must compute it."""

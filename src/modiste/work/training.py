@@ -33,6 +33,7 @@ from modiste.errors import ModisteError, ProcessLost, TuningFailed
 from modiste.settings import Sharding
 from modiste.tune.events import Cancelled, Event, Failed, Finished, Paused
 from modiste.work import member
+from modiste.work.stall import Alarm
 
 if TYPE_CHECKING:
     from modiste.tune.sft import Done, Stop, Stopped
@@ -134,6 +135,16 @@ def _train(
     run_dir: Path, on_event: Callable[[Event], None], signals: _Signals | member.NoSignals
 ) -> Done | Stopped:
     job = _read_job(run_dir / "job.json")
+    with Alarm(on_event, stall_timeout_s=job.get("stall_timeout_s")) as alarmed:
+        return _trained(job, run_dir, alarmed, signals)
+
+
+def _trained(
+    job: Mapping[str, Any],
+    run_dir: Path,
+    on_event: Callable[[Event], None],
+    signals: _Signals | member.NoSignals,
+) -> Done | Stopped:
     base_path = Path(job["base_path"])
 
     # Imported here: torch takes a second and reads OMP_WAIT_POLICY when it is loaded.
@@ -144,8 +155,9 @@ def _train(
     from modiste.tune.sft import Done, finetune
     from modiste.tune.sizing import longest_allowed
     from modiste.tune.spec import TuneSpec
+    from modiste.tune.trackers import Trackers
     from modiste.tune.tuned import in_fp32
-    from modiste.work import out_of_memory
+    from modiste.work import out_of_memory, worst_rows
     from modiste.work.training_rows import data_file, parity_rows, read_samples, tokenised
 
     spec = TuneSpec.model_validate(job["spec"])
@@ -176,18 +188,25 @@ def _train(
         should_stop=_stop_file(run_dir, signals),
         group=group,
     )
-    if group.size > 1:
-        ended = recipe(machine=machine, on_event=on_event)
-    else:
-        ended = out_of_memory.with_less(
-            lambda machine, hear: recipe(machine=machine, on_event=hear),
-            machine,
-            spec=spec,
-            info=info,
-            run_dir=run_dir,
-            on_event=on_event,
-        )
+    shown = spec if group.speaks else spec.model_copy(update={"trackers": ()})
+    name = spec.suffix or job.get("job_id") or run_dir.name
+    with Trackers(shown, run_dir, name=name, on_event=on_event) as tell:
+        if group.size > 1:
+            ended = recipe(machine=machine, on_event=tell)
+        else:
+            ended = out_of_memory.with_less(
+                lambda machine, hear: recipe(machine=machine, on_event=hear),
+                machine,
+                spec=spec,
+                info=info,
+                run_dir=run_dir,
+                on_event=tell,
+            )
+        tell.succeeded = isinstance(ended, Done)
     if isinstance(ended, Done) and group.speaks:
+        if ended.worst:
+            found_worst = worst_rows.report(ended.worst, [*train, *validation])
+            _write_json(run_dir / worst_rows.FILE, found_worst)
         samples = chain.from_iterable(map(read, [*validation, *train]))
         found = parity_rows(samples, in_fp32(ended.tuned, spec, base_path).logprobs)
         _write_json(run_dir / "parity.json", {"rows": found})
@@ -203,12 +222,19 @@ def _conclude(
     from modiste.tune.sft import Done, Stop
 
     if isinstance(ended, Done):
+        counters = ended.counters
         events(
             Finished(
                 adapter_dir=str(ended.result_dir),
-                trained_tokens=ended.counters.n_tokens,
-                target_tokens=ended.counters.n_trained_tokens,
+                trained_tokens=counters.n_tokens,
+                target_tokens=counters.n_trained_tokens,
                 seconds=time.monotonic() - began,
+                step=ended.kept_step,
+                valid_loss=counters.valid_loss
+                if ended.kept_step == counters.step
+                else counters.best_loss,
+                base_valid_loss=counters.base_valid_loss,
+                stopped_early=counters.stopped_early,
             )
         )
     elif ended.stop is Stop.PAUSE:

@@ -24,6 +24,7 @@ from modiste.types import Example, Message, SampleType, ToolCall
 
 PARITY_ROWS = 8
 PARITY_TOKENS = 128
+REJECTED = "rejected"
 
 
 class DataFile(NamedTuple):
@@ -41,6 +42,7 @@ class Sample(NamedTuple):
     rendered: Rendered
     answer: str = ""
     """`chosen`, which is followed by its `rejected`; empty for rows that are no pairs."""
+    filename: str = ""
 
 
 class Logprobs(Protocol):
@@ -87,7 +89,7 @@ def read_samples(
                     f"{max_length}; shorten it, leave it out or raise seq_len",
                     code="sample_too_long",
                 )
-            yield sample
+            yield sample._replace(filename=file.filename)
 
 
 def _samples(
@@ -121,11 +123,21 @@ def tokenised(samples: Iterable[Sample]) -> Samples:
     if first is None:
         return Samples()
     everything = chain([first], waiting)
+    origins: list[tuple[str, int]] = []
+
+    def noted(sample: Sample) -> Conversation:
+        if sample.answer != REJECTED:
+            origins.append((sample.filename, sample.example.line))
+        return Conversation(sample.rendered.ids, sample.rendered.mask)
+
     if not first.answer:
-        return Samples((sample.rendered.ids, sample.rendered.mask) for sample in everything)
+        return Samples(map(noted, everything), origins=origins)
     return Samples.of_pairs(
-        (Conversation(*chosen.rendered), Conversation(*rejected.rendered))
-        for chosen, rejected in zip(everything, everything, strict=True)
+        (
+            (noted(chosen), noted(rejected))
+            for chosen, rejected in zip(everything, everything, strict=True)
+        ),
+        origins=origins,
     )
 
 
