@@ -34,7 +34,7 @@ def test_pairs_are_never_learned_as_one_text() -> None:
 def test_batches_keep_the_order_and_stay_below_the_limit_where_they_can() -> None:
     documents = [Document([7] * n, [True] * n) for n in (5, 6, 30, 2, 3)]
     found = list(batches(documents, most_tokens=11, device="cpu"))
-    lengths = [[n + 1 for n in batch.packed.documents.lengths] for batch in found]
+    lengths = [[int(n) + 1 for n in batch.owners.bincount()] for batch in found]
     assert lengths == [[5, 6], [30], [2, 3]], "a document alone may be longer than the limit"
     assert list(batches([], most_tokens=11, device="cpu")) == []
 
