@@ -269,7 +269,7 @@ def _resolve(database: Database, actor: Actor, name: str) -> Model:
         reason = _why_not_served(model.path, changed) or ""
     if reason:
         raise BadRequest(
-            f"{model.id} is not served here: {reason.removeprefix(f'{model.path}: ')}. "
+            f"{model.id} is not served here: {reason}. "
             f"`modiste models export {model.id} --form merged -o DIR` makes a folder for another "
             "server, such as vLLM.",
             code="model_not_served",

@@ -54,6 +54,8 @@ class Merged:
 
     def read(self, name: str) -> Tensor:
         """One tensor by its Hugging Face name, in the base's dtype."""
+        if name.removesuffix(".weight") not in self.changes:
+            return self.files.read(name)
         return self.read_fp32(name).to(self.files.places[name].dtype)
 
     def read_fp32(self, name: str) -> Tensor:

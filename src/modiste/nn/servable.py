@@ -23,7 +23,7 @@ def why_not(base: Path, adapter: Path | None = None) -> str | None:
     try:
         read_shape(base)
     except InvalidInput as error:
-        return error.message
+        return error.message.removeprefix(f"{base}: ")
     return None if adapter is None else _more_than_lora(adapter)
 
 
