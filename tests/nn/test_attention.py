@@ -7,7 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from modiste.nn.attention import NotImplementedByPacking, packed_attention, packed_inputs
+from modiste.nn.attention import (
+    NotImplementedByPacking,
+    packed_attention,
+    packed_inputs,
+    rounded,
+)
 
 MODULE = SimpleNamespace()
 HEADS, KV_HEADS, SIZE = 4, 2, 8
@@ -61,20 +66,24 @@ def test_positions_restart_with_each_document() -> None:
 def test_documents_of_similar_length_share_a_batch_and_others_do_not() -> None:
     documents = packed_inputs([100, 10, 85, 9, 100, 1]).documents
     assert [(bucket.n, bucket.length) for bucket in documents.buckets] == [
-        (3, 100),
-        (2, 10),
-        (1, 1),
+        (2, 112),
+        (1, 96),
+        (2, 16),
+        (1, 16),
     ]
-    padded = sum(bucket.n * bucket.length for bucket in documents.buckets)
-    assert padded <= 1.25 * sum(documents.lengths)
 
 
-def test_padding_is_bounded_for_any_lengths() -> None:
+def test_padding_and_the_number_of_shapes_are_bounded_for_any_lengths() -> None:
     generator = torch.Generator().manual_seed(0)
-    for _ in range(20):
+    shapes = set()
+    for _ in range(50):
         lengths = torch.randint(1, 500, (50,), generator=generator).tolist()
         buckets = packed_inputs(lengths).documents.buckets
-        assert sum(bucket.n * bucket.length for bucket in buckets) <= 1.25 * sum(lengths)
+        padded = sum(bucket.n * bucket.length for bucket in buckets)
+        assert padded <= 1.25 * sum(lengths) + 16 * len(lengths)
+        shapes |= {(bucket.n, bucket.length) for bucket in buckets}
+    assert {length for _, length in shapes} <= {rounded(length) for length in range(1, 500)}
+    assert len(shapes) < 70  # 16 lengths, up to five sizes of batch
 
 
 @pytest.mark.parametrize(

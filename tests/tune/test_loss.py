@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from modiste.nn.loading import load_base
 from modiste.nn.lora import attach
 from modiste.tune import loss as loss_module
-from modiste.tune.loss import Document, Scorer, collate
+from modiste.tune.loss import ROW_TOKENS, Document, Scorer, collate
 
 DOCUMENTS = [
     Document([5, 6, 7, 8], [False, False, True, True]),
@@ -29,8 +29,10 @@ def scorer_of(base: Path) -> Scorer:
 
 def test_documents_are_laid_out_without_their_last_token() -> None:
     batch = collate(DOCUMENTS)
-    assert batch.ids.tolist() == [[5, 6, 7, 9, 1, 2]]
-    assert batch.packed.position_ids.tolist() == [[0, 1, 2, 0, 0, 1]]
+    assert batch.ids[0, :6].tolist() == [5, 6, 7, 9, 1, 2]
+    assert batch.ids.shape == (1, ROW_TOKENS)  # filled up with a document of nothing
+    assert not batch.ids[0, 6:].any()
+    assert batch.packed.position_ids[0, :6].tolist() == [0, 1, 2, 0, 0, 1]
     assert batch.rows.tolist() == [1, 2, 3, 4]
     assert batch.targets.tolist() == [7, 8, 10, 2], "the first token is never a target"
 

@@ -1,17 +1,18 @@
 """Attention over a flat row of packed documents: each token sees its own document's past only.
 
 A micro-batch is one row of tokens without padding. For attention alone, documents of similar length
-(within a quarter) form small dense batches, so that the work is that of the documents and never
-quadratic in the row. It plugs into transformers' attention registry under `NAME` and needs the
-`documents` keyword that `packed_inputs` prepares; position ids restart with each document. Soft
-caps, attention sinks and dropout are refused, as ignoring them would change the model.
+(within a quarter, or sixteen tokens) form small dense batches, so that the work is that of the
+documents and never quadratic in the row. It plugs into transformers' attention registry under
+`NAME` and needs the `documents` keyword that `packed_inputs` prepares; position ids restart with
+each document. Soft caps, attention sinks and dropout are refused, as ignoring them would change the
+model.
 
 Legend: T tokens in the row, H query heads, K key/value heads, E head size, n documents of length L.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -22,8 +23,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from modiste.nn import blocked
 
 NAME = "modiste-packed"
-SIMILAR = 0.8
-"""A document joins a batch whose longest is at most a quarter longer than itself."""
+LEAST_STEP = 16
+"""Lengths are rounded up to few, and batches hold 1, 2, 4, 8 documents and so on: oneDNN compiles
+each shape of product and keeps it, which with lengths as they come costs more than the padding."""
 
 
 class Bucket(NamedTuple):
@@ -135,21 +137,34 @@ class _PerDocument(torch.autograd.Function):
 
 def _documents(lengths: Sequence[int], device: torch.device | str) -> Documents:
     starts = torch.tensor([0, *lengths]).cumsum(0)[:-1].tolist()
-    longest_first = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    groups: list[list[int]] = []
-    for i in longest_first:
-        if groups and lengths[i] >= SIMILAR * lengths[groups[-1][0]]:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
+    groups: dict[int, list[int]] = {}
+    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        groups.setdefault(rounded(lengths[i]), []).append(i)
     buckets = tuple(
-        _bucket([starts[i] for i in group], [lengths[i] for i in group], device) for group in groups
+        _bucket([starts[i] for i in part], [lengths[i] for i in part], room, device)
+        for room, group in groups.items()
+        for part in _in_powers_of_two(group)
     )
     return Documents(tuple(lengths), buckets)
 
 
-def _bucket(starts: list[int], lengths: list[int], device: torch.device | str) -> Bucket:
-    longest = max(lengths)
+def rounded(length: int) -> int:
+    """Up to the next of at most eight lengths per power of two, sixteen apart at the least."""
+    step = max(LEAST_STEP, (1 << (length - 1).bit_length()) // 8)
+    return -(-length // step) * step
+
+
+def _in_powers_of_two(group: list[int]) -> Iterator[list[int]]:
+    at = 0
+    while at < len(group):
+        n = 1 << ((len(group) - at).bit_length() - 1)
+        yield group[at : at + n]
+        at += n
+
+
+def _bucket(
+    starts: list[int], lengths: list[int], longest: int, device: torch.device | str
+) -> Bucket:
     within = torch.arange(longest)
     size = torch.tensor(lengths)[:, None]
     rows = torch.tensor(starts)[:, None] + torch.minimum(within[None], size - 1)

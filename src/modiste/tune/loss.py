@@ -28,6 +28,7 @@ from modiste.nn.head import LearnedHead
 
 CHUNK_ROWS = 128
 """Rows of logits alive at once; with 4k-128k entries each they stay near the cache."""
+ROW_TOKENS = 32
 RARE = 60.0
 """Nats; e^-87 is the last probability that fp32 holds in full."""
 PROBE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
@@ -66,13 +67,20 @@ class Measured(NamedTuple):
 
 
 def collate(documents: Sequence[Document], *, device: torch.device | str = "cpu") -> Batch:
-    """Lay documents of at least two tokens one after the other."""
+    """Lay documents of at least two tokens one after the other.
+
+    On a CPU a document of nothing fills the row up to a multiple of ROW_TOKENS: every new number of
+    rows makes oneDNN compile its products anew, and keep them.
+    """
+    lengths = [len(d.ids) - 1 for d in documents]
+    filler = [-sum(lengths) % ROW_TOKENS] if torch.device(device).type == "cpu" else [0]
+    lengths += [n for n in filler if n]
     ids = torch.cat([torch.as_tensor(d.ids, dtype=torch.long)[:-1] for d in documents])
+    ids = F.pad(ids, (0, filler[0]))
     following = torch.cat([torch.as_tensor(d.ids, dtype=torch.long)[1:] for d in documents])
     trained = torch.cat([torch.as_tensor(d.mask, dtype=torch.bool)[1:] for d in documents])
     rows = trained.nonzero().squeeze(1)
-    lengths = [len(d.ids) - 1 for d in documents]
-    owners = torch.arange(len(documents)).repeat_interleave(torch.tensor(lengths))
+    owners = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
     return Batch(
         ids=ids[None].to(device),
         packed=packed_inputs(lengths, device=device),
@@ -178,13 +186,17 @@ class _HeadLoss(torch.autograd.Function):
         gradient_ND = torch.empty_like(hidden_ND)
         at = 0
         for chunk_CD, targets_C in _chunks(hidden_ND, targets_N):
+            n = len(targets_C)
+            if chunk_CD.device.type == "cpu":  # few shapes, as in collate; targets end earlier
+                chunk_CD = F.pad(chunk_CD, (0, 0, 0, -n % ROW_TOKENS))
             logits_CV = head.up(chunk_CD)
             at_target = (torch.arange(len(targets_C), device=targets_C.device), targets_C)
             probability_CV = torch.softmax(logits_CV, dim=-1, dtype=torch.float32)
-            nll_N[at : at + len(targets_C)] = _surprise(probability_CV, logits_CV, at_target)
+            nll_N[at : at + n] = _surprise(probability_CV, logits_CV, at_target)
             probability_CV[at_target] -= 1
-            gradient_ND[at : at + len(targets_C)] = head.down(probability_CV.to(hidden_ND.dtype))
-            at += len(targets_C)
+            dchunk_CD = head.down(probability_CV.to(hidden_ND.dtype))
+            gradient_ND[at : at + n] = dchunk_CD[:n]
+            at += n
         ctx.save_for_backward(gradient_ND)
         return nll_N
 
