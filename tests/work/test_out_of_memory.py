@@ -181,7 +181,7 @@ def test_a_real_trainer_short_of_memory_ends_with_a_model_and_the_same_losses(
 
     plenty, code = train("plenty", 4 << 30)
     assert code == 0
-    for limit in range(700, 100, -100):  # Where it begins to be short differs between machines.
+    for limit in range(900, 100, -75):  # Where it begins to be short differs between machines.
         events, code = train(f"short-{limit}", limit << 20)
         warned = [event for event in events if event["event"] == "warning"]
         if warned:

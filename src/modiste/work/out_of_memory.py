@@ -9,11 +9,13 @@ have to agree on everything.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -139,6 +141,8 @@ def _how(machine: Machine, spec: TuneSpec) -> str:
 def _free() -> None:
     """Let go of what the failed attempt held."""
     gc.collect()
+    with suppress(OSError, AttributeError):  # glibc's; elsewhere the system does as it likes
+        ctypes.CDLL(None).malloc_trim(0)
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
