@@ -96,6 +96,10 @@ class Settings(BaseModel):
         default=Sharding.AUTO,
         description="Spread a frozen base over the GPUs of a job: where it does not fit one (auto)",
     )
+    secrets_key: SecretStr | None = Field(
+        default=None,
+        description="Fernet key that keys of trackers are sealed with; default <home>/secrets.key",
+    )
     ray_address: str | None = Field(
         default=None, description="Ray cluster of executor ray; default one on this machine"
     )

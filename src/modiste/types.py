@@ -304,6 +304,13 @@ class Progress:
     eta_s: float
     n_tokens: int
     """Tokens that went through the model so far, prompts included."""
+    grad_norm: float | None = None
+    epoch: float | None = None
+    memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    gpu_memory_bytes: int | None = None
+    mfu: float | None = None
+    """Share of a GPU's peak that went into useful work, 0 to 1."""
 
 
 @dataclass(frozen=True)

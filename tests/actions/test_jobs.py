@@ -10,11 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from cryptography.fernet import Fernet
 
 from modiste.actions import files, jobs, runs
-from modiste.errors import BadRequest, Conflict, Forbidden, InvalidInput, NotFound
+from modiste.errors import BadRequest, Conflict, Corrupt, Forbidden, InvalidInput, NotFound
 from modiste.store.database import Database
 from modiste.store.queue import Claim, WorkerId
+from modiste.store.tables import JobSecretRow
 from modiste.types import (
     Actor,
     File,
@@ -23,6 +26,7 @@ from modiste.types import (
     JobError,
     JobEstimate,
     JobStatus,
+    Scope,
     TrainingFile,
 )
 
@@ -98,15 +102,61 @@ def test_a_new_job_is_queued_with_what_was_asked(
     assert job == do(database, jobs.get, admin, job.id)
 
 
-def test_a_trackers_key_is_neither_kept_nor_told_and_that_is_said(
+KEY = "s" * 40
+
+
+def everything_in(database: Database) -> str:
+    with database.transaction(write=False) as tx:
+        connection = tx.session.connection()
+        tables = sa.inspect(connection).get_table_names()
+        rows = [connection.exec_driver_sql(f"SELECT * FROM {t}").fetchall() for t in tables]
+    return repr(rows)
+
+
+def test_a_trackers_key_is_sealed_for_the_trainer_and_gone_when_the_job_ends(
     database: Database, admin: Actor, create: Create
 ) -> None:
-    job = create(integrations=[{"type": "wandb", "project": "p", "api_key": "s" * 40}])
-    assert "key of the wandb integration was not kept" in job.events[0].message
+    job = create(
+        integrations=[{"type": "wandb", "project": "p", "api_key": KEY}, {"type": "tensorboard"}],
+        auto_start=True,
+    )
+    assert KEY not in everything_in(database) + repr(job)
+    key_file = database.settings.home / "secrets.key"
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    validate(database)
+    claim = take(database)
+    assert do(database, runs.secrets, claim) == {"WANDB_API_KEY": KEY}
+    do(database, runs.record_failed, claim, JobError("x", "It failed."))
     with database.transaction(write=False) as tx:
-        for table in ("jobs", "job_labels", "job_events"):
-            rows = tx.session.connection().exec_driver_sql(f"SELECT * FROM {table}").fetchall()
-            assert "s" * 40 not in repr(rows)
+        assert tx.session.scalar(sa.select(sa.func.count()).select_from(JobSecretRow)) == 0
+
+
+def test_a_key_sealed_with_another_key_file_is_said_to_be_so(
+    database: Database, admin: Actor, create: Create
+) -> None:
+    create(integrations=[{"type": "wandb", "project": "p", "api_key": KEY}], auto_start=True)
+    validate(database)
+    (database.settings.home / "secrets.key").write_bytes(Fernet.generate_key())
+    with pytest.raises(Corrupt, match="MODISTE_SECRETS_KEY"):
+        do(database, runs.secrets, take(database))
+
+
+def test_two_keys_of_a_tracker_and_places_that_are_no_web_address_are_refused(
+    create: Create, database: Database, admin: Actor
+) -> None:
+    wandb = {"type": "wandb", "project": "p"}
+    with pytest.raises(InvalidInput, match="one key of wandb"):
+        create(integrations=[wandb | {"api_key": "a" * 40}, wandb | {"api_key": "b" * 40}])
+    trainer = replace(admin, scopes=frozenset({Scope.TRAIN}))
+    with pytest.raises(InvalidInput, match="a web address is expected"):
+        do(
+            database,
+            jobs.create,
+            trainer,
+            model="modiste-tiny",
+            training_files=[],
+            integrations=[{"type": "mlflow", "url": "file:///etc"}],
+        )
 
 
 def test_a_similar_unfinished_job_is_refused_and_a_different_one_is_not(

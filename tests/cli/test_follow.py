@@ -50,12 +50,12 @@ def test_every_event_and_step_is_shown_once(capsys: pytest.CaptureFixture[str]) 
     job, steps = follow.follow(server, "j")  # type: ignore[arg-type]
     assert job["status"] == "SUCCESS"
     assert [row["step"] for row in steps] == [1, 2, 3, 4]
-    assert server.asked_after == [0, 0, 2, 0]
+    assert server.asked_after == [-1, -1, 2, -1]
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in lines] == [
         "QUEUED", "RUNNING", "step", "step", "SUCCESS", "step", "step",
     ]  # fmt: skip
-    assert lines[3] == "step 2/4  loss 3.000  10 tokens/s  ETA 3 s"
+    assert lines[3] == "step 2/4  loss 3.000 (ppl 20.1)  10 tokens/s  ETA 3 s"
 
 
 def test_a_checkpoint_is_shown_once_with_its_validation(capsys: pytest.CaptureFixture[str]) -> None:

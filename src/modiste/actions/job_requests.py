@@ -1,7 +1,7 @@
 """What a job may be asked for: every problem of a request is found before any is said.
 
 Bounds are those of the API. What later versions will bring (classifiers, repositories) is refused
-by name. Secrets of integrations are dropped here, before anything is written.
+by name. Keys of integrations leave them here, before anything is written, and are sealed.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, TypedDict
 
 from modiste.actions import continued, curation, datasets, files
 from modiste.errors import InvalidInput, NotYetSupported
 from modiste.store.database import Tx
-from modiste.types import Actor, File, Hyperparameters, Model, Purpose, TrainingFile
+from modiste.types import Actor, File, Hyperparameters, Model, Purpose, Scope, TrainingFile
 
 SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PARTS = (curation.MAIN, "validation")
@@ -61,6 +61,8 @@ class Request:
     suffix: str | None
     auto_start: bool
     integrations: tuple[dict[str, Any], ...]
+    secrets: Mapping[str, str] = field(repr=False)
+    """By the environment variable in which the trainer gets them."""
     metadata: dict[str, str]
     invalid_sample_skip_fraction: float
 
@@ -119,6 +121,7 @@ def checked(tx: Tx, actor: Actor, wanted: Wanted) -> Request:
     integrations = tuple(
         _integration(i, item, wrong) for i, item in enumerate(wanted.get("integrations") or ())
     )
+    secrets = _secrets(actor, wanted.get("integrations") or (), wrong)
     if wrong or base is None:
         raise InvalidInput(
             " ".join(w.text for w in wrong), param=wrong[0].param, code=wrong[0].code
@@ -135,6 +138,7 @@ def checked(tx: Tx, actor: Actor, wanted: Wanted) -> Request:
         suffix=wanted.get("suffix") or None,
         auto_start=wanted.get("auto_start", False),
         integrations=integrations,
+        secrets=secrets,
         metadata=dict(wanted.get("metadata") or {}),
         invalid_sample_skip_fraction=wanted.get("invalid_sample_skip_fraction", 0.0),
     )
@@ -308,3 +312,29 @@ def _integration(index: int, given: Mapping[str, Any], wrong: list[_Wrong]) -> d
         wrong.append(_Wrong("integrations", f"integrations[{index}].project is missing."))
     found = {"type": str(kind), **{k: v for k, v in kept.items() if v is not None}}
     return found | ({"offline": True} if given.get("offline") else {})
+
+
+KEYS: Mapping[str, str] = {"wandb": "WANDB_API_KEY", "mlflow": "MLFLOW_TRACKING_TOKEN"}
+
+
+def _secrets(
+    actor: Actor, integrations: Sequence[Mapping[str, Any]], wrong: list[_Wrong]
+) -> dict[str, str]:
+    """Keys of integrations, one of each kind; and only people who may do everything here may have
+    the server write to other places than a web address."""
+    found: dict[str, str] = {}
+    for index, given in enumerate(integrations):
+        kind, url, key = given.get("type", "wandb"), given.get("url"), given.get("api_key")
+        web = str(url).startswith(("https://", "http://"))
+        if url is not None and not web and not actor.may(Scope.ADMIN):
+            text = f"integrations[{index}].url is {url!r:.100}: a web address is expected."
+            wrong.append(_Wrong("integrations", text))
+        if not key or kind not in KEYS:
+            continue
+        if not isinstance(key, str) or len(key) > 500 or not key.isprintable():
+            text = f"integrations[{index}].api_key is no text of 1 to 500 printable characters."
+            wrong.append(_Wrong("integrations", text))
+        elif found.setdefault(KEYS[kind], key) != key:
+            text = f"integrations[{index}].api_key: a job has one key of {kind}, not two."
+            wrong.append(_Wrong("integrations", text))
+    return found

@@ -2,7 +2,7 @@
 
 QUEUED → VALIDATING → VALIDATED → QUEUED → STARTED → RUNNING → SUCCESS, with failures, cancellation
 and, while paused, a way back to QUEUED. Every change writes exactly one event, in the same
-transaction. A final status is never left.
+transaction. A final status is never left, and with it go the job's secrets.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
+import sqlalchemy as sa
+
 from modiste.errors import ModisteError
 from modiste.store.database import Tx
-from modiste.store.tables import JobEventRow, JobRow
+from modiste.store.tables import JobEventRow, JobRow, JobSecretRow
 from modiste.types import JobStatus
 
 S = JobStatus
@@ -47,6 +49,7 @@ def move(tx: Tx, job: JobRow, status: JobStatus, message: str = "", *, level: st
         job.finished_at = tx.now()
         job.queued_for = None
         job.pause_requested = job.paused = False
+        tx.session.execute(sa.delete(JobSecretRow).where(JobSecretRow.job_id == job.id))
     announce(tx, job, message, level=level)
 
 

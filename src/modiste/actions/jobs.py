@@ -26,11 +26,13 @@ from modiste.actions.keys import require
 from modiste.actions.pages import page_of
 from modiste.errors import BadRequest, Conflict, InvalidInput, NotFound
 from modiste.store.database import Database, Tx
+from modiste.store.sealed import seal
 from modiste.store.tables import (
     CheckpointRow,
     JobEventRow,
     JobLabelRow,
     JobRow,
+    JobSecretRow,
     MetricRow,
     Phase,
 )
@@ -39,9 +41,6 @@ from modiste.types import Actor, Checkpoint, Job, JobEstimate, JobEvent, JobStat
 
 ESTIMATE_BYTES = 8 << 20
 """A dry run reads this much of each training file, a few seconds' worth."""
-KEY_NOT_KEPT = (
-    " The API key of the wandb integration was not kept: this version does not report to trackers."
-)
 
 
 def create(tx: Tx, actor: Actor, **wanted: Unpack[Wanted]) -> Job:
@@ -70,8 +69,10 @@ def create(tx: Tx, actor: Actor, **wanted: Unpack[Wanted]) -> Job:
         raise _similar("another job", JobStatus.QUEUED) from None
     for name, value in sorted(request.labels):
         tx.session.add(JobLabelRow(job_id=row.id, name=name, value=value))
-    asked_for_tracking = any(item.get("api_key") for item in wanted.get("integrations") or ())
-    announce(tx, row, "Job queued." + (KEY_NOT_KEPT if asked_for_tracking else ""))
+    for name, secret in sorted(request.secrets.items()):
+        sealed = seal(tx.settings, secret)
+        tx.session.add(JobSecretRow(job_id=row.id, name=name, sealed=sealed))
+    announce(tx, row, "Job queued.")
     return _whole(tx, row)
 
 
@@ -290,6 +291,17 @@ def report(tx: Tx, actor: Actor, job_id: str) -> bytes:
 def preview(tx: Tx, actor: Actor, job_id: str) -> bytes:
     """A few rows of the job's files with the tokens it trains on, as JSON. Raises as `report`."""
     return _told(tx, actor, job_id, "preview_sha256")
+
+
+def worst(tx: Tx, actor: Actor, job_id: str) -> bytes:
+    """The rows the finished model finds hardest, as JSON. Raises NotFound before there are any."""
+    row = _row(tx, actor, job_id)
+    if row.worst_sha256 is None:
+        raise NotFound(
+            f"Job {job_id} has no list of hardest rows: it is made when training has ended.",
+            param="job_id",
+        )
+    return tx.blobs.local(row.worst_sha256, tx.settings.cache_dir / "blobs").read_bytes()
 
 
 def _told(tx: Tx, actor: Actor, job_id: str, column: str) -> bytes:

@@ -24,7 +24,17 @@ from modiste.errors import NotFound
 from modiste.store import queue
 from modiste.store.database import Tx
 from modiste.store.queue import Claim, WorkerId
-from modiste.store.tables import CheckpointRow, FileRow, JobRow, MetricRow, ModelRow, Phase
+from modiste.store.sealed import opened
+from modiste.store.tables import (
+    CheckpointRow,
+    FileRow,
+    JobEventRow,
+    JobRow,
+    JobSecretRow,
+    MetricRow,
+    ModelRow,
+    Phase,
+)
 from modiste.types import (
     Adapter,
     Hyperparameters,
@@ -123,6 +133,13 @@ def count_attempt(tx: Tx, claim: Claim) -> bool:
     return row.attempts <= queue.MAX_ATTEMPTS
 
 
+def secrets(tx: Tx, claim: Claim) -> dict[str, str]:
+    """By environment variable. Raises Corrupt: sealed with another machine's key."""
+    queue.held(tx, claim)
+    rows = tx.session.scalars(sa.select(JobSecretRow).where(JobSecretRow.job_id == claim.job_id))
+    return {row.name: opened(tx.settings, row.sealed) for row in rows}
+
+
 def forgotten_lines(tx: Tx, claim: Claim, rows: Mapping[str, str]) -> dict[str, list[int]]:
     """Lines of the job's files that it may not train on and does not leave out yet."""
     job = queue.held(tx, claim)
@@ -193,15 +210,25 @@ def record_events(
             case "checkpoint":
                 _checkpoint(tx, row, event)
             case "warning":
-                announce(tx, row, str(event.get("message") or ""), level="warning")
+                _announce_once(tx, row, str(event.get("message") or ""), level="warning")
+            case "stopped_early":
+                _announce_once(tx, row, _stopped_early(event), level="info")
             case _:
                 pass  # Endings are decided by the worker; unknown events belong to later versions.
     row.events_offset = offset
 
 
-def record_trained(tx: Tx, claim: Claim, *, adapter: Adapter, trained_tokens: int | None) -> None:
+def record_trained(
+    tx: Tx,
+    claim: Claim,
+    *,
+    adapter: Adapter,
+    trained_tokens: int | None,
+    worst_sha256: str | None = None,
+) -> None:
     """Training is over; from here on a new worker only checks and publishes."""
     row = queue.held(tx, claim)
+    row.worst_sha256 = worst_sha256
     row.adapter, row.trained_tokens, row.attempts = adapter, trained_tokens, 0
 
 
@@ -293,6 +320,29 @@ def speed_of(tx: Tx, job_id: str) -> float | None:
     )
 
 
+def _announce_once(tx: Tx, row: JobRow, message: str, *, level: str) -> None:
+    """A trainer that starts again says the same again."""
+    said = sa.select(JobEventRow.id).where(
+        JobEventRow.job_id == row.id, JobEventRow.message == message.replace("\x00", "\\0")
+    )
+    if message and tx.session.scalar(said.limit(1)) is None:
+        announce(tx, row, message, level=level)
+
+
+def _stopped_early(event: Mapping[str, Any]) -> str:
+    loss = _number(event.get("best_loss"))
+    return (
+        f"Stopped early at step {event.get('step')}: no better evaluation since step "
+        f"{event.get('best_step')}, whose weights are kept"
+        + (f" (validation loss {loss:.4f})." if loss is not None else ".")
+    )
+
+
+def note(tx: Tx, claim: Claim, message: str) -> None:
+    """A warning among the job's events."""
+    _announce_once(tx, queue.held(tx, claim), message, level="warning")
+
+
 STEP_COLUMNS = (
     *("loss", "learning_rate", "grad_norm", "n_tokens"),
     *("n_trained_tokens", "tokens_per_s", "trained_tokens_per_s"),
@@ -339,7 +389,18 @@ def _progress(event: Mapping[str, Any]) -> Progress:
         trained_tokens_per_s=number("trained_tokens_per_s"),
         eta_s=number("eta_s"),
         n_tokens=int(number("n_tokens")),
+        grad_norm=_number(event.get("grad_norm")),
+        epoch=_number(event.get("epoch")),
+        memory_bytes=_whole(event.get("memory_bytes")),
+        peak_memory_bytes=_whole(event.get("peak_memory_bytes")),
+        gpu_memory_bytes=_whole(event.get("gpu_memory_bytes")),
+        mfu=_number(event.get("mfu")),
     )
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
 
 
 def _number(value: Any) -> float | int | None:

@@ -113,6 +113,12 @@ class ProgressOut(BaseModel):
     trained_tokens_per_s: float
     eta_s: float
     n_tokens: int
+    grad_norm: float | None
+    epoch: float | None
+    memory_bytes: int | None
+    peak_memory_bytes: int | None
+    gpu_memory_bytes: int | None
+    mfu: float | None
 
 
 class Metrics(BaseModel):
@@ -173,11 +179,19 @@ async def list_bases(request: Request, actor: Asker) -> Response:
     responses={200: {"model": Metrics}},
 )
 async def job_metrics(
-    request: Request, actor: Asker, job_id: str, after_step: Annotated[int, Query(ge=0)] = 0
+    request: Request, actor: Asker, job_id: str, after_step: Annotated[int, Query(ge=-1)] = 0
 ) -> Response:
-    """Every recorded training step after `after_step`, in order, and the latest progress."""
+    """Every recorded training step after `after_step`, in order, and the latest progress. Step 0 is
+    the base itself, where it was evaluated."""
     found = await look(request, _told, actor, job_id, after_step)
     return JSONResponse(found.metrics.model_dump())
+
+
+@router.get("/fine_tuning/jobs/{job_id}/worst", tags=["fine-tuning jobs"])
+async def job_worst(request: Request, actor: Asker, job_id: str) -> Response:
+    """The rows the finished model finds hardest: file, line, loss and a masked excerpt."""
+    found = await look(request, jobs.worst, actor, job_id)
+    return Response(found, media_type="application/json")
 
 
 @router.get(

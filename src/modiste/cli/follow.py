@@ -6,6 +6,7 @@ server that restarts in between is waited for.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from modiste.cli.output import duration, printable, say
+from modiste.cli.plot import log_curve, smoothed
 from modiste.client import Client
 from modiste.errors import ModisteError
 
@@ -21,6 +23,7 @@ POLL_S = 0.5
 PATIENCE_S = 120.0
 """A front that is restarted by its supervisor comes back well within this."""
 PLAIN_INTERVAL_S = 5.0
+MIN_CURVE_STEPS = 5
 
 Json = dict[str, Any]
 
@@ -39,10 +42,11 @@ class Display(Protocol):
     def close(self) -> None: ...
 
 
-def follow(client: Client, job_id: str, *, quiet: bool = False) -> Followed:
-    """Show events and steps from the beginning until the job has ended or needs a `start`."""
+def follow(client: Client, job_id: str, *, quiet: bool = False, draw: bool = True) -> Followed:
+    """Show events and steps from the beginning until the job has ended or needs a `start`; then
+    draw the loss."""
     with _display(quiet=quiet) as display:
-        last_step = last_checkpoint = n_events = 0
+        last_step, last_checkpoint, n_events = -1, 0, 0
         paused = False
         while True:
             # The job is read before its steps: once it has ended, no step is missing after it.
@@ -63,7 +67,11 @@ def follow(client: Client, job_id: str, *, quiet: bool = False) -> Followed:
             paused = bool(job.get("paused"))
             if job["status"] in FINAL or needs_start(job):
                 # Read again: evaluations are added to steps that were shown already.
-                return Followed(job, client.steps(job_id).rows)
+                steps = client.steps(job_id, after_step=-1).rows
+                if job["status"] == "SUCCESS" and draw and not quiet:
+                    for line in curve(steps):
+                        say(line)
+                return Followed(job, steps)
             time.sleep(POLL_S)
 
 
@@ -82,29 +90,73 @@ def failure(job: Mapping[str, Any]) -> ModisteError | None:
 
 
 def step_line(row: Json, progress: Json) -> str:
-    """`step 40/300  loss 1.204  lr 9.8e-05  3120 tokens/s  ETA 1 min 12 s`; unknowns stay out."""
+    """`step 40/300  loss 1.204 (ppl 3.33)  lr 9.8e-05  grad 0.41  3120 tokens/s (1210 trained)
+    epoch 0.8  1.2 GB  ETA 1 min 12 s` on one line; unknowns stay out."""
     total = progress.get("total_steps")
+    if row["step"] == 0:
+        return (
+            f"step 0  {_validation(row.get('valid_loss'), row.get('valid_token_accuracy'))} (base)"
+        )
     parts = [f"step {row['step']}/{total}" if total else f"step {row['step']}"]
     if row.get("loss") is not None:
-        parts.append(f"loss {row['loss']:.3f}")
+        parts.append(f"loss {row['loss']:.3f} (ppl {perplexity(row['loss'])})")
     if row.get("learning_rate") is not None:
         parts.append(f"lr {row['learning_rate']:.1e}")
+    if row.get("grad_norm") is not None:
+        parts.append(f"grad {row['grad_norm']:.2g}")
     if row.get("tokens_per_s"):
-        parts.append(f"{row['tokens_per_s']:.0f} tokens/s")
+        trained = row.get("trained_tokens_per_s")
+        of_them = f" ({trained:.0f} trained)" if trained else ""
+        parts.append(f"{row['tokens_per_s']:.0f} tokens/s{of_them}")
+    if progress.get("mfu") is not None:
+        parts.append(f"MFU {progress['mfu']:.0%}")
+    if progress.get("epoch") is not None:
+        parts.append(f"epoch {progress['epoch']:.2f}")
+    memory = progress.get("gpu_memory_bytes") or progress.get("memory_bytes")
+    if memory:
+        parts.append(f"{memory / 1e9:.1f} GB")
     if progress.get("eta_s") is not None:
         parts.append(f"ETA {duration(progress['eta_s'])}")
     return "  ".join(parts)
 
 
+def perplexity(loss: float) -> str:
+    """e^loss: among how many equally likely tokens the model seems to choose."""
+    return f"{math.exp(loss):.3g}" if loss < 50 else "huge"
+
+
+def _validation(loss: float | None, accuracy: float | None) -> str:
+    parts = []
+    if loss is not None:
+        parts.append(f"validation loss {loss:.3f}")
+    if accuracy is not None:
+        parts.append(f"token accuracy {accuracy:.1%}")
+    return ", ".join(parts)
+
+
+def curve(steps: list[Json]) -> list[str]:
+    """Lines that draw the training loss; the validation losses below it."""
+    points = [(row["step"], row["loss"]) for row in steps if row.get("loss") is not None]
+    if len(points) < MIN_CURVE_STEPS:
+        return []
+    smooth = smoothed([loss for _, loss in points], window=max(1, len(points) // 40))
+    drawn = [(step, loss) for (step, _), loss in zip(points, smooth, strict=True)]
+    lines = ["training loss", *log_curve(drawn, width=60, height=8)]
+    measured = [row for row in steps if row.get("valid_loss") is not None]
+    if measured:
+        best = min(measured, key=lambda row: float(row["valid_loss"]))
+        said = [
+            f"{row['valid_loss']:.3f} at {row['step']}" for row in (measured[0], best, measured[-1])
+        ]
+        lines.append(f"validation loss {said[0]}, best {said[1]}, last {said[2]}")
+    return lines
+
+
 def checkpoint_line(checkpoint: Json) -> str:
     """`checkpoint 40  validation loss 0.546, token accuracy 81.2%`."""
     metrics = checkpoint["metrics"]
-    parts = []
-    if metrics.get("valid_loss") is not None:
-        parts.append(f"validation loss {metrics['valid_loss']:.3f}")
-    if metrics.get("valid_mean_token_accuracy") is not None:
-        parts.append(f"token accuracy {metrics['valid_mean_token_accuracy']:.1%}")
-    return f"checkpoint at step {checkpoint['step_number']}  {', '.join(parts)}".rstrip()
+    text = _validation(metrics.get("valid_loss"), metrics.get("valid_mean_token_accuracy"))
+    return f"checkpoint at step {checkpoint['step_number']}  {text}".rstrip()
 
 
 @contextmanager

@@ -257,6 +257,35 @@ def preview(job_id: JobId, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def worst(job_id: JobId, as_json: AsJson = False) -> None:
+    """The rows its finished model finds hardest: often broken, mislabelled or odd ones."""
+    with connect(settings.load()) as client:
+        found = client.get(f"{JOBS}/{job_id}/worst")
+    if as_json:
+        print_json(found)
+        return
+    for part in found["parts"]:
+        say(
+            f"{part['part']}: {part['n_measured']:,} of {part['n_rows']:,} rows measured, mean "
+            f"loss {part['mean_loss']:.3f}"
+        )
+        print_table(
+            ["loss", "trained", "row", "asked", "answer"],
+            [
+                (
+                    _number(row["loss"]) or "no number",
+                    row["n_trained"],
+                    f"{row['file']}:{row['line']}",
+                    printable(row["asked"])[:40],
+                    printable(row["answer"])[:60],
+                )
+                for row in part["rows"]
+            ],
+            empty="",
+        )
+
+
+@app.command()
 def events(job_id: JobId, as_json: AsJson = False) -> None:
     """What happened to a job, oldest first."""
     with connect(settings.load()) as client:

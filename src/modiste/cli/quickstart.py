@@ -139,7 +139,7 @@ def _tuned(
     spec = config.read_yaml(files.config).spec
     job_id = tune.job_of(client, wanted, spec, again=True, quiet=quiet)
     try:
-        job, steps = follow.follow(client, job_id, quiet=quiet)
+        job, steps = follow.follow(client, job_id, quiet=quiet, draw=False)
     except KeyboardInterrupt:
         say("\nStopped. `modiste quickstart` continues this job from its last checkpoint.")
         raise typer.Exit(1) from None

@@ -209,6 +209,8 @@ class JobRow(Leased, Base):
     """File id to the blob that knows the file's rows, as of validation."""
     code_version: Mapped[str | None] = mapped_column(sa.String(40))
     """The Modiste that validated it."""
+    worst_sha256: Mapped[str | None] = mapped_column(sa.String(64))
+    """The blob that names the rows its model finds hardest."""
     created_at: Mapped[datetime] = mapped_column(Time)
     modified_at: Mapped[datetime] = mapped_column(Time)
     started_at: Mapped[datetime | None] = mapped_column(Time)
@@ -276,6 +278,17 @@ class JobLabelRow(Base):
     job_id: Mapped[str] = _of_job()
     name: Mapped[str] = mapped_column(sa.String(100), primary_key=True)
     value: Mapped[str] = mapped_column(sa.String(600), primary_key=True)
+
+
+class JobSecretRow(Base):
+    """What a job needs and nobody may read, sealed (`store/sealed.py`); gone when the job ends.
+
+    The name is the environment variable that the trainer gets it in."""
+
+    __tablename__ = "job_secrets"
+    job_id: Mapped[str] = _of_job()
+    name: Mapped[str] = mapped_column(sa.String(100), primary_key=True)
+    sealed: Mapped[str] = mapped_column(sa.Text)
 
 
 class JobEventRow(Base):

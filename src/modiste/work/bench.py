@@ -88,8 +88,12 @@ class Desk(ABC):
         """Back to the queue as it is, for the next worker."""
         self.record(lambda tx: release(tx, self.claim))
 
-    def start_child(self, module: str, *, log_name: str) -> Child:
-        return Child.start(module, self.run_dir, environment=self.environment, log_name=log_name)
+    def start_child(
+        self, module: str, *, log_name: str, secrets: Mapping[str, str] | None = None
+    ) -> Child:
+        """`secrets` are in the child's environment and nowhere else."""
+        environment = {**self.environment, **(secrets or {})}
+        return Child.start(module, self.run_dir, environment=environment, log_name=log_name)
 
 
 @dataclass(frozen=True)

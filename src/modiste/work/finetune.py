@@ -18,7 +18,7 @@ from typing import Any
 
 from modiste.actions import continued, runs, weights
 from modiste.actions.runs import Wish
-from modiste.errors import Corrupt, ModisteError, ParityFailed
+from modiste.errors import Corrupt, InvalidInput, ModisteError, ParityFailed
 from modiste.nn.base import describe_base
 from modiste.settings import Executor
 from modiste.store.blobs import adapter_of
@@ -51,6 +51,7 @@ TRAINERS = {
 """All take the run's folder and leave the same events in it."""
 EVENTS = "events.jsonl"
 CHECKPOINTS = "checkpoints"
+WORST = "worst.json"
 LOW_DISK_BYTES = 64 << 20
 
 
@@ -81,6 +82,7 @@ def tidy(database: Database, job_ids: Iterable[str] | None = None) -> None:
         return
     for job_id in ended:
         shutil.rmtree(runs_dir / job_id / CHECKPOINTS, ignore_errors=True)
+        shutil.rmtree(runs_dir / job_id / "best", ignore_errors=True)
 
 
 def _run(bench: Bench) -> None:
@@ -107,9 +109,15 @@ def _trained(bench: Bench) -> Adapter | None:
         case Finished() as finished:
             _remember_speed(bench)
             adapter = _publish(bench, finished)
+            worst = bench.run_dir / WORST
+            worst_sha256 = bench.blobs.put_file(worst).sha256 if worst.exists() else None
             bench.record(
                 lambda tx: runs.record_trained(
-                    tx, claim, adapter=adapter, trained_tokens=finished.trained_tokens
+                    tx,
+                    claim,
+                    adapter=adapter,
+                    trained_tokens=finished.trained_tokens,
+                    worst_sha256=worst_sha256,
                 )
             )
             return adapter
@@ -167,7 +175,9 @@ def _run_trainer(bench: Bench) -> Outcome:
     while True:
         kills = room.out_of_memory_kills()
         outcome = Watch(
-            bench.start_child(TRAINERS[bench.settings.executor], log_name="trainer.log"),
+            bench.start_child(
+                TRAINERS[bench.settings.executor], log_name="trainer.log", secrets=_secrets(bench)
+            ),
             offset=offset,
             stall_timeout_s=bench.settings.stall_timeout_s,
             drain_timeout_s=max(1.0, bench.settings.drain_timeout_s - 5.0),
@@ -190,6 +200,16 @@ def _run_trainer(bench: Bench) -> Outcome:
             continue  # A trainer of an earlier worker still works; its words are ours to record.
         if not bench.record(lambda tx: runs.count_attempt(tx, claim)):
             return outcome
+
+
+def _secrets(bench: Bench) -> dict[str, str]:
+    """Keys of the job's trackers. A job whose keys cannot be read trains without them."""
+    try:
+        return bench.record(lambda tx: runs.secrets(tx, bench.job.claim))
+    except (Corrupt, InvalidInput) as error:
+        text = f"The job trains without the keys of its trackers. {error.message}"
+        bench.record(lambda tx: runs.note(tx, bench.job.claim, text))
+        return {}
 
 
 def _left_by_an_earlier_worker(bench: Bench) -> Outcome | None:
