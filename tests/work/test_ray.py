@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,10 @@ def test_nothing_outlives_a_killed_launcher(tmp_path: Path) -> None:
     launcher.kill()
     launcher.wait()
     assert several.gone(started)
+    deadline = time.monotonic() + 20
+    while executor.own_folder(job.folder).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_cluster_that_does_not_answer_fails_the_job_by_name(tmp_path: Path) -> None:
@@ -87,15 +92,19 @@ def test_sockets_of_a_cluster_of_our_own_have_short_names() -> None:
     assert len(str(executor.own_folder(Path("/a" * 200)))) < 60
 
 
-def test_the_guard_ends_what_is_left_when_its_starter_is_gone() -> None:
+def test_the_guard_clears_away_what_is_left_when_its_starter_is_gone(tmp_path: Path) -> None:
     import psutil
 
+    (tmp_path / "gone").mkdir()
     left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         born = psutil.Process(left.pid).create_time()
-        executor.guard([f"{left.pid} {born}\n", f"{other.pid} 1.0\n", "4000000 1.0\n"])
+        executor.guard(
+            [f"{tmp_path}/gone\n", f"{left.pid} {born}\n", f"{other.pid} 1.0\n", "4000000 1.0\n"]
+        )
         assert left.wait(timeout=5) == -9
+        assert not (tmp_path / "gone").exists()
         assert other.poll() is None, "a process that only has the same number stays"
     finally:
         other.kill()

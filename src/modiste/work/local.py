@@ -27,6 +27,8 @@ from modiste.work.member import EXIT_LOST
 log = logging.getLogger(__name__)
 LOOK_S = 0.1
 CANCEL_GRACE_S = 5.0
+EXIT_GRACE_S = 20.0
+"""A cluster takes some seconds to end."""
 READ_BYTES = 4 << 20
 LOCKED_ELSEWHERE = 75
 """Exit code of a trainer that found the run held by another one."""
@@ -287,7 +289,7 @@ class Watch:
     def _let_exit(self) -> None:
         """It said its last word; give it time to close its files."""
         try:
-            self._trainer.process.wait(timeout=CANCEL_GRACE_S)
+            self._trainer.process.wait(timeout=EXIT_GRACE_S)
         except subprocess.TimeoutExpired:
             log.warning("the trainer in %s does not exit by itself", self._trainer.run_dir)
 

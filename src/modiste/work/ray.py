@@ -138,17 +138,20 @@ def _own(run_dir: Path, job: Mapping[str, Any]) -> Iterator[None]:
             _node_ip_address=LOOPBACK,
             _temp_dir=str(folder),
         )
-        with _guarded():
+        with _guarded(folder):
             yield
+            ray.shutdown()
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _guarded() -> Iterator[None]:
-    """Some of Ray's processes stay when the one that started them is killed: not with us."""
-    lines = [f"{p.pid} {p.create_time()}\n" for p in psutil.Process().children(recursive=True)]
+def _guarded(folder: Path) -> Iterator[None]:
+    """Some of Ray's processes and its folder stay when the process that started them is killed: not
+    with us."""
+    lines = [f"{folder}\n"]
+    lines += [f"{p.pid} {p.create_time()}\n" for p in psutil.Process().children(recursive=True)]
     command = [sys.executable, "-m", "modiste.work.ray", GUARD]
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
         told = cast(IO[str], process.stdin)
@@ -158,13 +161,16 @@ def _guarded() -> Iterator[None]:
 
 
 def guard(told: Iterable[str]) -> int:
-    """Wait for the end of what is told, which comes with the end of the teller; end the rest."""
-    for line in list(told):
+    """Wait for the end of what is told, which comes with the end of the teller, then clear away
+    what is left: the folder of the first line, the processes of the others."""
+    folder, *processes = list(told)
+    for line in processes:
         pid, created = line.split()
         with suppress(psutil.Error):
             process = psutil.Process(int(pid))
             if process.create_time() == float(created):
                 process.kill()
+    shutil.rmtree(folder.strip(), ignore_errors=True)
     return 0
 
 
