@@ -140,8 +140,8 @@ def test_llama_cpp_computes_the_same(
     wanted = proof.logits_of(model, [ids])[0][-1].log_softmax(-1)
     tops = next_token(server, ids)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
     for top in tops:
-        # llama.cpp multiplies in other orders and looks SiLU up in f16: 1e-3 to 3e-3 measured.
-        assert top["logprob"] == pytest.approx(float(wanted[top["id"]]), abs=0.02)
+        # Sums in other orders: 5e-6 to 7e-5 measured.
+        assert top["logprob"] == pytest.approx(float(wanted[top["id"]]), abs=5e-4)
 
 
 def test_llama_cpp_tokenises_as_the_base_does(

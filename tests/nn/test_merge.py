@@ -76,5 +76,5 @@ def test_merging_takes_the_memory_of_a_few_matrices(random_base: Make, tmp_path:
     command = [sys.executable, "-c", MERGE, base, tmp_path / "a", tmp_path / "out"]
     answer = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
-    # Of 210 MB in all, the largest matrix has 4 MB; a few copies, the adapter, allocator slack.
+    # Of 190 MB in all, the largest matrix has 4 MB; a few copies, the adapter, allocator slack.
     assert int(answer.stdout) * 1024 < 60e6

@@ -266,7 +266,8 @@ def _stored(tensor: Tensor, numbers: str, name: str) -> NDArray[Any]:
     if kind == "f32":
         return values
     if kind == "f16":
-        half = values.astype(np.float16)
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
         if not np.isfinite(half).all() and np.isfinite(values).all():
             raise InvalidInput(f"{name} holds values above 65504, which f16 cannot; take bf16")
         return cast(NDArray[Any], half)
