@@ -120,8 +120,9 @@ def _of(
         tuned.scorer.measure(batch)
 
     optimizer = torch.optim.AdamW([tuned.learned.flat], lr=1e-9, fused=True)
-    trained = _fastest_s(train, machine) / n_tokens
-    return Cost(trained, _fastest_s(forward, machine) / n_tokens, _fastest_s(optimizer.step, machine))
+    trained_s, forward_s = _fastest_s(train, machine), _fastest_s(forward, machine)
+    update_s = _fastest_s(optimizer.step, machine)
+    return Cost(trained_s / n_tokens, forward_s / n_tokens, update_s)
 
 
 def _how_many(spec: TuneSpec, n_parameters: int, of: Load, machine: Machine) -> int:

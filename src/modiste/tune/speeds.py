@@ -62,7 +62,7 @@ class Duration:
 
     @property
     def total_s(self) -> float:
-        return sum(asdict(self).values())
+        return float(sum(asdict(self).values()))
 
 
 @dataclass(frozen=True)
