@@ -44,7 +44,7 @@ def test_less_memory_is_fewer_samples_at_once_and_then_computing_twice() -> None
     while (machine := machine.less(spec)) is not None:  # type: ignore[assignment]
         seen.append((machine.microbatch_tokens, machine.recomputes(spec)))
     if not torch.cuda.is_available():
-        assert seen == [(1024, False), (512, False), (256, False), (256, True)]
+        assert seen == [(512, False), (256, False), (256, True)]
     assert seen[-1][1] is True
 
 

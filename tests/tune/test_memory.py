@@ -71,7 +71,7 @@ def test_checkpointing_keeps_one_layer_and_the_inputs_of_the_others() -> None:
 
 
 def test_samples_are_computed_together_up_to_the_micro_batch_but_never_cut() -> None:
-    assert together(spec(), SHORT, device="cpu") == 2048
+    assert together(spec(), SHORT, device="cpu") == 1024
     assert together(spec(microbatch_tokens=256), SHORT, device="cpu") == 512
     assert together(spec(), Load(8192, 65_536), device="cpu") == 8192
     assert together(spec(), Load(100, 700), device="cpu") == 700

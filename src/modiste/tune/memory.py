@@ -39,8 +39,8 @@ MOMENTS = 4
 """fp32 copies of what learns: values, gradient and two moments."""
 WRITTEN = 3
 """fp32 copies of what learns in a checkpoint: all but the gradient."""
-MICROBATCH_TOKENS = {"cpu": 2_048, "cuda": 16_384}
-"""Samples are computed together up to this many tokens: on a CPU twice as many are not faster."""
+MICROBATCH_TOKENS = {"cpu": 1_024, "cuda": 16_384}
+"""Samples are computed together up to this many tokens: on a CPU more are not faster."""
 SHARE_FOR_FP32 = 0.6
 """A CPU computes in fp32, the fastest there for small bases, where three copies of the base fit
 into this share of its memory."""
