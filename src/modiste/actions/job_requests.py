@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, TypedDict
 
+from pydantic import SecretStr
+
 from modiste.actions import continued, curation, datasets, files
 from modiste.errors import InvalidInput, NotYetSupported
 from modiste.store.database import Tx
@@ -331,6 +333,7 @@ def _secrets(
             wrong.append(_Wrong("integrations", text))
         if not key or kind not in KEYS:
             continue
+        key = key.get_secret_value() if isinstance(key, SecretStr) else key
         if not isinstance(key, str) or len(key) > 500 or not key.isprintable():
             text = f"integrations[{index}].api_key is no text of 1 to 500 printable characters."
             wrong.append(_Wrong("integrations", text))
