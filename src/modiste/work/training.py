@@ -149,6 +149,9 @@ def _trained(
 ) -> Done | Stopped:
     base_path = Path(job["base_path"])
 
+    from modiste.tune.allocator import keep_freed_memory
+
+    keep_freed_memory()
     # Imported here: torch takes a second and reads OMP_WAIT_POLICY when it is loaded.
     from modiste.nn.base import describe_base
     from modiste.prepare import render
