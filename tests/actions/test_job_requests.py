@@ -150,3 +150,15 @@ def test_only_what_decides_about_the_model_is_in_the_signature(
     }
     assert len(same) == 1
     assert len(different | same) == 5
+
+
+def test_the_best_of_no_evaluation_is_refused_with_both_ways_out(
+    check: Check, upload: Upload
+) -> None:
+    asked = Hyperparameters(keep="best", early_stopping_patience=3)
+    with pytest.raises(InvalidInput) as told:
+        check(hyperparameters=asked)
+    assert told.value.param == "hyperparameters.keep"
+    assert "give validation_files, or keep: last" in told.value.message
+    assert "early_stopping_patience is 3" in told.value.message
+    assert check(hyperparameters=asked, validation_files=[upload().id]).hyperparameters == asked

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from modiste import settings
-from modiste.cli.tune_inputs import base_of, content_of, held_out
+from modiste.cli.tune_inputs import base_of, content_of, held_out, refuse_undecidable
 from modiste.client import connect
 from modiste.errors import InvalidInput
-from modiste.tune.spec import Data, DataFile
+from modiste.tune.spec import Data, DataFile, TuneSpec
 
 SHIPPED = Path(settings.__file__).parent / "bases" / "tiny"
 
@@ -68,3 +68,13 @@ def test_an_adapter_is_told_by_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text('{"r": 8}')
     assert content_of(str(tmp_path)) != before
     assert content_of("ft:m") == "ft:m"
+
+
+def test_the_best_of_no_evaluation_is_refused_before_anything_is_uploaded() -> None:
+    train = (DataFile(file_id="x"),)
+    spec = TuneSpec(model="m", data=Data(train=train), early_stopping_patience=2)
+    with pytest.raises(InvalidInput, match=r"give data\.validation or data\.holdout") as told:
+        refuse_undecidable(spec)
+    assert told.value.param == "early_stopping_patience"
+    for data in (Data(train=train, holdout=0.1), Data(train=train, validation=train)):
+        refuse_undecidable(spec.model_copy(update={"data": data}))

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from modiste.actions import continued, curation, datasets, files
 from modiste.errors import InvalidInput, NotYetSupported
 from modiste.store.database import Tx
+from modiste.tune.asked import undecidable
 from modiste.types import Actor, File, Hyperparameters, Model, Purpose, Scope, TrainingFile
 
 SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -119,6 +120,9 @@ def checked(tx: Tx, actor: Actor, wanted: Wanted) -> Request:
         validation = validation or dataset.validation
     found: dict[str, File] = {}
     wrong += _files(tx, actor, training, validation, found)
+    if not validation:
+        told = undecidable(hyperparameters, give="give validation_files")
+        wrong += [_Wrong(f"hyperparameters.{name}", text) for name, text in told.items()]
     wrong += _texts(wanted)
     integrations = tuple(
         _integration(i, item, wrong) for i, item in enumerate(wanted.get("integrations") or ())

@@ -94,6 +94,7 @@ def tune(
     wanted = settings.load(executor_flags(executor, processes, ray_address))
     if explain and not dry_run:
         return _explain(asked, None, as_json=as_json)
+    tune_inputs.refuse_undecidable(asked.spec)
     tune_outputs.refuse_impossible(asked.spec)
     with connect(wanted, needs_engine=True, report=say) as client:
         say_unheard(wanted, standing=client.standing)

@@ -16,10 +16,20 @@ from modiste.cli.output import say
 from modiste.client import Client
 from modiste.errors import InvalidInput
 from modiste.settings import Settings
+from modiste.tune.asked import undecidable
 from modiste.tune.spec import Data, DataFile, TuneSpec
 
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def refuse_undecidable(spec: TuneSpec) -> None:
+    """Before anything is uploaded. Raises InvalidInput: best of evaluations that nobody makes."""
+    if spec.data.validation or spec.data.holdout:
+        return
+    told = undecidable(spec, give="give data.validation or data.holdout")
+    if told:
+        raise InvalidInput(" ".join(told.values()), param=next(iter(told)))
 
 
 def prepared(client: Client, wanted: Settings, spec: TuneSpec) -> TuneSpec:

@@ -46,6 +46,23 @@ def to_hyperparameters(spec: TuneSpec) -> dict[str, Any]:
     return {name: _plain(v) for name, v in values.items() if v is not None or left_open}
 
 
+def undecidable(asked: TuneSpec | Hyperparameters, *, give: str) -> dict[str, str]:
+    """Fields that only evaluations can decide, with what to say where there are none to be.
+
+    Args:
+        give: what to name rows to evaluate on, in the words of whoever asks.
+    """
+    found = {}
+    if asked.keep == "best":
+        found["keep"] = f"keep is best, but no evaluation will tell which: {give}, or keep: last."
+    if asked.early_stopping_patience is not None:
+        found["early_stopping_patience"] = (
+            f"early_stopping_patience is {asked.early_stopping_patience}, but there will be no "
+            f"evaluation to wait for: {give}, or leave it out."
+        )
+    return found
+
+
 def from_hyperparameters(
     hyperparameters: Hyperparameters,
     *,
