@@ -195,7 +195,7 @@ def grouped(folder: Path, threads: int, began: float) -> None:
         args=TrainingArguments(
             **_common(folder),
             bf16=True,
-            per_device_train_batch_size=16,
+            per_device_train_batch_size=int((folder / "grouped").read_text()),
             train_sampling_strategy="group_by_length",
         ),
         train_dataset=rows,

@@ -1,8 +1,8 @@
-"""glibc's allocator told to keep what a training frees: the next step asks for the same sizes again.
+"""The allocator told to keep what a training frees: the next step asks for the same sizes again.
 
-By default buffers of some megabytes go back to the system at once, and every step pays for zeroed
-pages anew (6 % of a step at 60 M parameters). Elsewhere than on glibc nothing is done. Peak memory
-stays the same; what is resident between steps does not fall.
+By default glibc gives buffers of some megabytes back to the system at once, and every step pays for
+zeroed pages anew (6 % of a step at 60 M parameters). Elsewhere than on glibc nothing is done. Peak
+memory stays the same; what is resident between steps does not fall.
 """
 
 from __future__ import annotations
