@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from modiste.api import shapes
-from modiste.types import File, Model, ModelKind, Page, Purpose
+from modiste.types import File, Model, ModelKind, Page, Parity, Purpose
 
 AT = datetime(2026, 11, 20, 12, 0, 0, 999_999, tzinfo=UTC)
 
@@ -43,6 +44,15 @@ def test_a_tuned_card_has_a_job_and_a_root_and_a_base_card_has_neither() -> None
         assert card["created"] == 1795176000
         assert card["permission"] == []
         assert card["default_model_temperature"] == 0.7
+
+
+def test_a_model_that_the_engine_cannot_compute_says_that_it_cannot_chat() -> None:
+    elsewhere = Parity(True, 8, 90, 0.0, 0.0, 1e-3, 0.5, "read afresh", served=False)
+    plain = Model("ft:b:1", ModelKind.FINE_TUNED, AT, 2048, "/b", "org", root="x", job_id="j")
+    for parity, chats in ((None, True), (elsewhere, False)):
+        tuned = replace(plain, parity=parity)
+        assert shapes.model_card(tuned).capabilities.completion_chat is chats
+        assert shapes.tuned_model_out(tuned, org="o").capabilities.completion_chat is chats
 
 
 def test_an_update_answers_what_newer_clients_need_beyond_the_card() -> None:

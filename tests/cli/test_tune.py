@@ -138,11 +138,22 @@ def test_a_file_becomes_a_model_and_a_second_run_finds_it(modiste, config: Path)
     assert model.startswith("ft:modiste-tiny:")
     assert ":tune:" in model
     assert "step 2/2" in made.err
+    assert f"Try it: modiste chat {model}" in made.err
 
     again = modiste("tune", config, "--json")
     assert again.code == 0, again.err
     assert "attaching to it" in again.err
     assert again.json["fine_tuned_model"] == model
+
+
+@pytest.mark.slow
+def test_a_model_that_is_not_served_here_is_to_be_exported(modiste, config: Path) -> None:
+    """The walk with DoRA, which the built-in engine does not compute."""
+    made = modiste("tune", config, "--set", "lora.dora=true")
+    assert made.code == 0, made.err
+    model = made.out.strip()
+    assert "modiste chat" not in made.err
+    assert f"modiste models export {model} --form merged -o DIR" in made.err
 
 
 @pytest.mark.slow

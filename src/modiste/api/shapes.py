@@ -218,4 +218,5 @@ def tuned_model_out(model: Model, *, org: str) -> TunedModelOut:
 
 
 def _capabilities(model: Model) -> Capabilities:
-    return Capabilities(fine_tuning=model.kind is ModelKind.BASE)
+    served = model.parity is None or model.parity.served
+    return Capabilities(completion_chat=served, fine_tuning=model.kind is ModelKind.BASE)

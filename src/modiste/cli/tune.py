@@ -113,7 +113,8 @@ def tune(
             raise typer.Exit(1) from None
         if job["status"] == "SUCCESS" and spec.output_dir is not None:
             tune_outputs.write(client, spec, job, report=say)
-    _say_end(job, as_json=as_json)
+        advice = _what_next(client, job)
+    _say_end(job, advice, as_json=as_json)
 
 
 def _in_short(notes: Iterable[str]) -> list[str]:
@@ -228,7 +229,20 @@ def _how_to_go_on(client: Client, config: Path | None, job_id: str) -> str:
     )
 
 
-def _say_end(job: dict[str, Any], *, as_json: bool) -> None:
+def _what_next(client: Client, job: dict[str, Any]) -> str:
+    """What can be done with the job's model, where it has one."""
+    model = job["fine_tuned_model"]
+    if job["status"] != "SUCCESS" or model is None:
+        return ""
+    if client.get(f"/v1/models/{model}")["capabilities"]["completion_chat"]:
+        return f"Try it: modiste chat {model}"
+    return (
+        "It cannot be asked here, as the built-in engine does not compute it. For another server: "
+        f"modiste models export {model} --form merged -o DIR"
+    )
+
+
+def _say_end(job: dict[str, Any], advice: str, *, as_json: bool) -> None:
     if as_json:
         print_json(job)
     elif follow.needs_start(job):
@@ -236,7 +250,7 @@ def _say_end(job: dict[str, Any], *, as_json: bool) -> None:
         say(f"It is planned and waits: modiste jobs start {job['id']}")
     elif job["status"] == "SUCCESS":
         typer.echo(job["fine_tuned_model"])
-        say(f"Try it: modiste chat {job['fine_tuned_model']}")
+        say(advice)
     error = follow.failure(job)
     if error is not None:
         raise error
