@@ -1,7 +1,7 @@
 """A trainer that only counts: same folder, files, lock and words as the real one, without torch.
 
 MODISTE_HOME/standin.json may say how to misbehave: {"steps", "step_s", "stall_at", "die_at",
-"fail_at"}. It checkpoints every five steps and goes on from there.
+"fail_at", "linger_s"}. It checkpoints every five steps and goes on from there.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def main() -> None:
         (adapter / "adapter_config.json").write_text("{}")
         (adapter / "adapter_model.safetensors").write_bytes(b"weights")
         say("finished", adapter_dir=str(adapter), trained_tokens=10 * steps)
+        time.sleep(how.get("linger_s", 0))
 
 
 if __name__ == "__main__":

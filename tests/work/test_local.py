@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 
 from modiste.actions.runs import Wish
 from modiste.errors import LeaseLost
+from modiste.work import local
 from modiste.work.local import (
     Cancelled,
     Child,
@@ -167,6 +169,20 @@ def test_a_run_is_followed_to_its_finish_without_losing_a_step(run: Run) -> None
     assert outcome.ending == Finished(run.dir / "adapter", 300)
     assert run.steps == list(range(1, 31))
     assert outcome.offset == (run.dir / "events.jsonl").stat().st_size
+
+
+def test_one_that_said_its_last_word_has_time_to_exit(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert local.EXIT_GRACE_S == 30
+    assert isinstance(run.follow(steps=2, linger_s=1.0).ending, Finished)
+    assert run.child.exit_code == 0
+    assert not caplog.records
+    monkeypatch.setattr(local, "EXIT_GRACE_S", 0.2)
+    (run.dir / "events.jsonl").unlink()
+    assert isinstance(run.follow(steps=2, linger_s=60.0).ending, Finished)
+    assert run.child.exit_code == -signal.SIGKILL
+    assert "does not exit by itself" in caplog.text
 
 
 def test_a_failure_comes_with_its_reason(run: Run) -> None:

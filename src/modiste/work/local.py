@@ -27,8 +27,8 @@ from modiste.work.member import EXIT_LOST
 log = logging.getLogger(__name__)
 LOOK_S = 0.1
 CANCEL_GRACE_S = 5.0
-EXIT_GRACE_S = 20.0
-"""A cluster takes some seconds to end."""
+EXIT_GRACE_S = 30.0
+"""Behind the last word: taking torch down takes seconds on a busy machine, a cluster some more."""
 READ_BYTES = 4 << 20
 LOCKED_ELSEWHERE = 75
 """Exit code of a trainer that found the run held by another one."""
