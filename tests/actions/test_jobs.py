@@ -159,6 +159,32 @@ def test_two_keys_of_a_tracker_and_places_that_are_no_web_address_are_refused(
         )
 
 
+@pytest.mark.parametrize(
+    ("integration", "says"),
+    [
+        ({"type": "wandb", "project": "p", "url": "https://w.example"}, "give its api_key too"),
+        ({"type": "mlflow", "url": "https://m.example"}, "the server's own goes nowhere else"),
+        ({"type": "mlflow", "url": "https://me:s3cret@m.example"}, "would be shown"),
+        ({"type": "tensorboard", "api_key": "s3cret"}, "tensorboard takes none"),
+    ],
+)
+def test_a_job_sends_no_key_of_the_server_to_a_place_it_names_and_shows_none(
+    database: Database, admin: Actor, integration: dict[str, str], says: str
+) -> None:
+    trainer = replace(admin, scopes=frozenset({Scope.TRAIN}))
+    asked = {"model": "modiste-tiny", "training_files": [], "integrations": [integration]}
+    with pytest.raises(InvalidInput, match=says) as told:
+        do(database, jobs.create, trainer, **asked)
+    assert "s3cret" not in told.value.message
+
+
+def test_an_admin_and_a_key_of_ones_own_may_name_a_place(create: Create) -> None:
+    create(integrations=[{"type": "mlflow", "url": "https://m.example"}], suffix="a")
+    create(
+        integrations=[{"type": "mlflow", "url": "https://m.example", "api_key": "t"}], suffix="b"
+    )
+
+
 def test_a_similar_unfinished_job_is_refused_and_a_different_one_is_not(
     database: Database, admin: Actor, create: Create
 ) -> None:

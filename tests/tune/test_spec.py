@@ -59,6 +59,21 @@ def test_what_cannot_be_done_is_refused_with_a_reason(values: dict, says: str) -
     assert says in raised.value.message
 
 
+@pytest.mark.parametrize(
+    "tracker",
+    [
+        {"type": "wandb", "api_key": "s3cret"},
+        {"type": "mlflow", "url": "https://me:s3cret@mlflow.example"},
+        {"type": "mlflow", "url": "https://s3cret@mlflow.example/x"},
+    ],
+)
+def test_keys_in_a_tracker_are_refused_and_not_repeated(tracker: dict) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        parse(LEAST | {"trackers": [tracker]})
+    assert "trackers.0" in raised.value.message
+    assert "s3cret" not in raised.value.message
+
+
 def test_a_spec_survives_json() -> None:
     spec = parse(LEAST | {"lora": {"targets": ["q_proj"]}}).spec
     assert type(spec).model_validate_json(spec.model_dump_json()) == spec

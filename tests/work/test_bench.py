@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -91,3 +92,13 @@ def test_files_of_the_job_are_found_under_the_names_they_had(bench: Bench) -> No
     assert bench.filename(file_id) == "train.jsonl"
     assert bench.local_blob(file_id).is_file()
     assert bench.run_dir == bench.settings.home / "runs" / bench.job.job.id
+
+
+def test_a_jobs_key_stands_in_for_the_servers_own(bench: Bench) -> None:
+    own = {"MLFLOW_TRACKING_USERNAME": "us", "MLFLOW_TRACKING_PASSWORD": "ours", "KEPT": "yes"}
+    mine = replace(bench, environment=own)
+    assert mine.environment_with({"MLFLOW_TRACKING_TOKEN": "t"}) == {
+        "KEPT": "yes",
+        "MLFLOW_TRACKING_TOKEN": "t",
+    }
+    assert mine.environment_with({"WANDB_API_KEY": "k"}) == {**own, "WANDB_API_KEY": "k"}

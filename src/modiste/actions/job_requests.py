@@ -20,6 +20,7 @@ from modiste.actions import continued, curation, datasets, files
 from modiste.errors import InvalidInput, NotYetSupported
 from modiste.store.database import Tx
 from modiste.tune.asked import undecidable
+from modiste.tune.spec import carries_password
 from modiste.types import Actor, File, Hyperparameters, Model, Purpose, Scope, TrainingFile
 
 SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -321,19 +322,24 @@ def _integration(index: int, given: Mapping[str, Any], wrong: list[_Wrong]) -> d
 
 
 KEYS: Mapping[str, str] = {"wandb": "WANDB_API_KEY", "mlflow": "MLFLOW_TRACKING_TOKEN"}
+INSTEAD_OF: Mapping[str, tuple[str, ...]] = {
+    "MLFLOW_TRACKING_TOKEN": ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+}
+"""What of the server's own environment a job's key stands in for; MLflow would prefer it."""
 
 
 def _secrets(
     actor: Actor, integrations: Sequence[Mapping[str, Any]], wrong: list[_Wrong]
 ) -> dict[str, str]:
-    """Keys of integrations, one of each kind; and only people who may do everything here may have
-    the server write to other places than a web address."""
+    """Keys of integrations, one of each kind. Only admins may have the server write elsewhere than
+    to a web address, or send its own keys to a place that a job names."""
     found: dict[str, str] = {}
     for index, given in enumerate(integrations):
         kind, url, key = given.get("type", "wandb"), given.get("url"), given.get("api_key")
-        web = str(url).startswith(("https://", "http://"))
-        if url is not None and not web and not actor.may(Scope.ADMIN):
-            text = f"integrations[{index}].url is {url!r:.100}: a web address is expected."
+        if url is not None and (text := _unfit(str(url), kind, key, admin=actor.may(Scope.ADMIN))):
+            wrong.append(_Wrong("integrations", f"integrations[{index}].url {text}"))
+        if key and kind not in KEYS:
+            text = f"integrations[{index}].api_key: {kind} takes none; leave it out."
             wrong.append(_Wrong("integrations", text))
         if not key or kind not in KEYS:
             continue
@@ -345,3 +351,15 @@ def _secrets(
             text = f"integrations[{index}].api_key: a job has one key of {kind}, not two."
             wrong.append(_Wrong("integrations", text))
     return found
+
+
+def _unfit(url: str, kind: str, key: object, *, admin: bool) -> str | None:
+    if carries_password(url):
+        return "holds a name or a password, which would be shown; give them as api_key."
+    if admin:
+        return None
+    if not url.startswith(("https://", "http://")):
+        return f"is {url!r:.100}: a web address is expected."
+    if kind in KEYS and not key:
+        return f"is {url!r:.100}: give its api_key too, the server's own goes nowhere else."
+    return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from modiste.actions.job_requests import Wanted
 from modiste.api.door import Body
@@ -54,10 +54,16 @@ class IntegrationIn(Body):
     """W&B needs one."""
     name: str | None = None
     run_name: str | None = None
-    api_key: Annotated[SecretStr, Field(min_length=40, max_length=40)] | None = None
-    """W&B's. Without it the server's own key is used."""
+    api_key: Annotated[SecretStr, Field(min_length=1, max_length=500)] | None = None
+    """W&B's (40 characters or more), or MLflow's token. Without it the server's own is used."""
     url: str | None = None
     offline: bool = False
+
+    @model_validator(mode="after")
+    def _as_long_as_a_key(self) -> IntegrationIn:
+        if self.type == "wandb" and self.api_key is not None and len(self.api_key) < 40:
+            raise ValueError("api_key of W&B has 40 characters or more")
+        return self
 
 
 class RepositoryIn(Body):

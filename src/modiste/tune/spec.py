@@ -13,7 +13,15 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from modiste.errors import InvalidInput
@@ -139,6 +147,20 @@ class Tracker(BaseModel):
     """W&B's own server, MLflow's tracking URI."""
     offline: bool = False
     """W&B only: write to the run's folder, `wandb sync` later."""
+
+    @field_validator("url")
+    @classmethod
+    def _no_password(cls, url: str | None) -> str | None:
+        if url is not None and carries_password(url):
+            raise ValueError(
+                "holds a name or a password; keys come from the environment (WANDB_API_KEY, "
+                "MLFLOW_TRACKING_TOKEN, MLFLOW_TRACKING_URI), or with a job's integration"
+            )
+        return url
+
+
+def carries_password(url: str) -> bool:
+    return "@" in url.partition("//")[2].partition("/")[0]
 
 
 class TuneSpec(BaseModel):
@@ -282,5 +304,7 @@ def _wrong(error: ErrorDetails) -> Wrong:
     if not error["loc"]:  # fields that contradict each other: the words begin with one of them
         field, _, message = said.partition(": ")
         return Wrong(field, message)
-    got = "" if error["type"] == "missing" else f", got {error['input']!r}"
+    # What stands in a field that is not there may be a key.
+    told = error["type"] not in ("missing", "extra_forbidden") and error["loc"][-1] != "url"
+    got = f", got {error['input']!r}" if told else ""
     return Wrong(".".join(str(part) for part in error["loc"]), f"{said}{got}")

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from modiste.actions import builds, runs
 from modiste.actions.builds import Build
+from modiste.actions.job_requests import INSTEAD_OF
 from modiste.actions.runs import Assignment, Wish
 from modiste.errors import StorageFull, Unavailable
 from modiste.settings import Settings
@@ -92,8 +93,14 @@ class Desk(ABC):
         self, module: str, *, log_name: str, secrets: Mapping[str, str] | None = None
     ) -> Child:
         """`secrets` are in the child's environment and nowhere else."""
-        environment = {**self.environment, **(secrets or {})}
+        environment = self.environment_with(secrets or {})
         return Child.start(module, self.run_dir, environment=environment, log_name=log_name)
+
+    def environment_with(self, secrets: Mapping[str, str]) -> dict[str, str]:
+        """The server's own, where the job's keys do not stand in for it."""
+        replaced = {name for key in secrets for name in INSTEAD_OF.get(key, ())}
+        own = {name: v for name, v in self.environment.items() if name not in replaced}
+        return own | dict(secrets)
 
 
 @dataclass(frozen=True)
