@@ -11,6 +11,7 @@ from modiste.actions import files, jobs, keys, models, runs
 from modiste.store.blobs import adapter_of
 from modiste.store.database import Database
 from modiste.store.queue import WorkerId
+from modiste.store.tables import ModelRow
 from modiste.types import (
     Actor,
     File,
@@ -25,6 +26,7 @@ from modiste.types import (
 Upload = Callable[..., File]
 CreateJob = Callable[..., Job]
 Tune = Callable[..., Model]
+Continuable = Callable[[Model], Model]
 HERE = WorkerId.of_this_process()
 PARITY = Parity(True, 8, 100, 1e-5, 1e-6, 1e-3, 0.5, "Served as trained.")
 
@@ -114,3 +116,22 @@ def tune(database: Database, create: CreateJob) -> Tune:
             return model
 
     return make
+
+
+@pytest.fixture
+def continuable(database: Database) -> Continuable:
+    """`continuable(model)` gives it an adapter of rank 4 that a job can go on from."""
+
+    def give(model: Model) -> Model:
+        config = json.dumps({"r": 4, "lora_alpha": 8, "peft_type": "LORA"}).encode()
+        files = {
+            "adapter_config.json": database.blobs.put_bytes(config).sha256,
+            "adapter_model.safetensors": database.blobs.put_bytes(b"weights").sha256,
+        }
+        with database.transaction() as tx:
+            row = tx.session.get(ModelRow, model.id)
+            assert row is not None
+            row.adapter = adapter_of(files)
+        return model
+
+    return give

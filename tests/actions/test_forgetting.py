@@ -62,6 +62,39 @@ def test_models_that_learned_from_the_row_go_stale_and_others_do_not(
     assert [seen.stale for seen in traced.models if seen.model == met.id] == [True]
 
 
+def test_models_that_went_on_from_one_that_learned_the_row_go_stale_too(
+    database: Database,
+    admin: Actor,
+    upload: Upload,
+    tune: Tune,
+    create: Callable[..., Job],
+    continuable: Callable[[Model], Model],
+) -> None:
+    first = continuable(tune(upload(A, filename="a.jsonl")))
+    second = continuable(tune(upload(B, filename="b.jsonl"), model=first.id))
+    third = continuable(tune(upload(C, filename="c.jsonl"), model=second.id))
+    with database.transaction() as tx:
+        models.delete(tx, admin, first.id)
+    waiting = create(model=third.id, suffix="waits")
+    found = forget(database, admin, A)
+    assert found.stale_models == (second.id, third.id)
+    assert found.unfinished_jobs == (waiting.id,)
+    assert stale(database, admin, third).n_rows == 1
+    assert forget(database, admin, B).stale_models == (second.id, third.id)
+    assert stale(database, admin, third).n_rows == 2
+    with database.transaction(write=False) as tx:
+        assert lineage.trace(tx, admin, third.id).n_forgotten == 2
+
+
+def test_a_model_made_from_a_stale_one_is_born_stale(
+    database: Database, admin: Actor, upload: Upload, tune: Tune, continuable: Any
+) -> None:
+    first = continuable(tune(upload(A, filename="a.jsonl")))
+    forget(database, admin, A)
+    second = tune(upload(B, filename="b.jsonl"), model=first.id)
+    assert stale(database, admin, second).n_rows == 1
+
+
 def test_forgetting_again_changes_nothing_and_more_rows_add_up(
     database: Database, admin: Actor, upload: Upload, tune: Tune
 ) -> None:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modiste import __version__
 from modiste.actions import files, lineage, models
-from modiste.actions.lineage import SeenBy, SeenRow
+from modiste.actions.lineage import Parent, SeenBy, SeenRow
 from modiste.actions.seen import PRIVATE, Use
 from modiste.errors import BadRequest, Forbidden, InvalidInput, NotFound
 from modiste.prepare.records import row_id
 from modiste.store.database import Database
 from modiste.store.tables import FileRow, JobRow
-from modiste.types import Actor, File, Model
+from modiste.types import Actor, File, Hyperparameters, Model
 
 Upload = Callable[..., File]
 Tune = Callable[..., Model]
+Continuable = Callable[[Model], Model]
 
 
 def chat(question: str) -> dict[str, Any]:
@@ -57,8 +59,8 @@ def test_the_rows_of_a_model_are_listed_in_order_without_those_left_out(
     model = tune(train, skip_lines={train.id: [3]})
     rows = look(database, lineage.rows, admin, model.id, file_id=train.id)
     assert rows == [
-        SeenRow(row_id(A), train.id, 1, Use.TRAIN),
-        SeenRow(row_id(C), train.id, 4, Use.TRAIN),
+        SeenRow(row_id(A), train.id, 1, Use.TRAIN, str(model.job_id)),
+        SeenRow(row_id(C), train.id, 4, Use.TRAIN, str(model.job_id)),
     ]
     after = {"file_id": train.id, "after_line": 1, "limit": 1}
     assert look(database, lineage.rows, admin, model.id, **after) == rows[1:]
@@ -110,6 +112,69 @@ def test_lineage_outlives_the_files_and_the_model(
     found = look(database, lineage.row, admin, row_id(A))
     assert [(seen.model, seen.deleted) for seen in found.models] == [(model.id, True)]
     assert found.files == ()
+
+
+def test_a_model_that_went_on_from_others_saw_what_they_saw(
+    database: Database, admin: Actor, upload: Upload, tune: Tune, continuable: Continuable
+) -> None:
+    one, two, three = (upload(row, filename=f"{n}.jsonl") for n, row in enumerate((A, B, C)))
+    first = continuable(tune(one))
+    second = continuable(tune(two, model=first.id))
+    third = tune(three, one, model=second.id, skip_lines={one.id: [1]})
+    found = look(database, lineage.trace, admin, third.id)
+    assert found.parents == (
+        Parent(second.id, second.job_id, False),
+        Parent(first.id, first.job_id, False),
+    )
+    assert [(file.file_id, file.job_id, file.n_rows) for file in found.files] == [
+        (three.id, third.job_id, 1),
+        (one.id, third.job_id, 0),
+        (two.id, second.job_id, 1),
+        (one.id, first.job_id, 1),
+    ]
+    by_a = look(database, lineage.row, admin, row_id(A)).models
+    assert [(seen.model, seen.job_id, seen.through) for seen in by_a] == [
+        (first.id, first.job_id, None),
+        (second.id, first.job_id, first.id),
+        (third.id, first.job_id, first.id),
+    ]
+    of = {"file_id": one.id}
+    assert look(database, lineage.rows, admin, third.id, **of) == [], "its own job left it out"
+    of["job_id"] = str(first.job_id)
+    rows = look(database, lineage.rows, admin, third.id, **of)
+    assert rows == [SeenRow(row_id(A), one.id, 1, Use.TRAIN, str(first.job_id))]
+    with pytest.raises(NotFound, match="never saw"):
+        look(database, lineage.rows, admin, first.id, file_id=two.id)
+
+
+def test_the_line_of_a_model_outlives_its_parents(
+    database: Database, admin: Actor, upload: Upload, tune: Tune, continuable: Continuable
+) -> None:
+    first = continuable(tune(upload(A)))
+    second = continuable(tune(upload(B), model=first.id))
+    third = tune(upload(C), model=second.id)
+    with database.transaction() as tx:
+        models.delete(tx, admin, first.id)
+        models.delete(tx, admin, second.id)
+    found = look(database, lineage.trace, admin, third.id)
+    assert [parent.deleted for parent in found.parents] == [True, True]
+    assert {file.job_id for file in found.files} == {m.job_id for m in (first, second, third)}
+    by_a = look(database, lineage.row, admin, row_id(A)).models
+    assert [(seen.model, seen.deleted) for seen in by_a] == [
+        (first.id, True),
+        (second.id, True),
+        (third.id, False),
+    ]
+
+
+def test_what_a_folder_saw_is_said_to_be_unknown(
+    database: Database, admin: Actor, upload: Upload, tune: Tune, tmp_path: Path
+) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"r": 4}')
+    start = Hyperparameters(continue_from=str(tmp_path))
+    model = tune(upload(A), hyperparameters=start)
+    found = look(database, lineage.trace, admin, model.id)
+    assert found.parents == (Parent(str(tmp_path), None, False),)
 
 
 def test_lines_of_a_file_are_named_by_their_rows(

@@ -26,7 +26,7 @@ def test_a_job_trained_on_rows_of_its_training_files_but_not_on_lines_left_out(
     ids = [row_id(ROW), row_id(other), row_id({"text": "else"})]
     with database.transaction(write=False) as tx:
         (job,) = seen.jobs(tx, tx.session.query(JobRow).one().org)
-        assert seen.trained_on(job, ids, seen.Indexes(tx)) == {row_id(ROW)}
+        assert seen.trained_on([job], ids, seen.Indexes(tx)) == {row_id(ROW)}
         assert [use for _, use, _ in seen.files_of(job)] == [seen.Use.TRAIN, seen.Use.VALIDATION]
 
 

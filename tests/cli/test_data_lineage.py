@@ -36,6 +36,10 @@ def file(tmp_path: Path) -> Path:
 def model(modiste, file: Path, home: Path) -> str:
     """A model made of the file; nothing was trained."""
     job = modiste("jobs", "create", "--model", "modiste-tiny", "--file", file, "--json").json
+    return made_by(job, home)
+
+
+def made_by(job: dict[str, Any], home: Path) -> str:
     database = Database(settings_module.load({"home": home}, environment={}))
     worker = WorkerId.of_this_process("tester")
     with database.transaction() as tx:
@@ -49,7 +53,11 @@ def model(modiste, file: Path, home: Path) -> str:
     with database.transaction() as tx:
         taken = runs.take(tx, worker)
         assert taken is not None
-        runs.record_trained(tx, taken.claim, adapter=adapter_of({"a": "f" * 64}), trained_tokens=9)
+        files = {
+            "adapter_config.json": database.blobs.put_bytes(b'{"r": 16, "lora_alpha": 32}').sha256,
+            "adapter_model.safetensors": database.blobs.put_bytes(b"weights").sha256,
+        }
+        runs.record_trained(tx, taken.claim, adapter=adapter_of(files), trained_tokens=9)
         parity = Parity(True, 8, 100, 1e-5, 1e-6, 1e-3, 0.5, "Served as trained.")
         made = runs.record_success(tx, taken.claim, parity=parity)
     assert made is not None
@@ -81,6 +89,25 @@ def test_a_row_is_named_by_id_by_a_local_line_or_by_the_line_of_an_upload(
         assert found["id"] == wanted
         assert [seen["model"] for seen in found["models"]] == [model]
     assert model in modiste("data", "trace", "--row", wanted).out
+
+
+def test_a_model_that_went_on_from_another_shows_what_that_one_saw(
+    modiste, model: str, home: Path, tmp_path: Path
+) -> None:
+    more = tmp_path / "more.jsonl"
+    more.write_text(json.dumps(chat("four")) + "\n")
+    job = modiste("jobs", "create", "--model", model, "--file", more, "--json").json
+    second = made_by(job, home)
+    told = modiste("data", "trace", second, "--rows").out
+    assert "went on from" in told
+    assert model in told
+    files = [line.split()[:3] for line in told.splitlines() if " train " in line and "…" in line]
+    parent = modiste("data", "trace", model, "--json").json["job"]
+    assert files == [[job["id"][:8], "train", "more.jsonl"], [parent[:8], "train", "rows.jsonl"]]
+    for row in (*ROWS, chat("four")):
+        assert f"{row_id(row)}  train" in told
+    by_row = modiste("data", "trace", "--row", row_id(ROWS[0]))
+    assert f"through {model}" in by_row.out
 
 
 def test_forgetting_asks_first_and_marks_the_model(modiste, model: str, file: Path) -> None:

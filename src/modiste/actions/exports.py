@@ -137,7 +137,8 @@ def _metrics(tx: Tx, job: JobRow, trace: lineage.Trace) -> dict[str, float]:
         last = trained[-1]
         n = f", n = {last.n_trained_tokens:,} tokens" if last.n_trained_tokens else ""
         found[f"training loss of step {last.step} (nats per token{n})"] = trained[-1].loss or 0.0
-    n_rows = sum(file.n_rows or 0 for file in trace.files if file.use != "train")
+    own = [file for file in trace.files if file.job_id == job.id]
+    n_rows = sum(file.n_rows or 0 for file in own if file.use != "train")
     measured = [row for row in rows if row.valid_loss is not None]
     for row in dict.fromkeys([*measured[:1], *measured[-1:]]):
         where = f"after step {row.step} (n = {n_rows} rows)"

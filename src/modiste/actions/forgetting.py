@@ -1,8 +1,8 @@
 """Forgetting rows: no model may learn from them any more.
 
-Models that learned from a forgotten row are marked stale, and every later job with the row is
-refused (`row_forgotten`). There is no way back, and no file is deleted: the answer names those that
-still hold the row.
+Models that learned from a forgotten row, or went on from one that did, are marked stale, and every
+later job with the row is refused (`row_forgotten`). There is no way back, and no file is deleted:
+the answer names those that still hold the row.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Forgetting:
     rows: tuple[Forgotten, ...]
     stale_models: tuple[str, ...]
     unfinished_jobs: tuple[str, ...]
-    """Jobs on their way: those that have not begun to train will fail, the others end stale."""
+    """Jobs on their way: those that have yet to train on a row will fail, the others end stale."""
     files: tuple[seen.Holding, ...]
     """Files that still hold one of the rows: delete them, they cannot be trained on as they are."""
     unknown: tuple[str, ...]
@@ -49,10 +49,15 @@ def forget(tx: Tx, actor: Actor, ids: Iterable[str], *, reason: str) -> Forgetti
     tx.alone("forgotten rows")
     said = tuple(_remember(tx, actor, id, reason.strip()) for id in wanted)
     read = seen.Indexes(tx)
-    touched = [job for job in seen.jobs(tx, actor.org) if seen.trained_on(job, wanted, read)]
+    line = seen.Lines(tx)
+    touched = {
+        job: met
+        for job in seen.jobs(tx, actor.org)
+        if (met := seen.trained_on(line(job), wanted, read))
+    }
     stale = [model.id for job in touched if (model := mark(tx, job, read)) is not None]
     held = tuple(seen.holding(tx, actor, wanted, read, private=True))
-    known = {id for job in touched for id in seen.trained_on(job, wanted, read)}
+    known = set().union(*touched.values())
     known |= set(seen.in_files(tx, actor.org, wanted, read))
     return Forgetting(
         rows=said,
@@ -74,7 +79,8 @@ def mark(tx: Tx, job: JobRow, read: seen.Indexes | None = None) -> ModelRow | No
     tx.alone("forgotten rows")
     model = tx.session.get(ModelRow, job.fine_tuned_model)
     gone = seen.forgotten(tx, job.org)
-    met = seen.trained_on(job, gone, read or seen.Indexes(tx)) if gone else set()
+    line = seen.Lines(tx)(job)
+    met = seen.trained_on(line, gone, read or seen.Indexes(tx)) if gone else set()
     if model is None or not met:
         return None
     n_rows = len(met)

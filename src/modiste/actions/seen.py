@@ -2,12 +2,13 @@
 
 The ground under `lineage` and `forgetting`. A row is known by its content (`row_id` of
 `prepare.records`), so it is the same row in every file and every version of a dataset. Jobs keep
-the index of every file they were validated with; it outlives the file.
+the index of every file they were validated with; it outlives the file. A job that went on from a
+model builds on what the job of that model saw, and so on back to the base: its line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -59,10 +60,37 @@ class Indexes:
         return {file_id: self(sha256) for file_id, sha256 in (job.rows or {}).items()}
 
 
+class Lines:
+    """Jobs behind jobs; each is looked up once."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self._made: dict[tuple[str, str], JobRow | None] = {}
+
+    def __call__(self, job: JobRow) -> list[JobRow]:
+        """The job, then the one whose model it went on from, and so on back to the base. Jobs stay
+        when their models are deleted."""
+        found = [job]
+        while (parent := self._parent(found[-1])) is not None:
+            found.append(parent)
+        return found
+
+    def _parent(self, job: JobRow) -> JobRow | None:
+        name = job.asked.continue_from
+        if name is None:
+            return None
+        if (job.org, name) not in self._made:
+            query = sa.select(JobRow).where(JobRow.org == job.org, JobRow.fine_tuned_model == name)
+            self._made[job.org, name] = self._tx.session.scalar(query)
+        return self._made[job.org, name]
+
+
 def jobs(tx: Tx, org: str) -> Iterator[JobRow]:
-    """Jobs whose rows are known, oldest first."""
-    query = sa.select(JobRow).where(JobRow.org == org, JobRow.rows.is_not(None))
-    yield from tx.session.scalars(query.order_by(JobRow.seq))
+    """Jobs that know their rows or go on from others, oldest first."""
+    query = sa.select(JobRow).where(JobRow.org == org).order_by(JobRow.seq)
+    for job in tx.session.scalars(query):
+        if job.rows is not None or job.asked.continue_from is not None:
+            yield job
 
 
 def files_of(job: JobRow) -> Iterator[tuple[str, Use, float]]:
@@ -72,13 +100,14 @@ def files_of(job: JobRow) -> Iterator[tuple[str, Use, float]]:
         yield file_id, Use.VALIDATION, 1.0
 
 
-def trained_on(job: JobRow, ids: Collection[str], read: Indexes) -> set[str]:
-    """Which of these rows the job trains on, or would."""
-    indexes = read.of_job(job)
+def trained_on(line: Iterable[JobRow], ids: Collection[str], read: Indexes) -> set[str]:
+    """Which of these rows one of the jobs trains on, or would."""
     found: set[str] = set()
-    for file_id, use, _ in files_of(job):
-        if use is Use.TRAIN and file_id in indexes:
-            found |= set(kept(job, file_id, indexes[file_id].lines(ids)))
+    for job in line:
+        indexes = read.of_job(job)
+        for file_id, use, _ in files_of(job):
+            if use is Use.TRAIN and file_id in indexes:
+                found |= set(kept(job, file_id, indexes[file_id].lines(ids)))
     return found
 
 

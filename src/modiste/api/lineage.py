@@ -35,7 +35,19 @@ class StaleOut(BaseModel):
     n_rows: int
 
 
+class ParentOut(BaseModel):
+    """What a model went on from."""
+
+    model: str
+    """Or a folder of the server."""
+    job: str | None
+    """Null where no job here made it: what it saw is not known."""
+    deleted: bool
+
+
 class SeenFileOut(BaseModel):
+    job: str
+    """The model's own, or that of a model it went on from."""
     file_id: str
     filename: str
     sha256: str
@@ -58,6 +70,8 @@ class LineageOut(BaseModel):
     trained_at: int | None
     epochs: float | None
     """Below 1, training ended before it had reached every row."""
+    parents: list[ParentOut]
+    """What it went on from, back to the base."""
     files: list[SeenFileOut]
     rows_forgotten: int
     stale: StaleOut | None
@@ -68,6 +82,7 @@ class SeenRowOut(BaseModel):
     file_id: str
     line: int
     use: Use
+    job: str
 
 
 class SeenRowList(BaseModel):
@@ -89,11 +104,14 @@ class FileRowList(BaseModel):
 class SeenByOut(BaseModel):
     model: str
     job: str
+    """The one that met the row."""
     use: Use
     file_id: str
     lines: list[int]
     stale: bool
     deleted: bool
+    through: str | None
+    """The model it went on from, whose job met the row; null where its own did."""
 
 
 class HoldingOut(BaseModel):
@@ -150,20 +168,26 @@ async def model_rows(
     actor: Asker,
     model_id: str,
     file_id: str,
+    job: str | None = None,
     after_line: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> Response:
-    """The rows of one file that a model saw, in the order of lines."""
+    """The rows of one file that a model saw, in the order of lines; `job` says which use of it is
+    meant where the model went on from one that saw it too."""
     found = await look(
         request,
         lineage.rows,
         actor,
         model_id,
         file_id=file_id,
+        job_id=job,
         after_line=after_line,
         limit=limit + 1,
     )
-    data = [SeenRowOut.model_validate(row._asdict()) for row in found[:limit]]
+    data = [
+        SeenRowOut(id=row.id, file_id=row.file_id, line=row.line, use=row.use.value, job=row.job_id)
+        for row in found[:limit]
+    ]
     return JSONResponse(SeenRowList(data=data, has_more=len(found) > limit).model_dump())
 
 
@@ -215,8 +239,13 @@ def _lineage(found: Trace) -> LineageOut:
         code_version=found.code_version,
         trained_at=seconds_or_none(found.trained_at),
         epochs=found.epochs,
+        parents=[
+            ParentOut(model=parent.model, job=parent.job_id, deleted=parent.deleted)
+            for parent in found.parents
+        ],
         files=[
             SeenFileOut(
+                job=file.job_id,
                 file_id=file.file_id,
                 filename=file.filename,
                 sha256=file.sha256,
@@ -251,6 +280,7 @@ def _row(found: RowTrace) -> RowOut:
                 lines=list(seen.lines),
                 stale=seen.stale,
                 deleted=seen.deleted,
+                through=seen.through,
             )
             for seen in found.models
         ],

@@ -90,7 +90,7 @@ def forget(
     for model in answer["stale_models"]:
         say(f"stale: {model}")
     for job in answer["unfinished_jobs"]:
-        say(f"on its way: job {job}; it fails if it has not begun to train, else ends stale")
+        say(f"on its way: job {job}; it fails if it has yet to train on them, else ends stale")
     _print_files(answer["files"], "still there: delete or replace these files")
     for unknown in answer["unknown"]:
         say(f"no file and no model here knows {unknown}")
@@ -139,6 +139,7 @@ def _trace_model(client: Client, model: str, *, rows: bool, as_json: bool) -> No
             ("model", found["model"]),
             ("base", found["base"]),
             ("job", found["job"]),
+            *[("went on from", _parent(parent)) for parent in found["parents"]],
             ("dataset", found["dataset"]),
             ("code", found["code_version"] and f"modiste {found['code_version']}"),
             ("made", ago(found["trained_at"])),
@@ -148,9 +149,10 @@ def _trace_model(client: Client, model: str, *, rows: bool, as_json: bool) -> No
         ]
     )
     print_table(
-        ["use", "file", "id", "rows", "left out", "sha256", "note"],
+        ["job", "use", "file", "id", "rows", "left out", "sha256", "note"],
         [
             (
+                file["job"][:8],
                 file["use"],
                 file["filename"],
                 file["file_id"],
@@ -169,6 +171,12 @@ def _trace_model(client: Client, model: str, *, rows: bool, as_json: bool) -> No
         say(f"modiste data trace {found['model']} --rows lists every row.")
 
 
+def _parent(parent: dict[str, Any]) -> str:
+    if parent["job"] is None:
+        return f"{parent['model']} (what it saw is not known here)"
+    return f"{parent['model']}, job {parent['job']}" + (", deleted" if parent["deleted"] else "")
+
+
 def _epochs(number: float | None) -> str | None:
     if number is None:
         return None
@@ -182,6 +190,7 @@ def _rows_of(client: Client, found: dict[str, Any]) -> Iterator[dict[str, Any]]:
             page = client.get(
                 f"/v1/models/{found['model']}/rows",
                 file_id=file["file_id"],
+                job=file["job"],
                 after_line=after,
                 limit=PAGE,
             )
@@ -205,13 +214,18 @@ def _print_row(found: dict[str, Any]) -> None:
                 seen["use"],
                 ", ".join(map(str, seen["lines"])),
                 seen["job"],
-                ", ".join(word for word in ("stale", "deleted") if seen[word]),
+                _row_note(seen),
             )
             for seen in found["models"]
         ],
         empty="No model of this server saw it.",
     )
     _print_files(found["files"], "files that hold it")
+
+
+def _row_note(seen: dict[str, Any]) -> str:
+    words = [word for word in ("stale", "deleted") if seen[word]]
+    return ", ".join(words + ([f"through {seen['through']}"] if seen["through"] else []))
 
 
 def _print_files(files: list[dict[str, Any]], title: str) -> None:
