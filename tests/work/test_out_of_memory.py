@@ -74,19 +74,19 @@ def test_a_run_that_fits_is_left_alone(run) -> None:  # type: ignore[no-untyped-
 
 
 def test_samples_are_computed_in_smaller_groups_until_they_fit_and_it_is_said(run) -> None:  # type: ignore[no-untyped-def]
-    trainer = Trainer(600)
+    trainer = Trainer(300)
     assert run(trainer) == "done"
-    assert trainer.tried == [2048, 1024, 512]
+    assert trainer.tried == [1024, 512, 256]
     first, second = warnings(run.events)
     assert first.step == 3
-    assert "up to 1024 tokens" in first.message
+    assert "up to 512 tokens" in first.message
     assert "Losses stay the same but for rounding" in second.message
 
 
 def test_then_activations_are_computed_twice(run) -> None:  # type: ignore[no-untyped-def]
     trainer = Trainer(256, recompute=True)
     assert run(trainer) == "done"
-    assert trainer.tried == [2048, 1024, 512, 256, 256]
+    assert trainer.tried == [1024, 512, 256, 256]
     assert "their activations twice" in warnings(run.events)[-1].message
 
 
@@ -117,10 +117,10 @@ def test_a_kill_by_the_kernel_makes_the_next_trainer_begin_with_less(run) -> Non
     note_kill(run.folder)
     trainer = Trainer(2048)
     run(trainer)
-    assert trainer.tried == [1024]
+    assert trainer.tried == [512]
     assert "The machine ran out of memory" in warnings(run.events)[0].message
     run(trainer)
-    assert trainer.tried == [1024, 1024]
+    assert trainer.tried == [512, 512]
 
 
 def test_the_advice_names_fields_with_the_memory_each_would_need(
