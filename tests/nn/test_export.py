@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,3 +204,25 @@ def test_prompts_of_the_caller_are_what_is_compared(random_base: Make, tmp_path:
     wanted = proof.reference(base, read_changes(tmp_path / "adapter", {}), prompts=PROMPT)
     assert torch.allclose(proof.logits_of(model, PROMPT)[0], wanted.trained[0], atol=2e-4)
     assert json.loads((tmp_path / "out-merged" / "config.json").read_text())
+
+
+def test_libraries_that_read_an_export_back_print_nothing_of_their_own(
+    random_base: Make, tmp_path: Path
+) -> None:
+    """In a process of its own, as bitsandbytes speaks when PEFT is first imported, and with logging
+    set up, as a handler keeps its stream. What it speaks of are kernels of CPUs with bf16: on
+    others this cannot fail."""
+    base = random_base("mistral")
+    adapter = adapter_for(base, tmp_path)
+    program = f"""
+import logging
+from pathlib import Path
+logging.basicConfig()
+from modiste.nn.export import export
+for form in ("peft", "merged"):
+    export(form, base=Path({str(base)!r}), adapter=Path({str(adapter)!r}),
+           into=Path({str(tmp_path)!r}) / form)
+"""
+    command = [sys.executable, "-W", "default::FutureWarning", "-c", program]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -169,11 +170,27 @@ def _prove(
     missing = FORMS[form].cannot_read()
     if missing:
         return Unproven(missing)
-    wanted = proof.reference(
-        source.base, source.changes, intend=FORMS[form].intend(source), prompts=prompts
-    )
-    found = FORMS[form].logits(source, folder, wanted.prompts)
+    with _libraries_quiet():
+        wanted = proof.reference(
+            source.base, source.changes, intend=FORMS[form].intend(source), prompts=prompts
+        )
+        found = FORMS[form].logits(source, folder, wanted.prompts)
     return proof.compare(wanted, found, read_by=FORMS[form].read_by())
+
+
+@contextmanager
+def _libraries_quiet() -> Iterator[None]:
+    """Without bitsandbytes' regret, when PEFT imports it, that a kernel is not installed which
+    nothing here uses, and without what transformers will change some day."""
+    kernels = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    level = kernels.level
+    kernels.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        kernels.setLevel(level)
 
 
 def _facts(source: Source) -> Facts:
