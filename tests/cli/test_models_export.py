@@ -9,6 +9,8 @@ import pytest
 import torch
 
 import modiste as package
+from modiste.cli import models_export
+from modiste.errors import InvalidInput
 from modiste.nn.adapter_io import save_peft
 
 TINY = Path(package.__file__).parent / "bases" / "tiny"
@@ -83,3 +85,11 @@ def test_a_base_has_no_card_of_ours(modiste) -> None:
     result = modiste("models", "card", "modiste-tiny")
     assert result.code != 0
     assert "is a base model" in result.err
+
+
+@pytest.mark.parametrize("name", ["../../.profile", "/etc/passwd", "..", "a/b", ""])
+def test_a_server_cannot_have_files_written_elsewhere(tmp_path, name) -> None:
+    listed = {"model": "ft:x", "data": [{"name": name, "size_bytes": None}]}
+    with pytest.raises(InvalidInput, match="no file name"):
+        models_export._fetched(None, listed, tmp_path / "model", print)  # type: ignore[arg-type]
+    assert list((tmp_path / "model").iterdir()) == []

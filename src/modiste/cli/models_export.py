@@ -178,6 +178,9 @@ def _fetched(client: Client, listed: dict[str, Any], folder: Path, say: Any) -> 
     if known:
         say(f"Downloading {listed['model']}: {size(known)}.")
     for file in listed["data"]:
+        if file["name"] in ("", "..") or Path(file["name"]).name != file["name"]:
+            # The server may be anybody's.
+            raise InvalidInput(f"{listed['model']} lists {file['name']!r}, which is no file name")
         with (folder / file["name"]).open("wb") as out:
             route = f"/v1/models/{listed['model']}/files/{quote(file['name'])}"
             for chunk in client.content(route):
