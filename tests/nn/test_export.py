@@ -169,6 +169,20 @@ def test_families_that_mistrals_layout_cannot_hold_are_refused_by_name(
     assert not list(tmp_path.glob("out*"))
 
 
+def test_an_export_that_breaks_off_leaves_nothing_behind(
+    random_base: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    base = random_base("mistral")
+    monkeypatch.setattr("modiste.nn.export._prove", full)
+    place = tmp_path / "place"
+    with pytest.raises(OSError, match="No space"):
+        export("merged", base=base, adapter=None, into=place / "out")
+    assert list(place.iterdir()) == []
+
+
 def test_a_folder_with_something_in_it_is_never_overwritten(
     random_base: Make, tmp_path: Path
 ) -> None:

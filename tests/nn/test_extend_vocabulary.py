@@ -45,12 +45,15 @@ def test_tokens_put_in_the_middle_move_the_later_ones_and_special_ids(
     random_base: Make, tmp_path: Path
 ) -> None:
     base = random_base("mistral", bos_token_id=1, eos_token_id=9)
+    (base / "generation_config.json").write_text('{"bos_token_id": 1, "eos_token_id": [9, 2, 30]}')
     done = extend(base, size=256, into=tmp_path / "wide", insert_at=3)
     moved = [i if i < 3 else i + 57 for i in IDS]
     wide, before = logits(tmp_path / "wide", moved), logits(base)
     assert torch.allclose(wide[:, [0, 1, 2, *range(60, 256)]], before, atol=1e-4)
     config = json.loads((tmp_path / "wide" / "config.json").read_text())
     assert (config["bos_token_id"], config["eos_token_id"]) == (1, 66)
+    said = json.loads((tmp_path / "wide" / "generation_config.json").read_text())
+    assert said == {"bos_token_id": 1, "eos_token_id": [66, 2, 87]}
     assert "ids 3 to 59 are new" in done.note
     assert "the old one fits no longer" in done.note
 

@@ -105,8 +105,12 @@ def export(
     base, into = Path(base), Path(into)
     source = _open(form, base, adapter, gguf_numbers)
     partial = _new_folder(into)
-    written, advice = FORMS[form].write(source, partial)
-    proven = _prove(form, source, partial, prompts) if verify else Unproven("not asked for")
+    try:
+        written, advice = FORMS[form].write(source, partial)
+        proven = _prove(form, source, partial, prompts) if verify else Unproven("not asked for")
+    except BaseException:  # gigabytes under a hidden name are found by nobody
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     if isinstance(proven, Apart):
         kept = _keep_failed(partial, into)
         raise ExportFailed(

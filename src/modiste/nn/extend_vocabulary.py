@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,8 +70,12 @@ def extend(
     partial = into.with_name(f".{into.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    written = _weights(files, partial, size=size, at=at, seed=seed)
-    written += _beside(base, files, partial, size=size, at=at, tokenizer=tokenizer)
+    try:
+        written = _weights(files, partial, size=size, at=at, seed=seed)
+        written += _beside(base, files, partial, size=size, at=at, tokenizer=tokenizer)
+    except BaseException:  # gigabytes under a hidden name are found by nobody
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     if into.is_dir():
         into.rmdir()
     partial.rename(into)
@@ -151,10 +156,32 @@ def _beside(
     config = json.loads((base / name).read_text(encoding="utf-8"))
     target = config["text_config"] if "vocab_size" in config.get("text_config", {}) else config
     n_new = size - target["vocab_size"]
-    for key, value in target.items():
-        if key.endswith("_token_id") and isinstance(value, int) and value >= at:
-            target[key] = value + n_new
+    _move_ids(target, at=at, n_new=n_new)
+    if target is not config:
+        _move_ids(config, at=at, n_new=n_new)
     target["vocab_size"] = size
-    path = into / name
-    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    path = _write_json(into / name, config)
+    generation = into / "generation_config.json"
+    if generation in written:
+        told = json.loads(generation.read_text(encoding="utf-8"))
+        _move_ids(told, at=at, n_new=n_new)
+        _write_json(generation, told)
     return [*(each for each in written if each != path), path]
+
+
+def _move_ids(config: dict[str, Any], *, at: int, n_new: int) -> None:
+    """Special ids, one or a list of them, to where their rows are now."""
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [moved(each) for each in value]
+        return value + n_new if type(value) is int and value >= at else value
+
+    for key, value in config.items():
+        if key.endswith("_token_id"):
+            config[key] = moved(value)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path
