@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from modiste.store.database import Database
 from modiste.store.tables import JobRow, ModelRow
 from modiste.types import Actor, Adapter, Hyperparameters, Model
 
-CONFIG = json.dumps({"r": 4, "peft_type": "LORA"}).encode()
+CONFIG = json.dumps({"r": 4, "lora_alpha": 8, "peft_type": "LORA"}).encode()
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_a_base_alone_starts_anew(database: Database, admin: Actor) -> None:
     [
         ("modiste-tiny", "ft:no-such", "No model 'ft:no-such'"),
         ("modiste-tiny", "modiste-tiny", "is a base model"),
-        ("modiste-tiny", "/no/such/folder", "holds no adapter_config.json"),
+        ("modiste-tiny", "/no/such/folder", "holds no adapter_config.json and no lora.safetensors"),
         ("ft:no-such", None, "No model 'ft:no-such'"),
     ],
 )
@@ -82,9 +83,56 @@ def test_a_folder_of_the_server_is_for_admins(
 ) -> None:
     (tmp_path / "adapter_config.json").write_bytes(CONFIG)
     _, start = look(database, admin, "modiste-tiny", str(tmp_path))
-    assert start == (str(tmp_path), {}, 4)
+    assert start is not None
+    assert (start.name, start.blobs, start.rank) == (str(tmp_path), {}, 4)
     with pytest.raises(InvalidInput, match=r"for admins|not installed"):
         look(database, other, "modiste-tiny", str(tmp_path))
+
+
+def test_an_adapter_in_mistrals_layout_is_a_start_too(
+    database: Database, admin: Actor, create: Any, tmp_path: Path
+) -> None:
+    folder = mistral_adapter(tmp_path)
+    _, start = look(database, admin, "modiste-tiny", str(folder))
+    assert start is not None
+    assert (start.name, start.rank) == (str(folder), 2)
+    job = create(hyperparameters=Hyperparameters(continue_from=str(folder)))
+    assert (job.hyperparameters.continue_from, job.hyperparameters.lora_rank) == (str(folder), 2)
+    (folder / "params.json").unlink()
+    with pytest.raises(InvalidInput, match="does not say the adapter's scaling"):
+        look(database, admin, "modiste-tiny", str(folder))
+
+
+def mistral_adapter(folder: Path) -> Path:
+    """Of rank 2, as mistral-finetune leaves it."""
+    entry = {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}
+    header = json.dumps({"layers.0.attention.wq.lora_A.weight": entry}).encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(8)
+    (folder / "lora.safetensors").write_bytes(content)
+    (folder / "params.json").write_text(json.dumps({"lora": {"rank": 2, "scaling": 2.0}}))
+    return folder
+
+
+def test_what_contradicts_the_adapter_is_told_before_there_is_a_job(
+    database: Database, admin: Actor, tuned: Model, create: Any
+) -> None:
+    wish = Hyperparameters(lora_rank=8, lora_alpha=3.0, lora_targets=("q_proj",), lora_dora=True)
+    for options in (
+        {"model": tuned.id, "hyperparameters": wish},
+        {"hyperparameters": replace(wish, continue_from=tuned.id)},
+    ):
+        with pytest.raises(InvalidInput) as told:
+            create(**options)
+        assert told.value.error_code == "continue_from"
+        assert "lora.rank is 8, the adapter has 4" in told.value.message
+        assert "lora.alpha is 3.0, the adapter has 8" in told.value.message
+        assert "lora.dora is True" in told.value.message
+    with pytest.raises(InvalidInput, match="method full has none"):
+        create(model=tuned.id, hyperparameters=Hyperparameters(method="full"))
+    with database.transaction(write=False) as tx:
+        assert tx.session.query(JobRow).count() == 1, "that of the model"
+    same = Hyperparameters(lora_rank=4, lora_alpha=8.0)
+    assert create(model=tuned.id, hyperparameters=same).hyperparameters.lora_rank == 4
 
 
 def test_deleting_the_model_does_not_pull_it_from_under_the_job(

@@ -51,3 +51,4 @@ def test_rates_follow_what_learns() -> None:
     assert chosen("balanced", objective="dpo")["learning_rate"] == 5e-6
     assert "lora.rank" not in chosen("balanced", method="full")
     assert "lora.rank" not in chosen("balanced", continue_from="ft:x"), "the adapter has its rank"
+    assert "lora.rank" not in chosen("balanced", model="ft:x")

@@ -1,8 +1,9 @@
 """Where a job goes on from: the base it builds on, and the adapter it starts with, if any.
 
 `model` may name a base or a fine-tuned model; `continue_from` a fine-tuned model, or, for admins, a
-folder of the server with an adapter in PEFT's layout. The adapter of a model becomes part of the
-job: deleting the model later does not pull it from under the job.
+folder of the server with an adapter in PEFT's layout or Mistral's. What is asked for against the
+adapter is refused here, before anything is read or trained. The adapter of a model becomes part of
+the job: deleting the model later does not pull it from under the job.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from modiste.actions import models
 from modiste.errors import InvalidInput, NotFound
 from modiste.store.blobs import Blobs, adapter_of
 from modiste.store.database import Tx
+from modiste.tune import continuing
+from modiste.tune.continuing import MISTRAL_WEIGHTS, PEFT_CONFIG, Adapter
+from modiste.tune.spec import Lora
 from modiste.types import Actor, Hyperparameters, Model, ModelKind, Scope
 
 PREFIX = "continue_from/"
 """Of the names under which a job keeps the adapter's files beside its data."""
-CONFIG = "adapter_config.json"
 DEFAULT_RANK = Hyperparameters().lora_rank
 
 
@@ -30,7 +33,11 @@ class Start(NamedTuple):
     """A fine-tuned model, or a folder of the server."""
     blobs: Mapping[str, str]
     """For the job's row; empty for a folder."""
-    rank: int | None
+    adapter: Adapter
+
+    @property
+    def rank(self) -> int | None:
+        return self.adapter.rank
 
 
 class Resolved(NamedTuple):
@@ -68,6 +75,24 @@ def with_start(asked: Hyperparameters, start: Start | None) -> Hyperparameters:
     return replace(asked, continue_from=start.name, lora_rank=rank)
 
 
+def contradiction(asked: Hyperparameters, start: Start) -> str | None:
+    """What is asked for against the adapter; None if nothing."""
+    if asked.method == "full":
+        return (
+            f"continue_from: {start.name} is an adapter and method full has none; set model to the "
+            "model to go on from, or method to lora."
+        )
+    lora = Lora.model_construct(
+        rank=asked.lora_rank,
+        alpha=asked.lora_alpha,
+        targets=asked.lora_targets or "all-linear",
+        rslora=asked.lora_rslora,
+        dora=asked.lora_dora,
+    )
+    wrong = continuing.contradiction(lora, start.adapter, start.name)
+    return wrong and f"{wrong}."
+
+
 def folder(blobs: Blobs, kept: Mapping[str, str], continue_from: str, cache_dir: Path) -> Path:
     """Where a worker finds the adapter: made of the job's blobs, or the folder that was named."""
     files = {name.removeprefix(PREFIX): h for name, h in kept.items() if name.startswith(PREFIX)}
@@ -88,32 +113,36 @@ def _start(tx: Tx, actor: Actor, base: Model, name: str) -> Start:
     if model.base != base.id:
         raise _wrong(f"continue_from: {name} was made from {model.base}, not from {base.id}.")
     files = {} if model.adapter is None else dict(model.adapter.files)
-    if CONFIG not in files:
+    if PEFT_CONFIG not in files:
         raise _wrong(
             f"continue_from: {name} is a whole model without an adapter; `modiste models export "
             f"{name} --form merged -o DIR` and `modiste models add NAME --path DIR` make it a base."
         )
-    rank = _rank(b"".join(tx.blobs.open(files[CONFIG])))
-    return Start(model.id, {f"{PREFIX}{name}": sha256 for name, sha256 in files.items()}, rank)
+    adapter = _peft(b"".join(tx.blobs.open(files[PEFT_CONFIG])), model.id)
+    return Start(model.id, {f"{PREFIX}{name}": sha256 for name, sha256 in files.items()}, adapter)
 
 
 def _from_folder(actor: Actor, path: Path) -> Start:
     if not actor.may(Scope.ADMIN):
         raise _wrong("continue_from: folders of the server are for admins; name a ft: model.")
-    if not (path / CONFIG).is_file():
-        raise _wrong(
-            f"continue_from: {path} holds no {CONFIG} on the server; give the folder of an adapter "
-            "in PEFT layout, or a ft: model."
-        )
-    return Start(str(path), {}, _rank((path / CONFIG).read_bytes()))
-
-
-def _rank(config: bytes) -> int | None:
     try:
-        rank = json.loads(config).get("r")
-    except (ValueError, AttributeError):
-        return None
-    return rank if isinstance(rank, int) and not isinstance(rank, bool) else None
+        if (path / MISTRAL_WEIGHTS).is_file():
+            return Start(str(path), {}, continuing.from_mistral(path))
+        return Start(str(path), {}, _peft((path / PEFT_CONFIG).read_bytes(), str(path)))
+    except InvalidInput as error:
+        raise _wrong(f"continue_from: {error.message}") from None
+    except OSError:
+        raise _wrong(
+            f"continue_from: {path} holds no {PEFT_CONFIG} and no {MISTRAL_WEIGHTS} on the server; "
+            "give the folder of an adapter in PEFT's layout or Mistral's, or a ft: model."
+        ) from None
+
+
+def _peft(config: bytes, where: str) -> Adapter:
+    try:
+        return continuing.from_peft(dict(json.loads(config)))
+    except (ValueError, TypeError, InvalidInput) as error:
+        raise _wrong(f"continue_from: {where}: {PEFT_CONFIG} cannot be read: {error}.") from None
 
 
 def _wrong(text: str) -> InvalidInput:

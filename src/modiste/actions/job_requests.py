@@ -112,6 +112,8 @@ def checked(tx: Tx, actor: Actor, wanted: Wanted) -> Request:
     except InvalidInput as error:
         wrong.append(_Wrong("model", error.message, error.error_code))
     hyperparameters = continued.with_start(hyperparameters, start)
+    if start is not None and (against := continued.contradiction(hyperparameters, start)):
+        wrong.append(_Wrong("hyperparameters", against, "continue_from"))
     wrong += _hyperparameters(hyperparameters, base)
     training = tuple(TrainingFile(*f) for f in wanted.get("training_files") or ())
     validation = tuple(wanted.get("validation_files") or ())

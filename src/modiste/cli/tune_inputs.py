@@ -20,7 +20,10 @@ from modiste.tune.asked import undecidable
 from modiste.tune.spec import Data, DataFile, TuneSpec
 
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+ADAPTER_FILES = (
+    *("adapter_config.json", "adapter_model.safetensors"),
+    *("params.json", "lora.safetensors"),
+)
 
 
 def refuse_undecidable(spec: TuneSpec) -> None:

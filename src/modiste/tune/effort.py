@@ -48,7 +48,8 @@ def _length(effort: str, given: Mapping[str, Any]) -> list[Choice]:
 
 def _adapter(effort: str, given: Mapping[str, Any]) -> list[Choice]:
     adapter = given.get("method", "lora") != "full"
-    if not adapter or given.get("continue_from") is not None:
+    goes_on = given.get("continue_from") or str(given.get("model")).startswith("ft:")
+    if not adapter or goes_on:
         return []
     why = {
         "quick": "half the usual rank takes less memory and learns form as well",

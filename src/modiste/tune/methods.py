@@ -23,6 +23,7 @@ from modiste.nn.lora import attach, attach_like
 from modiste.nn.mistral_adapter import is_mistral_adapter, load_mistral
 from modiste.nn.quantized import quantize_model
 from modiste.nn.sharded import spread
+from modiste.tune import continuing
 from modiste.tune.machine import Machine
 from modiste.tune.spec import Lora, Method, TuneSpec
 
@@ -115,34 +116,12 @@ def read_adapter(folder: Path, *, head_dim: int | None) -> PeftAdapter:
 
 
 def _refuse_conflicts(lora: Lora, adapter: PeftAdapter, name: str) -> None:
-    """Fields at their defaults follow the adapter; others must say what it is."""
-    default = Lora()
-    ranks = {layer.A_RI.shape[-2] for layer in adapter.layers.values()}
-    scalings = {layer.scaling for layer in adapter.layers.values()}
-    problems = []
-
-    def differ(field: str, wanted: object, there: object) -> None:
-        problems.append(f"lora.{field} is {wanted}, the adapter has {there}")
-
-    if lora.rank != default.rank and lora.rank not in ranks:
-        differ("rank", lora.rank, _listed(ranks))
-    alphas = {round(scaling * max(ranks), 6) for scaling in scalings}
-    if lora.alpha is not None and not adapter.rslora and alphas != {round(lora.alpha, 6)}:
-        differ("alpha", lora.alpha, _listed(alphas))
-    if lora.rslora and not adapter.rslora:
-        differ("rslora", True, False)
-    if lora.dora and not adapter.dora:
-        differ("dora", True, False)
-    if lora.targets != default.targets:
-        ends = {layer.rpartition(".")[2] for layer in adapter.layers}
-        if ends != {target.rpartition(".")[2] for target in lora.targets}:
-            differ("targets", ", ".join(lora.targets), ", ".join(sorted(ends)))
-    if problems:
-        raise InvalidInput(
-            f"continue_from: {'; '.join(problems)}; leave these fields out to go on from {name}, "
-            "or leave continue_from out to start anew"
-        )
-
-
-def _listed(values: set[int] | set[float]) -> str:
-    return ", ".join(f"{value:g}" for value in sorted(values))
+    there = continuing.adapter(
+        {(layer.A_RI.shape[-2], layer.scaling) for layer in adapter.layers.values()},
+        rslora=adapter.rslora,
+        dora=adapter.dora,
+        ends={layer.rpartition(".")[2] for layer in adapter.layers},
+    )
+    wrong = continuing.contradiction(lora, there, name)
+    if wrong is not None:
+        raise InvalidInput(wrong)
