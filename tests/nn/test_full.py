@@ -40,6 +40,7 @@ def test_files_beside_the_weights_come_along(
     (base / "tokenizer.json").write_text("{}")
     (base / "modeling.py").write_text("code of the base, which is never run")
     (base / "pytorch_model.bin").write_text("old")
+    (base / ".env").write_text("KEY=of the owner")
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "stray").write_text("")

@@ -52,3 +52,23 @@ def test_entries_of_a_list_keep_their_weights_and_local_files() -> None:
         {"path": "b.json", "weight": 2.0},
         "c.jsonl",
     ]
+
+
+def test_both_words_for_bf16_mean_the_same() -> None:
+    for name in ("bf16", "bfloat16"):
+        reading = Reading({name: True})
+        meanings.precision(reading)
+        assert reading.values == {"dtype": "bfloat16"}
+
+
+def test_a_width_that_no_base_is_held_in_is_refused() -> None:
+    reading = Reading({"quantization_bit": 3})
+    meanings.method(reading)
+    assert reading.problems == ["quantization_bit: 3 is not there; 4 is, as method: qlora"]
+
+
+def test_a_name_for_a_run_that_no_tracker_shows_is_said_to_be_left_aside() -> None:
+    reading = Reading({"run_name": "mine"})
+    meanings.trackers(reading)
+    assert reading.values == {}
+    assert "nothing is called that" in reading.notes[0]

@@ -19,12 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from modiste.nn.flat import Flat
-
-WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".gguf", ".index.json", ".onnx", ".msgpack",
-           ".h5")  # fmt: skip
-NOT_COPIED = (*WEIGHTS, ".py", ".md", ".gitattributes")
-"""Weights, and what is code of the base or about it."""
-WRITTEN_ANEW = {"config.json", "params.json", "generation_config.json"}
+from modiste.nn.merge import BESIDE, copy_beside
 
 
 class FullWeights:
@@ -49,10 +44,7 @@ class FullWeights:
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        for file in sorted(self.base_path.iterdir()):
-            kept = file.name not in WRITTEN_ANEW and not file.name.endswith(NOT_COPIED)
-            if file.is_file() and kept:
-                shutil.copyfile(file, partial / file.name)
+        copy_beside(self.base_path, partial, BESIDE)
         self.model.save_pretrained(partial)
         for file in partial.iterdir():
             _sync(file)

@@ -160,6 +160,8 @@ def _bits(reading: Reading) -> dict[str, int]:
         if reading.take(name) is True:
             found[name] = count
     if (count := reading.take("quantization_bit")) is not None:
+        if count not in (4, 8):
+            reading.refuse(f"quantization_bit: {count!r} is not there; 4 is, as method: qlora")
         found["quantization_bit"] = count
     return found
 
@@ -289,11 +291,12 @@ def schedule(reading: Reading) -> None:
 
 
 def precision(reading: Reading) -> None:
-    bf16, fp16 = reading.take("bf16"), reading.take("fp16")
-    reading.take("bfloat16")
-    if bf16 in (True, "full") and not {"dtype", "torch_dtype"} & set(reading.left):
-        reading.put("dtype", "bfloat16", "bf16")
-        reading.note("bf16 read as dtype: bfloat16")
+    asked = {name: reading.take(name) for name in ("bf16", "bfloat16")}
+    fp16 = reading.take("fp16")
+    names = [name for name, value in asked.items() if value in (True, "full")]
+    if names and not {"dtype", "torch_dtype"} & set(reading.left):
+        reading.put("dtype", "bfloat16", *names)
+        reading.note(f"{' and '.join(names)} read as dtype: bfloat16")
     if fp16 is True:
         reading.note("fp16: half precision is bfloat16 here; dtype: auto takes it where it is fast")
 
@@ -361,6 +364,8 @@ def trackers(reading: Reading) -> None:
     if reading.take("use_tensorboard") is True:
         reported["tensorboard"] = "use_tensorboard"
     run_name = reading.take("run_name")
+    if run_name is not None and not reported:
+        reading.note("run_name: report_to names no tracker, so nothing is called that")
     for kind, name in reported.items():
         found.setdefault(kind, {"type": kind})
         names.append(name)
