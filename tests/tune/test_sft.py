@@ -408,7 +408,7 @@ def test_a_run_without_a_better_evaluation_ends_early_and_to_the_bit(make_run: M
 
 
 def test_best_weights_without_validation_are_refused(make_run: MakeRun) -> None:
-    with pytest.raises(TuningFailed, match=r"need validation files"):
+    with pytest.raises(TuningFailed, match=r"give data\.validation, or keep: last"):
         make_run(n_validation=0, keep="best").start()
 
 
@@ -447,6 +447,6 @@ def test_rows_that_give_no_number_are_named(
             tuned.scorer.model.get_input_embeddings().weight[177] = float("nan")
         return tuned
 
-    monkeypatch.setattr("modiste.tune.sft.load", load_poisoned)
+    monkeypatch.setattr("modiste.tune.outset.load", load_poisoned)
     with pytest.raises(TuningFailed, match=r"1 row alone gives no number: train.jsonl line 4;"):
         run.start()

@@ -25,8 +25,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from modiste.errors import TuningFailed
-from modiste.nn.base import BaseInfo, Layout, describe_base, safetensors_header, weight_files
 from modiste.tune import best, gauges, resume, watch
 from modiste.tune.events import (
     Checkpointed,
@@ -42,22 +40,15 @@ from modiste.tune.events import (
 from modiste.tune.gauges import Heartbeat, Pace
 from modiste.tune.group import Alone, Group, Round, check_same_run, rounds
 from modiste.tune.machine import Machine, memory_explained
-from modiste.tune.mixture import Mixture, Pack, Sample, Samples, Source
-from modiste.tune.objective import NextToken, Objective, summed
-from modiste.tune.plan import plan
-from modiste.tune.preference import Preference
+from modiste.tune.mixture import Pack, Sample, Samples, Source
+from modiste.tune.objective import summed
+from modiste.tune.outset import Outset, begin
 from modiste.tune.resume import Counters
 from modiste.tune.schedule import learning_rate
-from modiste.tune.spec import Objective as Wanted
 from modiste.tune.spec import TuneSpec
-from modiste.tune.tuned import Tuned, evaluate, load
+from modiste.tune.tuned import Tuned, evaluate
 from modiste.tune.watch import LossWatch, Suspect
 from modiste.tune.worst import Worst, losses_of, worst
-
-BETAS = (0.9, 0.95)
-EPSILON = 1e-8
-ELSEWHERE = {"trackers", "output_dir", "export"}
-"""Fields of the spec that change no number of a run."""
 
 
 class Stop(StrEnum):
@@ -108,9 +99,18 @@ def finetune(
         TuningFailed: with a stable code and a message that says what to do.
         InvalidInput: the base cannot be loaded, or the spec names layers it does not have.
     """
+    group = group or Alone()
     machine.use()
     with memory_explained(spec):
-        run = _begin(spec, base_path, sources, validation, run_dir, machine, group or Alone())
+        begun = begin(
+            spec,
+            base_path,
+            sources=sources,
+            validation=validation,
+            machine=machine,
+            sharded=group.lockstep,
+        )
+        run = _Run(begun, validation, machine, group, run_dir)
         stop = run.prepare(on_event, should_stop)
         if stop is not None:
             return Stopped(stop, 0)
@@ -145,29 +145,22 @@ def finetune(
 class _Run:
     """What the steps of the recipe share."""
 
-    spec: TuneSpec
-    mixture: Mixture
+    outset: Outset
     validation: Samples
-    tuned: Tuned
-    objective: Objective
-    units: tuple[NDArray[np.int64], ...]
-    """Of each source's samples."""
-    targets: tuple[NDArray[np.int64], ...]
-    """Trained tokens of each source's samples."""
-    base: BaseInfo
-    optimizer: torch.optim.AdamW
-    counters: Counters
     machine: Machine
     group: Group
     run_dir: Path
-    belongs_to: str
-    saved_step: int
-    """Of the newest checkpoint on disk."""
 
     def __post_init__(self) -> None:
+        begun = self.outset
+        self.spec, self.base, self.belongs_to = begun.spec, begun.base, begun.belongs_to
+        self.mixture, self.units, self.targets = begun.mixture, begun.units, begun.targets
+        self.tuned, self.objective, self.optimizer = begun.tuned, begun.objective, begun.optimizer
         self.total_steps = cast(int, self.spec.max_steps)
         self.checkpoint_steps = cast(int, self.spec.checkpoint_steps)
         self.eval_steps = cast(int, self.spec.eval_steps)
+        self.counters = Counters()
+        self.saved_step = 0  # of the newest checkpoint on disk
         self.pace = Pace()
         self.watch = LossWatch(self.spec.learning_rate, keeps_best=best.keeps_best(self.spec))
 
@@ -475,106 +468,3 @@ class _Run:
             peak_gpu_memory_bytes=memory.peak_gpu_bytes,
             mfu=gauges.mfu(self.spec, self.base, self.machine.device, speed.tokens_per_s),
         )
-
-
-def _begin(
-    spec: TuneSpec,
-    base_path: Path,
-    sources: Sequence[Source],
-    validation: Samples,
-    run_dir: Path,
-    machine: Machine,
-    group: Group,
-) -> _Run:
-    if best.keeps_best(spec) and not len(validation):
-        raise TuningFailed(
-            "keep: best and early stopping need validation files to tell what is best; give "
-            "data.validation, or leave both out",
-            code="no_validation",
-        )
-    spec = _completed(spec, base_path, sources)
-    belongs_to = _fingerprint(spec, base_path, sources, validation, machine)
-    torch.manual_seed(spec.seed)
-    tuned = load(spec, base_path, machine, sharded=group.lockstep)
-    wanted = spec.objective or _objective_of(sources)
-    objective: Objective = (
-        Preference(tuned.scorer, machine, spec.dpo)
-        if wanted is Wanted.DPO
-        else NextToken(tuned.scorer, machine)
-    )
-    units = tuple(objective.n_units(source.samples) for source in sources)
-    mixture = Mixture(
-        sources,
-        units=units,
-        seed=spec.seed,
-        max_length=cast(int, spec.max_length) * objective.conversations,
-        batch_size=cast(int, spec.batch_size),
-    )
-    optimizer = torch.optim.AdamW(
-        [tuned.learned.flat],
-        lr=spec.learning_rate,
-        betas=BETAS,
-        eps=EPSILON,
-        weight_decay=0.0,
-        fused=True,
-    )
-    return _Run(
-        spec=spec,
-        mixture=mixture,
-        validation=validation,
-        tuned=tuned,
-        objective=objective,
-        units=units,
-        targets=tuple(source.samples.n_targets() for source in sources),
-        base=describe_base(base_path),
-        optimizer=optimizer,
-        counters=Counters(),
-        machine=machine,
-        group=group,
-        run_dir=run_dir,
-        belongs_to=belongs_to,
-        saved_step=0,
-    )
-
-
-def _objective_of(sources: Sequence[Source]) -> Wanted:
-    """What samples are for, where the spec leaves it open."""
-    pairs = any(source.samples.has_pairs for source in sources)
-    return Wanted.DPO if pairs else Wanted.SFT
-
-
-def _completed(spec: TuneSpec, base_path: Path, sources: Sequence[Source]) -> TuneSpec:
-    """The plan's spec, for callers that come without one."""
-    if None not in (spec.max_steps, spec.batch_size, spec.max_length, spec.checkpoint_steps):
-        return (
-            spec
-            if spec.eval_steps
-            else spec.model_copy(update={"eval_steps": spec.checkpoint_steps})
-        )
-    lengths = [length for source in sources for length in source.samples.lengths.tolist()]
-    return plan(
-        spec,
-        n_tokens=sum(lengths),
-        n_examples=len(lengths),
-        longest=max(lengths, default=0),
-        base=describe_base(base_path),
-    ).spec
-
-
-def _fingerprint(
-    spec: TuneSpec,
-    base_path: Path,
-    sources: Sequence[Source],
-    validation: Samples,
-    machine: Machine,
-) -> str:
-    """Of all that the numbers depend on; weight files by size and header, as hashing gigabytes
-    would cost more than it protects."""
-    info = describe_base(base_path)
-    files = weight_files(base_path, Layout(info.layout))
-    parts: list[object] = [spec.model_dump(mode="json", exclude=ELSEWHERE), str(machine)]
-    parts += [[file.stat().st_size, safetensors_header(file)] for file in files]
-    for samples in (*(source.samples for source in sources), validation):
-        flat = (samples.ids, samples.mask, samples.lengths, samples.splits)
-        parts += [array.tobytes() for array in flat]
-    return resume.fingerprint_of([source.weight for source in sources], *parts)
