@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -39,6 +40,18 @@ def test_a_part_is_drawn_where_measuring_all_would_take_too_long(
     assert len(found.rows) <= found.n_measured
     assert worst(objective, [source], Samples(), **options) == [found]
     assert worst(objective, [source], Samples(), **{**options, "seed": 1}) != [found]
+
+
+def test_losses_that_are_no_number_come_first(
+    objective: NextToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = iter([(2.0, 1), (math.nan, 1), (3.0, 1), (math.inf, 1), (1.0, 1)])
+    monkeypatch.setattr(module, "losses_of", lambda *_: told)
+    source = Source("a", 1.0, of_file(samples_of(5), "a.jsonl"))
+    (found,) = worst(objective, [source], Samples(), n_tokens=0, seed=0, tell=lambda *_: None)
+    losses = [row.loss for row in found.rows]
+    assert not any(map(math.isfinite, losses[:2]))
+    assert losses[2:] == [3.0, 2.0, 1.0]
 
 
 def test_rows_of_unknown_places_are_left_alone(objective: NextToken) -> None:

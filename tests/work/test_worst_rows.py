@@ -24,8 +24,10 @@ def test_a_row_is_told_by_place_loss_and_masked_excerpt(tmp_path: Path) -> None:
         Ranked(Origin("chats.jsonl", 2), 7.5, 60),
         Ranked(Origin("chats.jsonl", 1), float("nan"), 2),
     ]
-    found = report([Worst("training", ranked, 3.0, 2, 2)], [file])
+    found = report([Worst("training", ranked, float("nan"), 2, 2)], [file])
+    json.dumps(found, allow_nan=False)
     (part,) = found["parts"]
+    assert part["mean_loss"] is None
     hard, broken = part["rows"]
     assert (hard["file"], hard["line"], hard["loss"]) == ("chats.jsonl", 2, 7.5)
     assert hard["asked"] == "Who?"

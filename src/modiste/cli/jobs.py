@@ -267,7 +267,7 @@ def worst(job_id: JobId, as_json: AsJson = False) -> None:
     for part in found["parts"]:
         say(
             f"{part['part']}: {part['n_measured']:,} of {part['n_rows']:,} rows measured, mean "
-            f"loss {part['mean_loss']:.3f}"
+            f"loss {_number(part['mean_loss']) or 'no number'}"
         )
         print_table(
             ["loss", "trained", "row", "asked", "answer"],

@@ -8,6 +8,7 @@ a part drawn by the seed is measured and the count says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -67,7 +68,8 @@ def worst(
         for n, ((s, i), (loss, n_units)) in enumerate(zip(chosen, losses, strict=True)):
             ranked.append(Ranked(cast(Origin, s.origin(i)), loss, n_units))
             tell("worst rows", n, len(chosen))
-        ranked.sort(key=lambda row: (-row.loss, row.origin))
+        # A loss that is no number is the hardest, and compares with nothing.
+        ranked.sort(key=lambda row: (-row.loss if row.loss < inf else -inf, row.origin))
         mean = sum(row.loss for row in ranked) / len(ranked)
         found.append(Worst(part, ranked[:LISTED], mean, len(ranked), len(places)))
     return found

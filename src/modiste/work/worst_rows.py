@@ -35,7 +35,7 @@ def report(found: Sequence[Worst], files: Iterable[DataFile]) -> dict[str, Any]:
         "parts": [
             {
                 "part": part.part,
-                "mean_loss": part.mean_loss,
+                "mean_loss": _number(part.mean_loss),
                 "n_measured": part.n_measured,
                 "n_rows": part.n_rows,
                 "rows": [_row(row, examples) for row in part.rows],
@@ -51,7 +51,7 @@ def _row(row: Ranked, examples: Mapping[tuple[str, int], Example]) -> dict[str, 
     return {
         "file": row.origin.file,
         "line": row.origin.line,
-        "loss": row.loss if math.isfinite(row.loss) else None,
+        "loss": _number(row.loss),
         "n_trained": row.n_units,
         "asked": _excerpt(asked),
         "answer": _excerpt(answer),
@@ -89,6 +89,11 @@ def _last(messages: Sequence[Message], role: str) -> str:
             calls = ", ".join(f"{call.name}({call.arguments})" for call in message.tool_calls)
             return message.content or calls
     return ""
+
+
+def _number(loss: float) -> float | None:
+    """JSON has no NaN."""
+    return loss if math.isfinite(loss) else None
 
 
 def _excerpt(text: str) -> str:
