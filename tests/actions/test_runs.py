@@ -132,6 +132,23 @@ def test_steps_become_progress_metrics_and_checkpoints(
     assert [m.step for m in do(database, jobs.metrics, admin, job.id, after_step=1)] == [2]
 
 
+def test_what_is_measured_of_pairs_is_kept_per_step_and_per_evaluation(
+    database: Database, admin: Actor, training: Assignment
+) -> None:
+    said = [
+        {**STEP, "measures": {"preference_accuracy": 0.75, "reward_margin": float("nan")}},
+        {"event": "evaluated", "step": 1, "valid_loss": 0.6, "measures": {"reward_margin": 0.2}},
+        {**STEP, "step": 2, "measures": {}},
+    ]
+    do(database, runs.record_events, training.claim, said, offset=1)
+    first, second = do(database, jobs.metrics, admin, training.job.id)
+    assert (first.measures, first.valid_measures) == (
+        {"preference_accuracy": 0.75},
+        {"reward_margin": 0.2},
+    )
+    assert (second.measures, second.valid_measures) == (None, None)
+
+
 def test_saying_everything_again_changes_nothing(
     database: Database, admin: Actor, training: Assignment
 ) -> None:

@@ -106,6 +106,8 @@ def steps(front: Front, job_id: str) -> None:
                     loss=2.0 / step,
                     n_tokens=100 * step,
                     valid_loss=3.0 if step == 1 else None,
+                    measures={"reward_margin": 0.5} if step == 1 else None,
+                    valid_measures={"reward_margin": 0.25} if step == 1 else None,
                 )
             )
     database.close()
@@ -120,6 +122,10 @@ def test_metrics_tell_every_step_and_null_where_nothing_was_measured(
         (1, 2.0, 3.0),
         (2, 1.0, None),
     ]
+    first, second = told["data"]
+    assert first["measures"] == {"reward_margin": 0.5}
+    assert first["valid_measures"] == {"reward_margin": 0.25}
+    assert (second["measures"], second["valid_measures"]) == (None, None)
     assert told["progress"]["total_steps"] == 10
     assert told["progress"]["eta_s"] == 8.0
     later = mistral.get(f"{JOBS}/{job_id}/metrics", params={"after_step": 1}).json()

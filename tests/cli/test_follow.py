@@ -106,3 +106,11 @@ def test_the_live_line_survives_markup_and_escapes(monkeypatch: pytest.MonkeyPat
     display.event("RUNNING", "[red]not markup[/red] \x1b[2J")
     display.step({"step": 1, "loss": 1.0}, {"step": 1, "total_steps": 2, "eta_s": 1.0})
     display.close()
+
+
+def test_pairs_are_told_by_how_often_they_are_right_and_not_by_a_perplexity() -> None:
+    measured = {"preference_accuracy": 0.75, "reward_margin": 0.4213, "reward_chosen": 0.1}
+    line = follow.step_line({"step": 1, "loss": 0.6, "measures": measured}, {"total_steps": 4})
+    assert line == "step 1/4  loss 0.600  right 75%  margin 0.42"
+    base = follow.step_line({"step": 0, "valid_loss": 0.7, "valid_measures": measured}, {})
+    assert base == "step 0  validation loss 0.700 (base)  right 75%  margin 0.42"

@@ -45,6 +45,15 @@ def test_metrics_have_the_names_of_mistral_finetune_and_e_to_the_loss(tmp_path: 
     assert row["perplexity"] == pytest.approx(2.296, abs=1e-3)
 
 
+def test_of_pairs_their_measures_are_written_and_no_perplexity(tmp_path: Path) -> None:
+    told = {"measures": {"reward_margin": 0.5}, "valid_measures": {"preference_accuracy": 0.75}}
+    write_metrics(tmp_path, [{"step": 1, "loss": 0.6, "valid_loss": 0.7, **told}])
+    (trained,) = lines(tmp_path / "metrics.train.jsonl")
+    (evaluated,) = lines(tmp_path / "metrics.eval.jsonl")
+    assert (trained["reward_margin"], evaluated["preference_accuracy"]) == (0.5, 0.75)
+    assert "perplexity" not in evaluated
+
+
 def test_the_spec_is_read_again_with_what_the_plan_decided(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, lora={"targets": ["q_proj"]}, trackers=[{"type": "tensorboard"}])
     planned = {"training_steps": 7, "seq_len": 512, "batch_size": 2}

@@ -203,10 +203,10 @@ def record_events(
                 _running(tx, row)
             case "step":
                 _running(tx, row)
-                _metrics(tx, row, event, STEP_COLUMNS)
+                _metrics(tx, row, event, STEP_COLUMNS).measures = _measures(event)
                 row.progress = _progress(event)
             case "evaluated":
-                _metrics(tx, row, event, EVALUATED_COLUMNS)
+                _metrics(tx, row, event, EVALUATED_COLUMNS).valid_measures = _measures(event)
             case "checkpoint":
                 _checkpoint(tx, row, event)
             case "warning":
@@ -355,7 +355,7 @@ def _running(tx: Tx, row: JobRow) -> None:
         move(tx, row, JobStatus.RUNNING, "Training.")
 
 
-def _metrics(tx: Tx, row: JobRow, event: Mapping[str, Any], columns: Iterable[str]) -> None:
+def _metrics(tx: Tx, row: JobRow, event: Mapping[str, Any], columns: Iterable[str]) -> MetricRow:
     step = int(event["step"])
     metric = tx.session.get(MetricRow, (row.id, step))
     if metric is None:
@@ -363,6 +363,15 @@ def _metrics(tx: Tx, row: JobRow, event: Mapping[str, Any], columns: Iterable[st
         tx.session.add(metric)
     for column in columns:
         setattr(metric, column, _number(event.get(column)))
+    return metric
+
+
+def _measures(event: Mapping[str, Any]) -> dict[str, float] | None:
+    told = event.get("measures")
+    if not isinstance(told, Mapping):
+        return None
+    numbers = {str(name): _number(value) for name, value in told.items()}
+    return {name: value for name, value in numbers.items() if value is not None} or None
 
 
 def _checkpoint(tx: Tx, row: JobRow, event: Mapping[str, Any]) -> None:

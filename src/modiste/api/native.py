@@ -100,6 +100,10 @@ class Metric(BaseModel):
     trained_tokens_per_s: float | None
     valid_loss: float | None
     valid_token_accuracy: float | None
+    measures: dict[str, float] | None
+    """What the objective tells beside its loss; with DPO preference_accuracy, reward_margin, …"""
+    valid_measures: dict[str, float] | None
+    """The same over the validation files."""
 
 
 class ProgressOut(BaseModel):

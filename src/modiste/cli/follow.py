@@ -94,12 +94,14 @@ def step_line(row: Json, progress: Json) -> str:
     epoch 0.8  1.2 GB  ETA 1 min 12 s` on one line; unknowns stay out."""
     total = progress.get("total_steps")
     if row["step"] == 0:
-        return (
-            f"step 0  {_validation(row.get('valid_loss'), row.get('valid_token_accuracy'))} (base)"
-        )
+        told = _validation(row.get("valid_loss"), row.get("valid_token_accuracy"))
+        return "  ".join([f"step 0  {told} (base)", *_of_pairs(row.get("valid_measures"))])
     parts = [f"step {row['step']}/{total}" if total else f"step {row['step']}"]
     if row.get("loss") is not None:
-        parts.append(f"loss {row['loss']:.3f} (ppl {perplexity(row['loss'])})")
+        text = f"loss {row['loss']:.3f}"
+        # What an objective with measures minimises is no logarithm of a probability per token.
+        parts.append(text if row.get("measures") else f"{text} (ppl {perplexity(row['loss'])})")
+    parts += _of_pairs(row.get("measures"))
     if row.get("learning_rate") is not None:
         parts.append(f"lr {row['learning_rate']:.1e}")
     if row.get("grad_norm") is not None:
@@ -118,6 +120,13 @@ def step_line(row: Json, progress: Json) -> str:
     if progress.get("eta_s") is not None:
         parts.append(f"ETA {duration(progress['eta_s'])}")
     return "  ".join(parts)
+
+
+def _of_pairs(measures: Mapping[str, float] | None) -> list[str]:
+    """`right 75%  margin 0.42`: how often the chosen answer's reward is the larger, by how much."""
+    found = measures or {}
+    texts = {"preference_accuracy": "right {:.0%}", "reward_margin": "margin {:.2g}"}
+    return [text.format(found[name]) for name, text in texts.items() if name in found]
 
 
 def perplexity(loss: float) -> str:

@@ -112,16 +112,19 @@ def _trained(row: Mapping[str, Any], total: int) -> dict[str, Any]:
         "wps": row.get("tokens_per_s"),
         "grad_norm": row.get("grad_norm"),
         "trained_tokens_per_s": row.get("trained_tokens_per_s"),
+        **(row.get("measures") or {}),
         "at": _at(row),
     }
 
 
 def _evaluated(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Of pairs their measures; their loss is no logarithm of a probability per token."""
+    measures = row.get("valid_measures")
     return {
         "step": row["step"],
         "train_loss": row.get("loss"),
         "eval_loss": row["valid_loss"],
-        "perplexity": math.exp(min(700.0, row["valid_loss"])),
+        **(measures or {"perplexity": math.exp(min(700.0, row["valid_loss"]))}),
         "token_accuracy": row.get("valid_token_accuracy"),
         "at": _at(row),
     }

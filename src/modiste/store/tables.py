@@ -347,6 +347,9 @@ class MetricRow(Base):
     trained_tokens_per_s: Mapped[float | None]
     valid_loss: Mapped[float | None]
     valid_token_accuracy: Mapped[float | None]
+    measures: Mapped[dict[str, float] | None] = mapped_column(Noun(dict[str, float]))
+    """What the objective tells beside its loss: of pairs, rewards and how often they are right."""
+    valid_measures: Mapped[dict[str, float] | None] = mapped_column(Noun(dict[str, float]))
 
 
 class ModelRow(Base):
