@@ -104,8 +104,10 @@ def test_the_trainer_is_what_the_settings_say(tmp_path: Path) -> None:
 
     assert of(train_threads=3).threads == 3
     assert of().room is not None
-    assert of(executor="ray").room is None
-    several = of(executor="torchrun", train_processes=2)
-    assert several.measure is None
-    assert several.room is not None
+    assert of(executor="ray", ray_address="far:6379").room is None
+    for executor in ("torchrun", "ray"):
+        several = of(executor=executor, train_processes=2, shard_base="never")
+        assert several.measure is None
+        assert several.room is not None
+        assert (several.room.processes, several.room.shard_base) == (2, "never")
     assert of().threads == job_plan.DEFAULT_THREADS

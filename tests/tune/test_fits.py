@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from modiste.tune.fits import Fitted, fitted, gigabytes
@@ -86,6 +88,23 @@ def test_knobs_are_combined_where_no_single_one_will_do() -> None:
 def test_where_nothing_helps_it_says_how_much_is_missing() -> None:
     (problem,) = tried(gpu(3)).problems
     assert "use a smaller base or a machine with more memory" in (problem.hint or "")
+
+
+def test_several_processes_need_several_times_the_memory_and_fewer_are_advised() -> None:
+    room = replace(cpu(1.5), processes=4)
+    load = Load(200, 2048)
+    (problem,) = fitted(spec(), BASE, load, room).problems
+    assert "this machine (of 4 processes) has 1.5 GB" in problem.message
+    assert problem.hint == "`MODISTE_TRAIN_PROCESSES=2` needs 1.3 GB and fits"
+    assert not fitted(spec(), BASE, load, replace(room, processes=2)).problems
+
+
+def test_gpus_are_counted_one_by_one_but_the_ram_beside_them_for_all() -> None:
+    room = replace(gpu(24, ram_gb=40), processes=8, n_gpus=8)
+    (problem,) = tried(room).problems
+    assert "beside the GPU of 8 processes" in problem.message
+    assert "`MODISTE_TRAIN_PROCESSES=2` needs" in (problem.hint or "")
+    assert not tried(replace(room, processes=2)).problems
 
 
 def test_full_tuning_of_a_large_base_is_sent_to_lora() -> None:

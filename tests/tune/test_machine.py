@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from modiste.errors import TuningFailed
+from modiste.tune import room
 from modiste.tune.machine import choose, for_run, keep, memory_explained
 
 from .conftest import spec_of
@@ -30,6 +31,14 @@ def test_two_threads_are_the_default() -> None:
 def test_a_base_too_large_for_fp32_runs_in_bf16() -> None:
     assert choose(BASE).dtype == "float32"
     assert choose(replace(BASE, n_parameters=7_000_000_000_000)).torch_dtype is torch.bfloat16
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in bf16")
+def test_several_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = replace(BASE, n_parameters=round(room.memory().total_bytes * 0.6 / 12 * 0.8))
+    assert choose(base).dtype == "float32"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert choose(base).dtype == "bfloat16"
 
 
 def test_other_runtime_errors_are_not_called_memory() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from modiste.nn.base import BaseInfo, Layout, describe_base
-from modiste.tune.memory import BAND, Load, Need, dtype_of, n_learned, need, together
+from modiste.tune.memory import BAND, Load, Need, dtype_of, n_learned, need, shards, together
 from modiste.tune.spec import TuneSpec, parse
 
 from .test_plan import BASE
@@ -91,6 +91,37 @@ def test_a_base_too_large_for_fp32_is_held_in_bf16_and_certified_in_fp32() -> No
     found = need(spec(), MISTRAL_7B, SHORT, device="cpu", host_bytes=64 * 10**9)
     assert found.dtype == "bfloat16"
     assert found.peak_bytes > 6 * MISTRAL_7B.n_parameters
+
+
+def test_every_process_on_a_cpu_holds_a_copy_and_the_first_one_writes_alone() -> None:
+    def of(n: int, **options: int) -> Need:
+        return need(spec(), BASE, SHORT, device="cpu", host_bytes=1 << 40, processes=n, **options)
+
+    one, three = of(1), of(3)
+    assert three.parts == {name: 3 * size for name, size in one.parts.items()}
+    assert of(3, shards=3).parts["base"] < three.parts["base"]
+    large = {"device": "cpu", "host_bytes": 64 * 10**9}
+    alone, two = (need(spec(), MISTRAL_7B, SHORT, processes=n, **large) for n in (1, 2))
+    assert alone.when == two.when == "when the certificate is made"
+    certificate = "the base in fp32, for its certificate"
+    assert two.parts[certificate] == alone.parts[certificate]
+    assert two.parts["base"] == 2 * alone.parts["base"]
+
+
+def test_a_base_too_large_for_one_gpu_is_spread_over_several() -> None:
+    def over(n: int, gb: int, wanted: str = "auto", **changes: object) -> int:
+        size = gb * 10**9
+        return shards(spec(**changes), MISTRAL_7B, device="cuda", size=size, n=n, wanted=wanted)
+
+    assert [over(4, 80), over(4, 16), over(1, 16)] == [1, 4, 1]
+    assert [over(4, 16, "never"), over(4, 80, "always")] == [1, 4]
+    assert over(4, 16, method="qlora") == 1
+    whole, part = (
+        need(spec(), MISTRAL_7B, SHORT, device="cuda", host_bytes=1 << 40, processes=4, shards=n)
+        for n in (1, 4)
+    )
+    assert part.parts["base"] < 0.4 * whole.parts["base"]
+    assert part.parts["activations"] == whole.parts["activations"]
 
 
 def test_experts_count_whole_as_weights_and_in_part_as_activations() -> None:

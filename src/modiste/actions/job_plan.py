@@ -47,8 +47,12 @@ class Trainer:
 def trainer_of(settings: Settings, *, measure: Measure | None = None) -> Trainer:
     """This machine, as its settings say it trains."""
     processes = settings.train_processes or 1
-    elsewhere = settings.executor == "ray"
-    here = None if elsewhere else room.look(settings.runs_dir).shared_by(processes)
+    here = None
+    if settings.executor != "ray" or settings.ray_address is None:
+        here = room.look(settings.runs_dir)
+        if settings.executor != "local":  # Both start a process for each GPU.
+            processes = settings.train_processes or max(1, here.n_gpus)
+        here = replace(here, processes=processes, shard_base=settings.shard_base.value)
     return Trainer(
         room=here,
         threads=settings.train_threads or DEFAULT_THREADS,

@@ -9,7 +9,7 @@ needs. `force: true` turns the problems into words.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from modiste.nn.base import BaseInfo
@@ -24,6 +24,8 @@ USABLE = 0.95
 """Of the device's memory; the rest is the system's."""
 SMALLEST = {"cpu": 256, "cuda": 1_024}
 """Tokens of a micro-batch below which nothing is gained."""
+PROCESSES = "MODISTE_TRAIN_PROCESSES"
+"""A setting of the server; each process holds a copy."""
 SHORTEST = 256
 LOWEST_RANK = 4
 WORTH_IT = 0.85
@@ -75,7 +77,7 @@ def savings(spec: TuneSpec, base: BaseInfo, load: Load, *, device: str) -> str:
     now = _need(spec, base, load, room).peak_bytes
     found: dict[str, str] = {}
     for knob in _knobs(spec, load, room):
-        peak = _need(knob.spec, base, knob.load, room).peak_bytes
+        peak = _need(knob.spec, base, knob.load, knob.room).peak_bytes
         if peak < WORTH_IT * now and knob.field not in found:
             found[knob.field] = f"`{knob.text}` about {gigabytes(peak)}"
     if not found:
@@ -90,7 +92,22 @@ def gigabytes(size: int) -> str:
 
 
 def _need(spec: TuneSpec, base: BaseInfo, load: Load, room: Room) -> Need:
-    return memory.need(spec, base, load, device=room.device, host_bytes=room.host_bytes)
+    return memory.need(
+        spec,
+        base,
+        load,
+        device=room.device,
+        host_bytes=room.host_bytes,
+        processes=room.processes,
+        shards=memory.shards(
+            spec,
+            base,
+            device=room.device,
+            size=room.memory_bytes,
+            n=room.processes,
+            wanted=room.shard_base,
+        ),
+    )
 
 
 def _chosen(spec: TuneSpec, base: BaseInfo, load: Load, room: Room) -> TuneSpec:
@@ -148,7 +165,7 @@ def _memory(
         path="model",
         code="memory_too_small",
         message=f"the training needs about {gigabytes(need.peak_bytes)} of memory {need.when} "
-        f"({parts}), {room.owner} has {gigabytes(room.memory_bytes)}",
+        f"({parts}), {room.told} has {gigabytes(room.memory_bytes)}",
         value=str(need.peak_bytes),
         hint=_advice(spec, base, load, room),
     )
@@ -156,18 +173,26 @@ def _memory(
 
 def _host_memory(spec: TuneSpec, base: BaseInfo, room: Room) -> Iterator[Problem]:
     """Beside a GPU."""
-    wanted = memory.host_bytes(spec, base)
+    wanted = memory.host_bytes(spec, base, processes=room.processes)
     if room.device == "cpu" or wanted <= room.host_bytes * USABLE:
         return
+    fewer = [
+        f"`{PROCESSES}={n}` needs {gigabytes(size)} and fits"
+        for n in _halves(room.processes, 1)
+        if (size := memory.host_bytes(spec, base, processes=n)) <= room.host_bytes * USABLE
+    ]
+    several = f" of {room.processes} processes" if room.processes > 1 else ""
     yield Problem(
         file="job",
         line=None,
         path="model",
         code="memory_too_small",
         message=f"loading the base and writing checkpoints needs {gigabytes(wanted)} of RAM beside "
-        f"the GPU, this machine has {gigabytes(room.host_bytes)}",
+        f"the GPU{several}, this machine has {gigabytes(room.host_bytes)}",
         value=str(wanted),
-        hint="use a machine with more RAM; `force: true` tries it all the same",
+        hint="; ".join(
+            [*fewer[:1], "use a machine with more RAM", "`force: true` tries it all the same"]
+        ),
     )
 
 
@@ -177,20 +202,21 @@ class Knob:
     text: str
     spec: TuneSpec
     load: Load
+    room: Room
 
 
 def _advice(spec: TuneSpec, base: BaseInfo, load: Load, room: Room) -> str:
     """Each change that does it alone; else the fewest together; else how much is missing."""
     alone: dict[str, str] = {}
     for knob in _knobs(spec, load, room):
-        peak = _least(knob.spec, base, knob.load, room)
+        peak = _least(knob.spec, base, knob.load, knob.room)
         if knob.field not in alone and peak <= room.memory_bytes * USABLE:
             alone[knob.field] = f"`{knob.text}` needs {gigabytes(peak)} and fits"
     if alone:
         return "; ".join(alone.values())
     words: list[str] = []
     while strongest := _strongest(spec, base, load, room):
-        spec, load = strongest.spec, strongest.load
+        spec, load, room = strongest.spec, strongest.load, strongest.room
         words.append(f"`{strongest.text}`")
         peak = _least(spec, base, load, room)
         if peak <= room.memory_bytes * USABLE:
@@ -211,7 +237,7 @@ def _strongest(spec: TuneSpec, base: BaseInfo, load: Load, room: Room) -> Knob |
     """The change that saves most; None where none saves as much as a percent."""
     best, least = None, _least(spec, base, load, room) * 0.99
     for knob in _knobs(spec, load, room):
-        peak = _least(knob.spec, base, knob.load, room)
+        peak = _least(knob.spec, base, knob.load, knob.room)
         if peak < least:
             best, least = knob, float(peak)
     return best
@@ -223,8 +249,12 @@ def _knobs(spec: TuneSpec, load: Load, room: Room) -> Iterator[Knob]:
     def knob(field: str, value: object, *, of: Load = load, **further: object) -> Knob:
         changed = spec.model_copy(update={field: value, **further})
         shown = str(value).lower() if isinstance(value, bool) else value
-        return Knob(field, f"{field}: {shown}", changed, of)
+        return Knob(field, f"{field}: {shown}", changed, of, room)
 
+    if room.device == "cpu":
+        for n in _halves(room.processes, 1):
+            fewer = replace(room, processes=n)
+            yield Knob("processes", f"{PROCESSES}={n}", spec, load, fewer)
     if spec.gradient_checkpointing is False:
         yield knob("gradient_checkpointing", True)
     if spec.microbatch_tokens is not None:
@@ -241,7 +271,8 @@ def _knobs(spec: TuneSpec, load: Load, room: Room) -> Iterator[Knob]:
         yield knob("method", Method.QLORA)
     for rank in _halves(spec.lora.rank, LOWEST_RANK):
         lora = spec.lora.model_copy(update={"rank": rank})
-        yield Knob("lora.rank", f"lora.rank: {rank}", spec.model_copy(update={"lora": lora}), load)
+        smaller = spec.model_copy(update={"lora": lora})
+        yield Knob("lora.rank", f"lora.rank: {rank}", smaller, load, room)
 
 
 def _halves(value: int, least: int) -> Iterator[int]:

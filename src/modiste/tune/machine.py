@@ -95,7 +95,8 @@ def choose(info: BaseInfo, *, threads: int | None = None, spec: TuneSpec | None 
     spec = spec or TuneSpec.model_validate({"model": "any", "data": {"train": ["any"]}})
     threads = threads or min(DEFAULT_THREADS, os.cpu_count() or 1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    host_bytes = room.memory().total_bytes
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # Each holds a copy.
+    host_bytes = room.memory().total_bytes // beside
     dtype = memory.dtype_of(spec, info, device=device, host_bytes=host_bytes)
     return Machine(device, dtype, threads, at_once=spec.microbatch_tokens)
 

@@ -1,9 +1,11 @@
 """How much memory a training takes at its peak, part by part, before anything is loaded.
 
 The parts add up to what is resident when the last layer of the largest micro-batch has been
-computed; a run in less than fp32 has a second peak, when its certificate is made. Constants were
-fitted to measured peaks (LOG.md; `benchmarks/memory.py` measures again) and are within BAND of them
-on a CPU. On a GPU the same counting holds with two bytes a value; there it is not measured yet.
+computed; a run in less than fp32 has a second peak, when its certificate is made. Each of several
+processes on one machine holds a copy of everything, or its part of a base that is spread over them.
+Constants were fitted to measured peaks (LOG.md; `benchmarks/memory.py` measures again) and are
+within BAND of them on a CPU. On a GPU the same counting holds with two bytes a value; there it is
+not measured yet.
 
 Legend: T tokens computed together, H hidden size, I intermediate size, V vocabulary, P parameters
 that learn.
@@ -44,6 +46,10 @@ MICROBATCH_TOKENS = {"cpu": 1_024, "cuda": 16_384}
 SHARE_FOR_FP32 = 0.6
 """A CPU computes in fp32, the fastest there for small bases, where three copies of the base fit
 into this share of its memory."""
+SHARE_OF_A_GPU = 0.6
+"""For a base in 16 bits that is not spread over several: activations and adapters need the rest."""
+WHOLE_BLOCKS = 2
+"""Of a spread base, put together at one time: the one that runs and the next."""
 
 
 @dataclass(frozen=True)
@@ -68,24 +74,42 @@ class Load:
     tokens_per_step: int
 
 
-def need(spec: TuneSpec, base: BaseInfo, load: Load, *, device: str, host_bytes: int) -> Need:
-    """The peak of a run of this spec."""
-    dtype = dtype_of(spec, base, device=device, host_bytes=host_bytes)
+def need(
+    spec: TuneSpec,
+    base: BaseInfo,
+    load: Load,
+    *,
+    device: str,
+    host_bytes: int,
+    processes: int = 1,
+    shards: int = 1,
+) -> Need:
+    """The peak of a run of this spec, on a CPU of all its processes together.
+
+    Args:
+        processes: that train together on one CPU; GPUs are counted one by one.
+        shards: the base is spread over so many.
+    """
+    n = processes if device == "cpu" else 1
+    dtype = dtype_of(spec, base, device=device, host_bytes=host_bytes // n)
     waste = WASTE if device == "cpu" else 1.0
+    weights = _weights(spec, base, dtype=dtype, device=device, shards=shards)
     standing = {
-        "runtime": RUNTIME_BYTES,
-        "base": round(waste * _weights(spec, base, dtype=dtype, device=device)),
-        "learning": n_learned(spec, base) * 4 * MOMENTS,
+        "runtime": RUNTIME_BYTES * n,
+        "base": round(waste * weights) * n,
+        "learning": n_learned(spec, base) * 4 * MOMENTS * n,
     }
+    # Each process computes its share of a step.
     n_tokens = together(spec, load, device=device)
-    more = FRAGMENTS if load.tokens_per_step > n_tokens else 1.0
-    step = standing | _step(spec, base, n_tokens * more, BYTES_OF[dtype])
-    found = [Need(step, dtype)]
+    more = FRAGMENTS if load.tokens_per_step > n_tokens * n else 1.0
+    step = _step(spec, base, n_tokens * more, BYTES_OF[dtype])
+    found = [Need(standing | {name: size * n for name, size in step.items()}, dtype)]
     if device != "cpu":  # Checkpoints and certificates are made in RAM.
         return found[0]
     writing = {"a checkpoint": 2 * checkpoint_bytes(spec, base)}
     found.append(Need(standing | writing, dtype, "at a checkpoint"))
-    loading = {"runtime": RUNTIME_BYTES, "the base as it is loaded": base.weights_bytes}
+    runtime, read = RUNTIME_BYTES * n, base.weights_bytes * n
+    loading = {"runtime": runtime, "the base as it is loaded": read}
     found.append(Need(loading, dtype, "while it loads"))
     if _certified_apart(spec, dtype):
         certificate = {"the base in fp32, for its certificate": base.n_parameters * 4}
@@ -93,12 +117,21 @@ def need(spec: TuneSpec, base: BaseInfo, load: Load, *, device: str, host_bytes:
     return max(found, key=lambda one: one.peak_bytes)
 
 
-def host_bytes(spec: TuneSpec, base: BaseInfo) -> int:
-    """RAM beside a GPU: the base on its way there, a checkpoint on its way to the disk, or the base
-    in fp32 that the certificate is made with."""
+def host_bytes(spec: TuneSpec, base: BaseInfo, *, processes: int = 1) -> int:
+    """RAM beside GPUs, one for each process: the base on its way there, in every process, or in the
+    first one a checkpoint on its way to the disk or the base in fp32 for the certificate."""
     certificate = base.n_parameters * 4 if _certified_apart(spec, "bfloat16") else 0
     writing = 2 * checkpoint_bytes(spec, base)
-    return RUNTIME_BYTES + max(base.weights_bytes, writing, certificate)
+    return RUNTIME_BYTES * processes + max(base.weights_bytes * processes, writing, certificate)
+
+
+def shards(spec: TuneSpec, base: BaseInfo, *, device: str, size: int, n: int, wanted: str) -> int:
+    """Over how many of `n` processes the base is spread, where each has `size` bytes; as
+    work.member decides it when the run starts."""
+    if n == 1 or wanted == "never" or spec.method is not Method.LORA:
+        return 1
+    too_large = device != "cpu" and base.n_parameters * 2 > SHARE_OF_A_GPU * size
+    return n if wanted == "always" or too_large else 1
 
 
 def _certified_apart(spec: TuneSpec, dtype: str) -> bool:
@@ -171,12 +204,15 @@ def _targets(spec: TuneSpec, base: BaseInfo) -> Iterator[tuple[int, int]]:
         yield sizes.get(target.rpartition(".")[2], average)
 
 
-def _weights(spec: TuneSpec, base: BaseInfo, *, dtype: str, device: str) -> float:
+def _weights(spec: TuneSpec, base: BaseInfo, *, dtype: str, device: str, shards: int = 1) -> float:
     """Bytes of the base as it is held for training."""
     n_head = base.vocab_size * base.hidden_size
     n_linear = _n_linear(base)
     others = base.n_parameters - n_linear
     size = BYTES_OF[dtype]
+    if shards > 1:
+        blocks = n_linear / shards + WHOLE_BLOCKS * n_linear / base.n_layers
+        return (others + min(n_linear, blocks)) * size
     packs = device == "cpu" and dtype == "float32"
     if spec.method is Method.FULL:
         return n_head * size * 2.0 if packs else 0.0  # The weights themselves are what learns.

@@ -40,13 +40,19 @@ class Room:
     owner: str = "this machine"
     """Whose memory it is, for messages: `this machine`, `this container`, `the GPU`."""
 
-    def shared_by(self, n: int) -> Room:
-        """What one of `n` processes that train together on this machine may use. A GPU each has."""
-        if n <= 1 or self.device != "cpu":
-            return self
-        sizes = {name: getattr(self, name) // n for name in ("memory_bytes", "free_bytes")}
-        owner = f"each of {n} processes on {self.owner}"
-        return replace(self, **sizes, host_bytes=self.host_bytes // n, owner=owner)
+    n_gpus: int = 0
+    processes: int = 1
+    """That train one job together on this machine; each has a GPU, where there are some."""
+    shard_base: str = "auto"
+    """Whether they may share out the base (settings)."""
+
+    @property
+    def told(self) -> str:
+        """Whose memory it is, and who needs it."""
+        if self.processes == 1:
+            return self.owner
+        each = "each of " if self.device != "cpu" else ""
+        return f"{self.owner} (of {each}{self.processes} processes)"
 
 
 class Memory(NamedTuple):
@@ -60,6 +66,8 @@ class Gpu(NamedTuple):
     name: str
     total_bytes: int
     free_bytes: int
+    n: int = 1
+    """That torch would use; all like the first."""
 
 
 def look(folder: Path | None = None) -> Room:
@@ -69,7 +77,8 @@ def look(folder: Path | None = None) -> Room:
     found = gpu()
     if found is not None:
         size, free = found.total_bytes, found.free_bytes
-        return Room("cuda", found.name, size, free, host.total_bytes, disk, owner="the GPU")
+        room = Room("cuda", found.name, size, free, host.total_bytes, disk, owner="the GPU")
+        return replace(room, n_gpus=found.n)
     return Room(
         device="cpu",
         name=processor(),
@@ -133,7 +142,10 @@ def gpu(environment: Mapping[str, str] = os.environ) -> Gpu | None:
         driver = ctypes.CDLL("libnvidia-ml.so.1")
     except (PackageNotFoundError, OSError):
         return None
-    return _ask(driver, int(visible.split(",")[0]) if visible else 0)
+    found = _ask(driver, int(visible.split(",")[0]) if visible else 0)
+    if found is None or visible is None:
+        return found
+    return found._replace(n=len(visible.split(",")))
 
 
 class _NvmlMemory(ctypes.Structure):
@@ -142,6 +154,7 @@ class _NvmlMemory(ctypes.Structure):
 
 def _ask(driver: ctypes.CDLL, index: int) -> Gpu | None:
     handle, size, name = ctypes.c_void_p(), _NvmlMemory(), ctypes.create_string_buffer(96)
+    count = ctypes.c_uint(1)
     if driver.nvmlInit_v2() != 0:
         return None
     try:
@@ -149,10 +162,13 @@ def _ask(driver: ctypes.CDLL, index: int) -> Gpu | None:
             driver.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle))
             or driver.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(size))
             or driver.nvmlDeviceGetName(handle, name, len(name))
+            or driver.nvmlDeviceGetCount_v2(ctypes.byref(count))
         )
     finally:
         driver.nvmlShutdown()
-    return None if failed else Gpu(name.value.decode("utf-8", "replace"), size.total, size.free)
+    if failed:
+        return None
+    return Gpu(name.value.decode("utf-8", "replace"), size.total, size.free, count.value)
 
 
 def _limits(root: Path) -> Iterator[tuple[int, int]]:

@@ -31,8 +31,6 @@ log = logging.getLogger("modiste.trainer")
 
 EXIT_LOST = 76
 """EX_PROTOCOL of sysexits.h: the others are gone."""
-SHARE_OF_A_GPU = 0.6
-"""For a base that is not spread: activations and adapters need the rest."""
 HEARD_WITHIN_S = 5.0
 LOOK_S = 0.05
 
@@ -93,15 +91,14 @@ def _each(threads: int | None) -> int | None:
     return max(1, min(DEFAULT_THREADS, (os.cpu_count() or 1) // beside))
 
 
-def spreads(
-    group: Group, wanted: str, *, spec: TuneSpec, info: BaseInfo, machine: Machine
-) -> bool:
+def spreads(group: Group, wanted: str, *, spec: TuneSpec, info: BaseInfo, machine: Machine) -> bool:
     """Whether the processes of a group share out the base's weights too, not the samples alone.
 
     Raises:
         InvalidInput: it is wanted, and the method cannot.
     """
     from modiste.nn.sharded import fits_beside
+    from modiste.tune.memory import SHARE_OF_A_GPU
     from modiste.tune.spec import Method
 
     if group.size == 1 or wanted == Sharding.NEVER:
