@@ -209,3 +209,33 @@ def test_only_the_last_checkpoint_names_the_model() -> None:
         "full_valid_loss": 2.0,
         "full_valid_mean_token_accuracy": 0.5,
     }
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"method": {"type": "dpo"}, "hyperparameters": {"n_epochs": 2}}, "^hyperparameters is"),
+        (
+            {"method": {"type": "dpo", "supervised": {"hyperparameters": {"n_epochs": 2}}}},
+            "give all in method.dpo",
+        ),
+        (
+            {"method": {"type": "supervised", "dpo": {"hyperparameters": {"beta": 0.2}}}},
+            "give all in method.supervised",
+        ),
+        (
+            {
+                "method": {"type": "supervised", "supervised": {"hyperparameters": {}}},
+                "hyperparameters": {"n_epochs": 2},
+            },
+            "^hyperparameters is",
+        ),
+        (
+            {"integrations": [{"type": "wandb", "wandb": {"project": "p", "entity": "team"}}]},
+            "wandb.entity is not passed on",
+        ),
+    ],
+)
+def test_what_nobody_would_read_is_refused(asked: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        openai.wanted(body(**asked))

@@ -219,7 +219,7 @@ def wanted(body: OpenAIJobIn) -> Wanted:
 
     Raises:
         NotYetSupported: a method other than supervised and dpo.
-        InvalidInput: one field in two words.
+        InvalidInput: one field in two words, or where nobody reads it.
     """
     return Wanted(
         model=body.model,
@@ -230,10 +230,7 @@ def wanted(body: OpenAIJobIn) -> Wanted:
         ),
         suffix=body.suffix,
         auto_start=True,
-        integrations=[
-            {"type": "wandb", "project": item.wandb.project, "name": item.wandb.name}
-            for item in body.integrations or ()
-        ],
+        integrations=[_wandb(item.wandb) for item in body.integrations or ()],
         metadata=body.metadata,
     )
 
@@ -246,14 +243,34 @@ def _asked(body: OpenAIJobIn) -> OpenAIHyperparameters:
             "method.type is 'reinforcement'; this version tunes with 'supervised' and 'dpo'",
             param="method.type",
         )
-    if method is not None and method.type == "dpo":
-        return (method.dpo and method.dpo.hyperparameters) or DpoHyperparameters()
-    supervised = method and method.supervised
-    return (
-        (supervised and supervised.hyperparameters)
-        or body.hyperparameters
-        or OpenAIHyperparameters()
-    )
+    supervised = method and method.supervised and method.supervised.hyperparameters
+    compared = method and method.dpo and method.dpo.hyperparameters
+    is_dpo = method is not None and method.type == "dpo"
+    unread = {
+        "method.supervised.hyperparameters": supervised is not None and is_dpo,
+        "method.dpo.hyperparameters": compared is not None and not is_dpo,
+        "hyperparameters": body.hyperparameters is not None and (is_dpo or supervised is not None),
+    }
+    for place, there in unread.items():
+        if there:
+            where = "method.dpo" if is_dpo else "method.supervised"
+            raise InvalidInput(
+                f"{place} is not read in this job: give all in {where}.hyperparameters", param=place
+            )
+    if is_dpo:
+        return compared or DpoHyperparameters()
+    return supervised or body.hyperparameters or OpenAIHyperparameters()
+
+
+def _wandb(settings: WandbSettings) -> dict[str, Any]:
+    left = [name for name in ("entity", "tags") if getattr(settings, name)]
+    if left:
+        raise InvalidInput(
+            f"integrations: wandb.{' and wandb.'.join(left)} is not passed on: leave it out; the "
+            "entity is that of the key, or WANDB_ENTITY where the server runs",
+            param="integrations",
+        )
+    return {"type": "wandb", "project": settings.project, "name": settings.name}
 
 
 def job_out(job: Job) -> FineTuningJob:
