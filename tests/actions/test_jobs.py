@@ -178,11 +178,16 @@ def test_a_job_sends_no_key_of_the_server_to_a_place_it_names_and_shows_none(
     assert "s3cret" not in told.value.message
 
 
-def test_an_admin_and_a_key_of_ones_own_may_name_a_place(create: Create) -> None:
-    create(integrations=[{"type": "mlflow", "url": "https://m.example"}], suffix="a")
-    create(
-        integrations=[{"type": "mlflow", "url": "https://m.example", "api_key": "t"}], suffix="b"
-    )
+def test_an_admin_and_a_key_of_ones_own_may_name_a_place(
+    database: Database, admin: Actor, create: Create
+) -> None:
+    place = {"type": "mlflow", "url": "https://m.example"}
+    assert create(integrations=[place]).integrations == (place,)
+    trainer = replace(admin, scopes=frozenset({Scope.TRAIN}))
+    asked = {"model": "modiste-tiny", "training_files": []}
+    with pytest.raises(InvalidInput) as told:  # for want of files alone
+        do(database, jobs.create, trainer, **asked, integrations=[place | {"api_key": "t"}])
+    assert "integrations" not in told.value.message
 
 
 def test_a_similar_unfinished_job_is_refused_and_a_different_one_is_not(

@@ -79,9 +79,11 @@ def test_what_a_job_was_told_stays_with_it_and_its_rows_stay_with_a_model(
         row = tx.session.query(JobRow).one()
         row.report_sha256 = database.blobs.put_bytes(b"report").sha256
         row.preview_sha256 = database.blobs.put_bytes(b"preview").sha256
+        row.worst_sha256 = database.blobs.put_bytes(b"worst").sha256
         row.fine_tuned_model, row.finished_at = "ft:gone", tx.now()
         files.delete(tx, admin, job.training_files[0].file_id)
-        kept = {row.report_sha256, row.preview_sha256, *(row.rows or {}).values()}
+        told = {row.report_sha256, row.preview_sha256, row.worst_sha256}
+        kept = {*told, *(row.rows or {}).values()}
     age(settings)
     sweep.sweep(database)
     assert {path.name for path in blobs_on_disk(settings)} == kept

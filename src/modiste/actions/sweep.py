@@ -53,7 +53,8 @@ def _of_jobs(tx: Tx) -> set[str]:
     in_use: set[str] = set()
     for job in tx.session.scalars(sa.select(JobRow)):
         unfinished = job.finished_at is None
-        in_use.update(sha256 for sha256 in (job.report_sha256, job.preview_sha256) if sha256)
+        told = (job.report_sha256, job.preview_sha256, job.worst_sha256)
+        in_use.update(sha256 for sha256 in told if sha256)
         in_use.update(job.blobs.values() if unfinished else ())
         if job.fine_tuned_model or unfinished:
             in_use.update((job.rows or {}).values())
