@@ -158,3 +158,16 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     save_file({"layers.0.attention.wz.lora_A.weight": torch.ones(2)}, tmp_path / "lora.safetensors")
     with pytest.raises(InvalidInput, match=r"wz.lora_A.weight' is not a LoRA matrix"):
         load_mistral(tmp_path, head_dim=2)
+
+
+@pytest.mark.parametrize("shapes", [((4,), (4,)), ((2, 8), (8, 3)), ((2, 8, 1), (8, 2))])
+def test_matrices_that_do_not_fit_together_are_refused(
+    tmp_path: Path, shapes: tuple[tuple[int, ...], tuple[int, ...]]
+) -> None:
+    stem = "layers.0.attention.wo"
+    halves = zip(("lora_A", "lora_B"), shapes, strict=True)
+    found = {f"{stem}.{half}.weight": torch.zeros(shape) for half, shape in halves}
+    save_file(found, tmp_path / "lora.safetensors")
+    (tmp_path / "params.json").write_text(json.dumps({"lora": {"scaling": 2.0}}))
+    with pytest.raises(InvalidInput, match="fit together"):
+        load_mistral(tmp_path, head_dim=4)

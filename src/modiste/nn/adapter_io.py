@@ -138,7 +138,7 @@ def load_peft(folder: Path, *, plain: bool = True) -> PeftAdapter:
     wanted = {"A", "B"} | ({"magnitude_vector"} if config.get("use_dora") else set())
     layers: dict[str, AdapterLayer] = {}
     for name, part in parts.items():
-        if set(part) != wanted or part["A"].shape[0] != part["B"].shape[1]:
+        if set(part) != wanted or not fit_together(part["A"], part["B"]):
             raise InvalidInput(f"{folder}: layer {name} lacks a lora_A or lora_B that fit together")
         layers |= _layer(config, name, part, parts, folder)
     return PeftAdapter(
@@ -147,6 +147,10 @@ def load_peft(folder: Path, *, plain: bool = True) -> PeftAdapter:
         rslora=bool(config.get("use_rslora")),
         dora=bool(config.get("use_dora")),
     )
+
+
+def fit_together(a_RI: Tensor, b_OR: Tensor) -> bool:
+    return a_RI.ndim == b_OR.ndim == 2 and a_RI.shape[0] == b_OR.shape[1]
 
 
 def _layer(

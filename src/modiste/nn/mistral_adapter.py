@@ -23,7 +23,7 @@ from torch import Tensor
 
 from modiste.errors import InvalidInput
 from modiste.nn import consolidated
-from modiste.nn.adapter_io import AdapterLayer
+from modiste.nn.adapter_io import AdapterLayer, fit_together
 
 WEIGHTS = "lora.safetensors"
 PARAMS = "params.json"
@@ -55,7 +55,7 @@ def load_mistral(folder: Path, *, head_dim: int) -> dict[str, AdapterLayer]:
         else:
             halves.setdefault(module, {})[match["side"]] = tensor
     for module, half in halves.items():
-        if set(half) != {"A", "B"} or half["A"].shape[0] != half["B"].shape[1]:
+        if set(half) != {"A", "B"} or not fit_together(half["A"], half["B"]):
             problems.append(f"{module} lacks a lora_A or lora_B that fit together")
     if problems or not halves:
         told = "; ".join(problems[:5]) or "it holds no matrices"
