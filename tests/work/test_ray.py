@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from modiste.errors import InvalidInput
 from modiste.work import ray as executor
 
 from . import several
@@ -109,3 +110,21 @@ def test_the_guard_clears_away_what_is_left_when_its_starter_is_gone(tmp_path: P
     finally:
         other.kill()
         other.wait()
+
+
+def test_a_folder_of_somebody_else_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = executor.own_folder(tmp_path)
+    folder.mkdir()
+    # Removing another user's folder fails in silence; this process owns all it can make.
+    monkeypatch.setattr(executor.shutil, "rmtree", lambda *_, **__: None)
+    monkeypatch.setattr(executor.os, "environ", dict(executor.os.environ))
+    try:
+        with (
+            pytest.raises(InvalidInput, match="belongs to somebody else"),
+            executor.connected(tmp_path, {}),
+        ):
+            pass
+    finally:
+        folder.rmdir()

@@ -128,6 +128,13 @@ def _own(run_dir: Path, job: Mapping[str, Any]) -> Iterator[None]:
     folder = own_folder(run_dir)
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        raise InvalidInput(
+            f"{folder} is in the way of a Ray cluster for this job and belongs to somebody else; "
+            "have it removed, or start a cluster and name it in MODISTE_RAY_ADDRESS"
+        ) from None
+    try:
         ray.init(
             address="local",
             num_cpus=max(os.cpu_count() or 1, job.get("processes") or 1),
