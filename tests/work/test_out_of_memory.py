@@ -187,7 +187,7 @@ def test_a_real_trainer_short_of_memory_ends_with_a_model_and_the_same_losses(
         if warned:
             break
     assert warned, "no limit was short enough"
-    assert "up to 1024 tokens" in str(warned[0]["message"])
+    assert "up to 512 tokens" in str(warned[0]["message"])
     assert code == 0, events[-1]
 
     def losses(events: list[dict[str, object]]) -> list[float]:
