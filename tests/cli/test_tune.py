@@ -87,7 +87,12 @@ def test_every_field_of_a_configuration_reaches_the_job(modiste, training_file: 
         "invalid_sample_skip_fraction": 0.25,
         "auto_start": False,
     }
-    files = {"train": [{"path": str(training_file), "weight": 2.0}]}
+    held_out = training_file.with_name("held-out.jsonl")
+    held_out.write_text(training_file.read_text())
+    files = {
+        "train": [{"path": str(training_file), "weight": 2.0}],
+        "validation": [{"path": str(held_out)}],  # keep: best asks for it
+    }
     spec = specs.parse({"model": "modiste-tiny", "data": files, **asked}).spec
     with_the_caller = {"data", "model", "output_dir", "export", "lora", "dpo"}
     left_out = {name for name in type(spec).model_fields if name not in asked}
@@ -102,6 +107,7 @@ def test_every_field_of_a_configuration_reaches_the_job(modiste, training_file: 
         request["hyperparameters"],
         model=request["model"],
         training_files=request["training_files"],
+        validation_files=request["validation_files"],
         suffix=request["suffix"],
         invalid_sample_skip_fraction=request["invalid_sample_skip_fraction"],
         auto_start=request["auto_start"],

@@ -263,11 +263,15 @@ def _asked(body: OpenAIJobIn) -> OpenAIHyperparameters:
 
 
 def _wandb(settings: WandbSettings) -> dict[str, Any]:
-    left = [name for name in ("entity", "tags") if getattr(settings, name)]
-    if left:
+    """Tags are taken and not passed on; an entity would decide who sees the run, so it is refused.
+
+    Raises:
+        InvalidInput: an entity is named.
+    """
+    if settings.entity:
         raise InvalidInput(
-            f"integrations: wandb.{' and wandb.'.join(left)} is not passed on: leave it out; the "
-            "entity is that of the key, or WANDB_ENTITY where the server runs",
+            "integrations: wandb.entity is not passed on: leave it out; the entity is that of the "
+            "key, or WANDB_ENTITY where the server runs",
             param="integrations",
         )
     return {"type": "wandb", "project": settings.project, "name": settings.name}

@@ -210,10 +210,12 @@ def errors(train):
     file = raises(openai.BadRequestError, tune, model=BASE, training_file="file-none")
     same(file.code, "file_not_found")
     method = {"type": "dpo", "dpo": {}}
-    dpo = raises(
-        openai.UnprocessableEntityError, tune, model=BASE, training_file=train.id, method=method
-    )
-    expect("dpo" in dpo.body["message"], dpo.body)
+    pairs = client.fine_tuning.jobs.create(model=BASE, training_file=train.id, method=method)
+    ended = ("succeeded", "failed", "cancelled")
+    until(lambda: client.fine_tuning.jobs.retrieve(pairs.id).status, ended.__contains__)
+    failed = client.fine_tuning.jobs.retrieve(pairs.id)
+    same(failed.status, "failed")
+    expect("dpo compares pairs of answers" in failed.error.message, failed.error)
 
 
 train, valid = files()
