@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from modiste.actions.completions import Ask, Choice, Completion, Usage
+from modiste.actions.answers import Choice, Completion, Usage
+from modiste.actions.completions import Ask
 from modiste.api import chat_shapes
 from modiste.errors import InvalidInput, NotYetSupported
 from modiste.serve.sequence import FinishReason

@@ -26,7 +26,7 @@ from fastapi import FastAPI
 from modiste import __version__
 from modiste import settings as settings_module
 from modiste.actions import keys, models
-from modiste.actions.completions import Renderers
+from modiste.actions.inference import Renderers
 from modiste.api import (
     chat,
     datasets,

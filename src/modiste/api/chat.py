@@ -19,7 +19,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from modiste.actions import completions
-from modiste.actions.completions import Ask, Delta, Ended, Usage
+from modiste.actions.answers import Delta, Ended, Usage
+from modiste.actions.completions import Ask
 from modiste.api import dialect, refusals
 from modiste.api.chat_shapes import (
     ChatCompletion,

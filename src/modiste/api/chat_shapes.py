@@ -12,14 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from modiste.actions.completions import (
-    DEFAULT_TEMPERATURE,
-    MAX_CHOICES,
-    Ask,
-    Choice,
-    Completion,
-    Usage,
-)
+from modiste.actions.answers import Choice, Completion, Usage
+from modiste.actions.completions import DEFAULT_TEMPERATURE, MAX_CHOICES, Ask
 from modiste.api.door import Body
 from modiste.errors import InvalidInput, NotYetSupported
 from modiste.serve.sequence import FinishReason

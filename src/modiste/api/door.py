@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 
 from modiste.actions import keys
-from modiste.actions.completions import Renderers, Serving
+from modiste.actions.inference import Renderers, Serving
 from modiste.errors import TooLarge, Unauthorized
 from modiste.serve.stream import EngineStream
 from modiste.settings import Settings

@@ -1,0 +1,133 @@
+"""What every inference begins with: the model a name means, its tokenizer, its weights, and room.
+
+All that can be refused is refused here, before the first token: the permission, the name, a model
+that the engine cannot compute, a prompt that leaves no room in the context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+from modiste.actions import models, weights
+from modiste.actions.keys import require
+from modiste.actions.weights import Weights
+from modiste.errors import BadRequest
+from modiste.nn import servable
+from modiste.prepare import render
+from modiste.serve.sequence import Generate, Sampling
+from modiste.serve.stream import EngineStream
+from modiste.store.database import Database
+from modiste.types import Actor, Model, Scope
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What completions need of the process they run in."""
+
+    database: Database
+    engine: EngineStream
+    renderers: Renderers
+
+
+class Renderers:
+    """One renderer per base folder, loaded on first use and kept."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[Path, render.Renderer] = {}
+        self._lock = asyncio.Lock()
+
+    async def get(self, base: Path) -> render.Renderer:
+        if base not in self._loaded:
+            async with self._lock:
+                if base not in self._loaded:
+                    self._loaded[base] = await asyncio.to_thread(render.load, base)
+        return self._loaded[base]
+
+
+class Served(NamedTuple):
+    model: Model
+    renderer: render.Renderer
+
+
+async def find(serving: Serving, actor: Actor, name: str) -> Served:
+    """The model that answers to `name`, and what writes its prompts.
+
+    Raises:
+        Forbidden: the key may not infer.
+        NotFound: no such model; the message says what to type.
+        BadRequest: the engine cannot compute the model.
+    """
+    require(actor, Scope.INFER)
+    model = await asyncio.to_thread(_resolve, serving.database, actor, name)
+    return Served(model, await serving.renderers.get(Path(model.path)))
+
+
+async def prompt(
+    serving: Serving, served: Served, ids: list[int], sampling: Sampling, *, param: str
+) -> Generate:
+    """The request to the engine. No limit of tokens means as many as there is room for; no seed
+    draws one.
+
+    Raises:
+        BadRequest: the ids leave no room in the context; `param` names where they came from.
+    """
+    room = served.model.max_context_length - len(ids)
+    if room < 1:
+        raise BadRequest(
+            f"the prompt has {len(ids)} tokens and {served.model.id} reads at most "
+            f"{served.model.max_context_length}, answer included; shorten the {param}",
+            code="context_length_exceeded",
+            param=param,
+        )
+    found = await asyncio.to_thread(_weights, serving.database, served.model)
+    most, seed = sampling.max_tokens, sampling.seed
+    return Generate(
+        id=uuid4().hex,
+        base=str(found.base),
+        adapter=None if found.adapter is None else str(found.adapter),
+        adapter_version=found.version,
+        ids=tuple(ids),
+        stop_ids=served.renderer.stop_ids,
+        sampling=replace(
+            sampling,
+            max_tokens=room if most is None else min(most, room),
+            seed=secrets.randbits(62) if seed is None else seed,
+        ),
+    )
+
+
+def _resolve(database: Database, actor: Actor, name: str) -> Model:
+    with database.transaction(write=False) as tx:
+        model = models.resolve(tx, actor, name)
+    if model.parity is not None and not model.parity.served:
+        reason = "its certificate says that the built-in engine cannot compute it"
+    else:
+        config = Path(model.path) / "config.json"
+        changed = config.stat().st_mtime_ns if config.is_file() else 0
+        reason = _why_not_served(model.path, changed) or ""
+    if reason:
+        raise BadRequest(
+            f"{model.id} is not served here: {reason}. "
+            f"`modiste models export {model.id} --form merged -o DIR` makes a folder for another "
+            "server, such as vLLM.",
+            code="model_not_served",
+            param="model",
+        )
+    return model
+
+
+@lru_cache(maxsize=64)
+def _why_not_served(path: str, changed: int) -> str | None:
+    """`changed` makes a base that was replaced count anew."""
+    return servable.why_not(Path(path))
+
+
+def _weights(database: Database, model: Model) -> Weights:
+    cache = database.settings.cache_dir
+    return weights.folders(database.blobs, cache, base=Path(model.path), made=model.adapter)

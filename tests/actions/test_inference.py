@@ -1,0 +1,59 @@
+"""What every inference begins with, and what is refused there."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import modiste
+from modiste.actions import inference, models
+from modiste.actions.inference import Renderers, Serving
+from modiste.errors import BadRequest
+from modiste.prepare import render
+from modiste.store.database import Database
+from modiste.types import Actor
+
+from .engines import Engine, says
+
+
+def test_a_renderer_is_loaded_once_per_base(
+    database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.transaction(write=False) as tx:
+        base = Path(models.get(tx, admin, "modiste-tiny").path)
+    loaded: list[Path] = []
+    really = render.load
+
+    def load(path: Path) -> render.Renderer:
+        loaded.append(path)
+        return really(path)
+
+    monkeypatch.setattr(render, "load", load)
+
+    async def many() -> None:
+        renderers = Renderers()
+        found = await asyncio.gather(*(renderers.get(base) for _ in range(5)))
+        assert all(each is found[0] for each in found)
+
+    asyncio.run(many())
+    assert loaded == [base]
+
+
+def test_a_model_that_the_engine_cannot_compute_is_refused_with_a_way_out(
+    database: Database, admin: Actor, random_base: Callable[..., Path], tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(random_base("mixtral", vocab_size=4096), tmp_path / "base"))
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(Path(modiste.__file__).parent / "bases" / "tiny" / name, base / name)
+    models.add_base(database, admin, name="experts", path=str(base))
+    serving = Serving(database, Engine(says((1,))), Renderers())  # type: ignore[arg-type]
+    with pytest.raises(
+        BadRequest, match="experts is not served here: model_type 'mixtral'"
+    ) as told:
+        asyncio.run(inference.find(serving, admin, "experts"))
+    assert told.value.error_code == "model_not_served"
+    assert "modiste models export experts --form merged" in told.value.message
