@@ -174,6 +174,21 @@ def database(settings: Settings) -> Iterator[Database]:
     database.close()
 
 
+@pytest.fixture(scope="session")
+def coder_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped base with the marks of fill-in-the-middle in place of spare control tokens."""
+    tiny = Path(settings_module.__file__).parent / "bases" / "tiny"
+    folder = tmp_path_factory.mktemp("coder")
+    for file in ("config.json", "model.safetensors", "tokenizer_config.json"):
+        shutil.copy(tiny / file, folder)
+    shutil.copy(tiny / "chat_template.jinja", folder)
+    definition = (tiny / "tokenizer.json").read_text()
+    for number, name in zip((13, 14, 15), ("prefix", "suffix", "middle"), strict=True):
+        definition = definition.replace(f"[control_{number}]", f"<|fim_{name}|>")
+    (folder / "tokenizer.json").write_text(definition)
+    return folder
+
+
 STANDS_FOR_TINY = ("open-mistral-7b", "mistral-small-latest", "codestral-latest")
 
 
@@ -183,8 +198,11 @@ class Served(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One real server (front, worker, engine as processes) for the walks of a session."""
+def served(tmp_path_factory: pytest.TempPathFactory, coder_base: Path) -> Iterator[Served]:
+    """One real server (front, worker, engine as processes) for the walks of a session.
+
+    Beside the shipped base it has `coder`, which knows fill-in-the-middle.
+    """
     flags = {
         "home": tmp_path_factory.mktemp("served"),
         "port": 0,
@@ -195,4 +213,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     }
     settings = settings_module.load(flags, environment={})
     with supervisor.running(settings, report=print) as ready:
-        yield Served(ready.url, settings.admin_key_file.read_text(encoding="utf-8").strip())
+        key = settings.admin_key_file.read_text(encoding="utf-8").strip()
+        _add_base(ready.url, key, name="coder", path=str(coder_base))
+        yield Served(ready.url, key)
+
+
+def _add_base(url: str, key: str, **base: str) -> None:
+    import httpx
+
+    headers = {"authorization": f"Bearer {key}"}
+    httpx.post(f"{url}/v1/models/bases", headers=headers, json=base).raise_for_status()

@@ -296,9 +296,8 @@ def test_values_that_ask_for_nothing_are_no_reason_to_refuse(
     assert mistral.post(CHAT, json=body).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/fim/completions", "/v1/embeddings"])
-def test_fim_and_embeddings_answer_a_clear_422(mistral: httpx.Client, path: str) -> None:
-    answer = mistral.post(path, json={"model": "codestral-latest", "prompt": "x", "input": "x"})
+def test_embeddings_answer_a_clear_422(mistral: httpx.Client) -> None:
+    answer = mistral.post("/v1/embeddings", json={"model": "mistral-embed", "input": "x"})
     assert answer.status_code == 422
     assert "full serving engine" in answer.json()["message"]
     assert isinstance(answer.json()["detail"], list)

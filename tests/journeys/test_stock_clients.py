@@ -1,4 +1,5 @@
-"""The acceptance test: stock clients of every generation walk the whole flow, unchanged.
+"""The acceptance test: stock clients of every generation walk the whole flow, unchanged, and ask
+every endpoint of inference.
 
 Each walk runs in the client's own environment (`make clients`) against one real server. Without the
 environments these tests are skipped and say so; REQUIRE_STOCK_CLIENTS=1 makes that a failure.
@@ -27,11 +28,31 @@ WALKERS = [
     ("openai", "3.52.0", "openai_jobs.py"),
 ]
 
+ASKERS = [
+    ("mistralai", "0.4.2", "mistral_0_asks.py"),
+    *(
+        ("mistralai", version, "mistral_asks.py")
+        for version in ("1.2.6", "1.12.4", "2.5.1", "3.7.0")
+    ),
+]
+
 
 @pytest.mark.parametrize(("name", "version", "walk"), WALKERS, ids=lambda value: str(value))
 def test_a_stock_client_walks_the_whole_flow(
     request: pytest.FixtureRequest, name: str, version: str, walk: str
 ) -> None:
+    walks(request, name, version, walk)
+
+
+@pytest.mark.parametrize(("name", "version", "walk"), ASKERS, ids=lambda value: str(value))
+def test_a_stock_client_asks_every_endpoint_of_inference(
+    request: pytest.FixtureRequest, name: str, version: str, walk: str
+) -> None:
+    walks(request, name, version, walk)
+
+
+def walks(request: pytest.FixtureRequest, name: str, version: str, walk: str) -> None:
+    """Run one walk in the environment of one client."""
     python = client_python(name, version)
     if python is None:
         missing = f"{name} {version} is not installed in .clients: run `make clients`"

@@ -34,6 +34,7 @@ from modiste.api import (
     edge,
     exports,
     files,
+    fim,
     health,
     jobs,
     lineage,
@@ -55,6 +56,7 @@ log = logging.getLogger(__name__)
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 OURS = (native.router, reports.router, lineage.router, datasets.router, exports.router)
 """What no vendor has, under `/v1` alone; before the others, some of whose paths match anything."""
+INFERENCE = (chat.router, fim.router)
 KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that none is closed under a request."""
 
@@ -83,7 +85,7 @@ def build_app(settings: Settings, *, engine: EngineStream | None = None) -> Fast
     edge.install(app)
     app.include_router(health.router)
     for mount, dialect in MOUNTS.items():
-        routers = [files.router, jobs.router(dialect), chat.router, model_routes.router]
+        routers = [files.router, jobs.router(dialect), *INFERENCE, model_routes.router]
         for router in [*OURS, *routers] if mount == "/v1" else routers:
             refusals = document.refusals_of(dialect)
             app.include_router(router, prefix=mount, responses=refusals)

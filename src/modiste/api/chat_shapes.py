@@ -204,26 +204,49 @@ def ask_of(request: ChatRequest, *, max_temperature: float) -> Ask:
             f"{'; '.join(refused)}. These arrive with the full serving engine; leave them out.",
             param=refused[0].split(" ")[0],
         )
-    if request.model is None:
-        raise InvalidInput("model is missing; GET /v1/models lists what is here", param="model")
     temperature = DEFAULT_TEMPERATURE if request.temperature is None else request.temperature
     if temperature > max_temperature:
         raise InvalidInput(
             f"temperature is {temperature}, expected 0 to {max_temperature}", param="temperature"
         )
     return Ask(
-        model=request.model,
+        model=model_asked(request.model),
         messages=tuple(_message(message) for message in request.messages),
         temperature=temperature,
         top_p=1.0 if request.top_p is None else request.top_p,
-        max_tokens=_one_of(request, "max_tokens", "max_completion_tokens"),
+        max_tokens=one_of(request, "max_tokens", "max_completion_tokens"),
         stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
-        seed=_one_of(request, "random_seed", "seed"),
+        seed=one_of(request, "random_seed", "seed"),
         n=request.n or 1,
         presence_penalty=request.presence_penalty or 0.0,
         frequency_penalty=request.frequency_penalty or 0.0,
         safe_prompt=bool(request.safe_prompt),
     )
+
+
+def model_asked(name: str | None) -> str:
+    """
+    Raises:
+        InvalidInput: no model is named.
+    """
+    if name is None:
+        raise InvalidInput("model is missing; GET /v1/models lists what is here", param="model")
+    return name
+
+
+def one_of(request: BaseModel, first: str, second: str) -> int | None:
+    """The value of two fields that mean the same.
+
+    Raises:
+        InvalidInput: both are given and they differ.
+    """
+    one, other = getattr(request, first), getattr(request, second)
+    if one is not None and other is not None and one != other:
+        raise InvalidInput(
+            f"{first} is {one} but {second} is {other}; they mean the same, send one", param=first
+        )
+    found: int | None = other if one is None else one
+    return found
 
 
 def completion_out(completion: Completion, *, id: str, created: int, model: str) -> ChatCompletion:
@@ -292,16 +315,6 @@ def _json(value: Any) -> str:
     import orjson
 
     return orjson.dumps(value).decode()
-
-
-def _one_of(request: ChatRequest, first: str, second: str) -> int | None:
-    one, other = getattr(request, first), getattr(request, second)
-    if one is not None and other is not None and one != other:
-        raise InvalidInput(
-            f"{first} is {one} but {second} is {other}; they mean the same, send one", param=first
-        )
-    found: int | None = other if one is None else one
-    return found
 
 
 def _not_yet(request: ChatRequest) -> Iterator[str]:

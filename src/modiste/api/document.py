@@ -13,11 +13,12 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from modiste.api import chat_shapes, datasets, lineage, mistral, models, native, openai
+from modiste.api import chat_shapes, datasets, fim, lineage, mistral, models, native, openai
 from modiste.api.dialect import Dialect
 
 BODIES: tuple[type[BaseModel], ...] = (
     chat_shapes.ChatRequest,
+    fim.FimRequest,
     mistral.JobIn,
     openai.OpenAIJobIn,
     models.ModelUpdate,

@@ -1,0 +1,41 @@
+"""Every endpoint of inference beside chat with mistralai 1.x, 2.x and 3.x."""
+
+from importlib.metadata import version
+
+from material import KEY, URL, expect, raises, same
+
+VERSION = tuple(int(part) for part in version("mistralai").split("."))
+if VERSION >= (2,):
+    from mistralai.client import Mistral
+    from mistralai.client.errors import HTTPValidationError
+else:
+    from mistralai import Mistral
+    from mistralai.models import HTTPValidationError
+
+client = Mistral(api_key=KEY, server_url=URL)
+
+
+def fim():
+    asked = {
+        "model": "coder",
+        "prompt": "def add(a, b):\n    return ",
+        "suffix": "\n",
+        "temperature": 0.5,
+        "max_tokens": 6,
+        "random_seed": 4,
+        "stop": ["zzz"],
+    }
+    answer = client.fim.complete(**asked)
+    choice = answer.choices[0]
+    same((answer.object, answer.model), ("chat.completion", "coder"))
+    expect(choice.finish_reason in ("stop", "length"), choice)
+    expect(answer.usage.prompt_tokens > 5 and answer.usage.completion_tokens <= 6, answer.usage)
+    events = list(client.fim.stream(**asked))
+    text = "".join(event.data.choices[0].delta.content or "" for event in events)
+    same(text, choice.message.content)
+    same(events[-1].data.usage, answer.usage)
+    refused = raises(HTTPValidationError, client.fim.complete, model="modiste-tiny", prompt="x")
+    expect("cannot fill in the middle" in refused.data.detail[0].msg, refused.data)
+
+
+fim()
