@@ -72,6 +72,9 @@ class Client:
     def post(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> Json:
         return self._call("POST", path, json=body, params=_given(params))
 
+    def put(self, path: str, body: Mapping[str, Any]) -> Json:
+        return self._call("PUT", path, json=body)
+
     def patch(self, path: str, body: Mapping[str, Any]) -> Json:
         return self._call("PATCH", path, json=body)
 

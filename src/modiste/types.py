@@ -357,6 +357,62 @@ class Job:
 class ModelKind(StrEnum):
     BASE = "base"
     FINE_TUNED = "fine-tuned"
+    HOSTED = "hosted"
+    """Behind somebody else's endpoint: only its name and address are here."""
+
+
+class UpstreamKind(StrEnum):
+    """What a server that answers for a model speaks."""
+
+    OPENAI = "openai"
+    MISTRAL = "mistral"
+    VLLM = "vllm"
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The server that answers for a model in place of the built-in engine."""
+
+    kind: UpstreamKind
+    url: str
+    """Such as `https://api.openai.com/v1`; of vLLM without a path."""
+    model: str | None = None
+    """The name it has there; None where that is asked of the server (vLLM)."""
+    key_env: str | None = None
+    """Environment variable of the server that holds the key."""
+    sealed_key: str | None = None
+    """Or the key itself, readable only with a key outside the database."""
+    daily_tokens: int | None = None
+    """Tokens a day (UTC), prompts and answers; None is without limit."""
+    daily_cost_micro: int | None = None
+    price_in_micro: int | None = None
+    """Of a million prompt tokens, in micro-units of the server's currency."""
+    price_out_micro: int | None = None
+    """Of a million tokens of answers."""
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A name that clients ask for, and the model that answers to it until it is switched."""
+
+    name: str
+    model: str | None
+    """None: removed."""
+    set_at: datetime
+    set_by: str
+    """Id of the key."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a model behind another server took on one day (UTC)."""
+
+    n_requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_micro: int = 0
+    n_estimated: int = 0
+    """Requests whose usage was never told (client gone, stream broken) and is a guess."""
 
 
 @dataclass(frozen=True)
@@ -421,6 +477,8 @@ class Model:
     adapter: Adapter | None = None
     parity: Parity | None = None
     stale: Stale | None = None
+    upstream: Upstream | None = None
+    """Where it is answered, if not by the built-in engine."""
 
 
 class DatasetFile(NamedTuple):

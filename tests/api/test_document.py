@@ -67,6 +67,8 @@ def test_every_route_is_in_the_document(document: dict[str, Any]) -> None:
         "/v1/keys": {"get", "post"},
         "/v1/keys/{key_id}": {"delete"},
         "/v1/models/bases": {"get", "post"},
+        "/v1/models/aliases": {"get"},
+        "/v1/models/aliases/{name}": {"get", "put", "delete"},
         "/v1/fine_tuning/jobs/{job_id}/metrics": {"get"},
         "/v1/fine_tuning/jobs/{job_id}/progress": {"get"},
         "/v1/fine_tuning/jobs/{job_id}/report": {"get"},

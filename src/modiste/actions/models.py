@@ -1,18 +1,21 @@
 """Models: bases that are installed here, and what jobs made of them.
 
-`resolve` is how every door turns a name into weights: an id, an alias of a base, or an alias of
-the settings (`open-mistral-7b` → what stands for it here). A name that is not installed is refused
+`resolve` is how every door turns a name into weights: an id, or an alias, set here or in the
+settings (`open-mistral-7b` → what stands for it here). A name that is not installed is refused
 with what to type. A fine-tuned model exists from the transaction that ends its job.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from modiste.actions import aliases
 from modiste.actions.keys import organisation, require
 from modiste.errors import BadRequest, Conflict, Forbidden, InvalidInput, NotFound
 from modiste.nn.base import describe_base
@@ -44,7 +47,8 @@ def list_(tx: Tx, actor: Actor, *, include_archived: bool = True) -> tuple[Model
         .where(ModelRow.org == actor.org)
         .order_by(ModelRow.kind, ModelRow.created_at.desc(), ModelRow.id)
     )
-    return tuple(_with_aliases(tx, row) for row in rows if include_archived or not row.archived)
+    named = aliases.targets(tx, actor.org)
+    return tuple(_named(row, named) for row in rows if include_archived or not row.archived)
 
 
 def bases(tx: Tx, actor: Actor) -> tuple[Model, ...]:
@@ -103,8 +107,19 @@ def unarchive(tx: Tx, actor: Actor, model_id: str) -> Model:
 
 
 def delete(tx: Tx, actor: Actor, model_id: str) -> Model:
-    """The row goes at once, the adapter's bytes with the next sweep. Bases are not deleted here."""
+    """The row goes at once, the adapter's bytes with the next sweep. Bases are not deleted here.
+
+    Raises:
+        Conflict: an alias stands for it.
+    """
     row = _own(tx, actor, model_id)
+    if named := aliases.set_for(tx, row.org, row.id):
+        raise Conflict(
+            f"{', '.join(named)} stands for {row.id}: switch it first with `modiste models alias "
+            f"{named[0]} OTHER`, or take it away with `--remove`.",
+            param="model",
+            code="model_in_use",
+        )
     gone = _with_aliases(tx, row)
     tx.session.delete(row)
     return gone
@@ -193,7 +208,6 @@ def register(tx: Tx, job: JobRow, *, adapter: Adapter, parity: Parity | None) ->
             max_context_length=base.max_context_length,
             path=base.path,
             owned_by=job.org,
-            aliases=(),
             root=job.model,
             base=base.id,
             job_id=job.id,
@@ -213,16 +227,13 @@ def fine_tuned_name(
 
 
 def _find(tx: Tx, actor: Actor, name: str) -> ModelRow:
-    """By id, by alias of the settings, by alias of a base; in this order."""
-    for candidate in (name, tx.settings.base_aliases.get(name)):
-        row = tx.session.get(ModelRow, candidate) if candidate else None
-        if row is not None and row.org == actor.org:
-            return row
-    for row in tx.session.scalars(
-        sa.select(ModelRow).where(ModelRow.org == actor.org, ModelRow.kind == ModelKind.BASE)
-    ):
-        if name in row.aliases:
-            return row
+    """By id, then by alias."""
+    row = tx.session.get(ModelRow, name)
+    if row is None:
+        target = aliases.targets(tx, actor.org).get(name)
+        row = tx.session.get(ModelRow, target) if target else None
+    if row is not None and row.org == actor.org:
+        return row
     raise NotFound(_what_to_type(tx, name), param="model", code="model_not_found")
 
 
@@ -257,13 +268,14 @@ def _own(tx: Tx, actor: Actor, model_id: str) -> ModelRow:
 
 
 def _with_aliases(tx: Tx, row: ModelRow) -> Model:
-    """A base also lists the names that the settings let stand for it."""
-    model = row.noun()
-    if row.kind is not ModelKind.BASE:
-        return model
-    named = [alias for alias, target in tx.settings.base_aliases.items() if target == row.id]
-    aliases = tuple(dict.fromkeys((*model.aliases, *sorted(named))))
-    return Model(**{**model.__dict__, "aliases": aliases})
+    return _named(row, aliases.targets(tx, row.org))
+
+
+def _named(row: ModelRow, targets: Mapping[str, str]) -> Model:
+    """With the names that stand for it."""
+    return replace(
+        row.noun(), aliases=tuple(sorted(n for n, to in targets.items() if to == row.id))
+    )
 
 
 def _checked_base(folder: Path) -> int:
@@ -278,13 +290,13 @@ def _save_base(tx: Tx, name: str, folder: Path, context: int) -> Model:
     tx.alone("bases")
     row = tx.session.get(ModelRow, name)
     if row is None:
+        _refuse_if_alias(tx, org, name)
         row = ModelRow(
             id=name,
             org=org,
             kind=ModelKind.BASE,
             created_at=tx.now(),
             owned_by="modiste" if name == SHIPPED else "local",
-            aliases=(),
         )
         tx.session.add(row)
     row.path, row.max_context_length = str(folder), context
@@ -296,6 +308,15 @@ def _save_base(tx: Tx, name: str, folder: Path, context: int) -> Model:
     )
     tx.session.flush()
     return _with_aliases(tx, row)
+
+
+def _refuse_if_alias(tx: Tx, org: str, name: str) -> None:
+    if aliases.is_set(tx, org, name):
+        raise Conflict(
+            f"{name!r} is an alias for another model: take it away first with `modiste models "
+            f"alias {name} --remove`, or choose another name.",
+            param="name",
+        )
 
 
 def _refuse_if_built_upon(tx: Tx, row: ModelRow) -> None:

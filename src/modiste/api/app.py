@@ -28,6 +28,7 @@ from modiste import settings as settings_module
 from modiste.actions import keys, models
 from modiste.actions.inference import Renderers
 from modiste.api import (
+    aliases,
     chat,
     datasets,
     document,
@@ -54,7 +55,14 @@ from modiste.work.supervisor import environment
 
 log = logging.getLogger(__name__)
 STOPPING = (signal.SIGINT, signal.SIGTERM)
-OURS = (native.router, reports.router, lineage.router, datasets.router, exports.router)
+OURS = (
+    native.router,
+    aliases.router,
+    reports.router,
+    lineage.router,
+    datasets.router,
+    exports.router,
+)
 """What no vendor has, under `/v1` alone; before the others, some of whose paths match anything."""
 INFERENCE = (chat.router, fim.router)
 KEEP_ALIVE_S = 75

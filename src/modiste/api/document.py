@@ -13,7 +13,17 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from modiste.api import chat_shapes, datasets, fim, lineage, mistral, models, native, openai
+from modiste.api import (
+    aliases,
+    chat_shapes,
+    datasets,
+    fim,
+    lineage,
+    mistral,
+    models,
+    native,
+    openai,
+)
 from modiste.api.dialect import Dialect
 
 BODIES: tuple[type[BaseModel], ...] = (
@@ -24,6 +34,7 @@ BODIES: tuple[type[BaseModel], ...] = (
     models.ModelUpdate,
     native.KeyIn,
     native.BaseIn,
+    aliases.AliasIn,
     lineage.ForgetIn,
     datasets.DatasetIn,
     datasets.VersionIn,

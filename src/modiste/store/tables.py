@@ -2,8 +2,8 @@
 
 `seq` orders rows in time where clocks may tie; ids are what people see. Rows of one organisation
 carry its eight hex digits. The `jobs` table is also the queue: see `Leased` and `store/queue.py`.
-What concerns data alone is in `data_tables.py`. A change here needs a migration: a test compares
-the two.
+What concerns data alone is in `data_tables.py`, names and spending of models in
+`model_tables.py`. A change here needs a migration: a test compares the two.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from modiste.types import (
     Scope,
     Stale,
     TrainingFile,
+    Upstream,
 )
 
 
@@ -363,7 +364,6 @@ class ModelRow(Base):
     owned_by: Mapped[str] = mapped_column(sa.String(60))
     name: Mapped[str | None] = mapped_column(sa.String(300))
     description: Mapped[str | None] = mapped_column(sa.Text)
-    aliases: Mapped[tuple[str, ...]] = mapped_column(Noun(tuple[str, ...]))
     root: Mapped[str | None] = mapped_column(sa.String(300))
     base: Mapped[str | None] = mapped_column(sa.String(300))
     job_id: Mapped[str | None] = mapped_column(sa.String(36), unique=True)
@@ -371,6 +371,7 @@ class ModelRow(Base):
     adapter: Mapped[Adapter | None] = mapped_column(Noun(Adapter))
     parity: Mapped[Parity | None] = mapped_column(Noun(Parity))
     stale: Mapped[Stale | None] = mapped_column(Noun(Stale))
+    upstream: Mapped[Upstream | None] = mapped_column(Noun(Upstream))
 
     def noun(self) -> Model:
         return Model(
@@ -382,7 +383,6 @@ class ModelRow(Base):
             owned_by=self.owned_by,
             name=self.name,
             description=self.description,
-            aliases=self.aliases,
             root=self.root,
             base=self.base,
             job_id=self.job_id,
@@ -390,6 +390,7 @@ class ModelRow(Base):
             adapter=self.adapter,
             parity=self.parity,
             stale=self.stale,
+            upstream=self.upstream,
         )
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from alembic import context
 
 from modiste.store.data_tables import DatasetRow
+from modiste.store.model_tables import AliasRow
+
+TABLES = (DatasetRow, AliasRow)
+"""One of each file, so that all tables are known; they share one metadata."""
 
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    target_metadata=DatasetRow.metadata,
+    target_metadata=TABLES[0].metadata,
     transactional_ddl=True,
     render_as_batch=connection.dialect.name == "sqlite",
 )
