@@ -60,6 +60,7 @@ def test_every_route_is_in_the_document(document: dict[str, Any]) -> None:
         "/models/{model_id}": {"get", "delete"},
         "/chat/completions": {"post"},
         "/fim/completions": {"post"},
+        "/completions": {"post"},
         "/embeddings": {"post"},
     }
     ours = {
@@ -193,6 +194,8 @@ def test_real_answers_keep_what_the_document_promises(
             client.post(f"{mount}/chat/completions", json=ASK),
             client.post(f"{mount}/chat/completions", json={}),
             client.post(f"{mount}/fim/completions", json={}),
+            client.post(f"{mount}/completions", json={"model": "modiste-tiny", "prompt": "a"}),
+            client.post(f"{mount}/completions", json={}),
             client.post(f"{mount}/embeddings", json={}),
         ]
         if mount == "/v1":

@@ -27,13 +27,14 @@ WALKERS = [
     ("openai", "1.109.1", "openai_jobs.py"),
     ("openai", "3.52.0", "openai_jobs.py"),
 ]
-
 ASKERS = [
     ("mistralai", "0.4.2", "mistral_0_asks.py"),
-    *(
-        ("mistralai", version, "mistral_asks.py")
-        for version in ("1.2.6", "1.12.4", "2.5.1", "3.7.0")
-    ),
+    ("mistralai", "1.2.6", "mistral_asks.py"),
+    ("mistralai", "1.12.4", "mistral_asks.py"),
+    ("mistralai", "2.5.1", "mistral_asks.py"),
+    ("mistralai", "3.7.0", "mistral_asks.py"),
+    ("openai", "1.109.1", "openai_asks.py"),
+    ("openai", "3.52.0", "openai_asks.py"),
 ]
 
 

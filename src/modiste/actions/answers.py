@@ -13,13 +13,15 @@ import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from modiste.actions.stop_strings import StopStrings
 from modiste.errors import BadRequest, Busy, ModisteError, Unavailable
 from modiste.prepare.render import Renderer
 from modiste.serve.sequence import Failed, Finished, FinishReason, Generate, Tokens
 from modiste.serve.stream import EngineStream
+
+E = TypeVar("E")
 
 
 @dataclass(frozen=True)
@@ -88,31 +90,15 @@ class Answer:
             ModisteError: when the engine refuses, fails or goes away.
         """
         n_generated = 0
-        async with aclosing(_merge([self._choice(i) for i in range(self._n)])) as merged:
-            async for event in merged:
+        async with aclosing(merged([self._choice(i) for i in range(self._n)])) as events:
+            async for event in events:
                 if isinstance(event, Ended):
                     n_generated += event.n_tokens
                 yield event
         yield Usage(len(self._prompt.ids), n_generated)
 
     async def whole(self) -> Completion:
-        texts = [""] * self._n
-        reasons = [FinishReason.STOP] * self._n
-        usage = Usage(len(self._prompt.ids), 0)
-        async with aclosing(self.events()) as events:
-            async for event in events:
-                match event:
-                    case Delta(index, text):
-                        texts[index] += text
-                    case Ended(index, reason, _):
-                        reasons[index] = reason
-                    case Usage():
-                        usage = event
-        choices = [
-            Choice(i, text, reason)
-            for i, (text, reason) in enumerate(zip(texts, reasons, strict=True))
-        ]
-        return Completion(tuple(choices), usage)
+        return await collected(self.events(), n=self._n)
 
     async def _choice(self, index: int) -> AsyncGenerator[Delta | Ended]:
         """One sequence in the engine, decoded and cut at its stop strings."""
@@ -178,13 +164,37 @@ def refusal(failed: Failed) -> ModisteError:
     return kind(failed.message, code=code, retry_after_s=failed.retry_after_s)
 
 
-async def _merge(choices: list[AsyncGenerator[Delta | Ended]]) -> AsyncGenerator[Delta | Ended]:
-    """Events of all choices in the order they happen; the first failure ends them all.
+async def collected(events: AsyncGenerator[Delta | Ended | Usage], *, n: int) -> Completion:
+    """All choices in whole, once the last has ended."""
+    texts = [""] * n
+    reasons = [FinishReason.STOP] * n
+    usage = Usage(0, 0)
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case Delta(index, text):
+                    texts[index] += text
+                case Ended(index, reason, _):
+                    reasons[index] = reason
+                case Usage():
+                    usage = event
+    choices = [
+        Choice(i, text, reason) for i, (text, reason) in enumerate(zip(texts, reasons, strict=True))
+    ]
+    return Completion(tuple(choices), usage)
 
-    The queue has no bound: a choice can tell no more than its context holds.
+
+async def merged(
+    parts: Sequence[AsyncGenerator[E]], *, at_once: int | None = None
+) -> AsyncGenerator[E]:
+    """Events of all parts in the order they happen; the first failure ends them all.
+
+    `at_once` parts run at the same time, the next when one has ended. The queue has no bound: a
+    part can tell no more than its contexts hold.
     """
-    queue: asyncio.Queue[Delta | Ended | asyncio.Task[None]] = asyncio.Queue()
-    tasks = [asyncio.create_task(_pump(choice, queue)) for choice in choices]
+    queue: asyncio.Queue[E | asyncio.Task[None]] = asyncio.Queue()
+    places = asyncio.Semaphore(at_once or max(1, len(parts)))
+    tasks = [asyncio.create_task(_pump(part, queue, places)) for part in parts]
     for task in tasks:
         task.add_done_callback(queue.put_nowait)
     running = len(tasks)
@@ -192,7 +202,7 @@ async def _merge(choices: list[AsyncGenerator[Delta | Ended]]) -> AsyncGenerator
         while running:
             told = await queue.get()
             if isinstance(told, asyncio.Task):
-                told.result()  # Raises what ended the choice early.
+                told.result()  # Raises what ended the part early.
                 running -= 1
             else:
                 yield told
@@ -203,9 +213,8 @@ async def _merge(choices: list[AsyncGenerator[Delta | Ended]]) -> AsyncGenerator
 
 
 async def _pump(
-    choice: AsyncGenerator[Delta | Ended],
-    queue: asyncio.Queue[Delta | Ended | asyncio.Task[None]],
+    part: AsyncGenerator[E], queue: asyncio.Queue[E | asyncio.Task[None]], places: asyncio.Semaphore
 ) -> None:
-    async with aclosing(choice) as events:
+    async with places, aclosing(part) as events:
         async for event in events:
             queue.put_nowait(event)

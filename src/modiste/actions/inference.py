@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -68,38 +69,53 @@ async def find(serving: Serving, actor: Actor, name: str) -> Served:
     return Served(model, await serving.renderers.get(Path(model.path)))
 
 
-async def prompt(
-    serving: Serving, served: Served, ids: list[int], sampling: Sampling, *, param: str
-) -> Generate:
-    """The request to the engine. No limit of tokens means as many as there is room for; no seed
-    draws one.
+async def prompts(
+    serving: Serving,
+    served: Served,
+    many_ids: Sequence[list[int]],
+    sampling: Sampling,
+    *,
+    param: str,
+) -> list[Generate]:
+    """The requests to the engine, all with one seed. No limit of tokens means as many as there is
+    room for; no seed draws one.
 
     Raises:
-        BadRequest: the ids leave no room in the context; `param` names where they came from.
+        BadRequest: some ids leave no room in the context; `param` names where they came from.
     """
-    room = served.model.max_context_length - len(ids)
-    if room < 1:
+    room = [served.model.max_context_length - len(ids) for ids in many_ids]
+    if (at := next((at for at, left in enumerate(room) if left < 1), None)) is not None:
+        which = "the prompt" if len(room) == 1 else f"prompt {at}"
         raise BadRequest(
-            f"the prompt has {len(ids)} tokens and {served.model.id} reads at most "
+            f"{which} has {len(many_ids[at])} tokens and {served.model.id} reads at most "
             f"{served.model.max_context_length}, answer included; shorten the {param}",
             code="context_length_exceeded",
             param=param,
         )
     found = await asyncio.to_thread(_weights, serving.database, served.model)
-    most, seed = sampling.max_tokens, sampling.seed
-    return Generate(
-        id=uuid4().hex,
-        base=str(found.base),
-        adapter=None if found.adapter is None else str(found.adapter),
-        adapter_version=found.version,
-        ids=tuple(ids),
-        stop_ids=served.renderer.stop_ids,
-        sampling=replace(
-            sampling,
-            max_tokens=room if most is None else min(most, room),
-            seed=secrets.randbits(62) if seed is None else seed,
-        ),
-    )
+    most = sampling.max_tokens
+    seed = secrets.randbits(62) if sampling.seed is None else sampling.seed
+    return [
+        Generate(
+            id=uuid4().hex,
+            base=str(found.base),
+            adapter=None if found.adapter is None else str(found.adapter),
+            adapter_version=found.version,
+            ids=tuple(ids),
+            stop_ids=served.renderer.stop_ids,
+            sampling=replace(
+                sampling, max_tokens=left if most is None else min(most, left), seed=seed
+            ),
+        )
+        for ids, left in zip(many_ids, room, strict=True)
+    ]
+
+
+async def prompt(
+    serving: Serving, served: Served, ids: list[int], sampling: Sampling, *, param: str
+) -> Generate:
+    """As `prompts`, of one."""
+    return (await prompts(serving, served, [ids], sampling, param=param))[0]
 
 
 def _resolve(database: Database, actor: Actor, name: str) -> Model:

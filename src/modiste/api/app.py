@@ -41,6 +41,7 @@ from modiste.api import (
     lineage,
     native,
     reports,
+    texts,
 )
 from modiste.api import models as model_routes
 from modiste.api.dialect import MOUNTS
@@ -64,7 +65,7 @@ OURS = (
     exports.router,
 )
 """What no vendor has, under `/v1` alone; before the others, some of whose paths match anything."""
-INFERENCE = (chat.router, fim.router)
+INFERENCE = (chat.router, fim.router, texts.router)
 KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that none is closed under a request."""
 

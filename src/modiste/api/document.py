@@ -23,12 +23,14 @@ from modiste.api import (
     models,
     native,
     openai,
+    texts,
 )
 from modiste.api.dialect import Dialect
 
 BODIES: tuple[type[BaseModel], ...] = (
     chat_shapes.ChatRequest,
     fim.FimRequest,
+    texts.TextRequest,
     mistral.JobIn,
     openai.OpenAIJobIn,
     models.ModelUpdate,
