@@ -44,7 +44,7 @@ def test_the_parts_of_a_text_spell_the_tokens_of_the_whole(pair, text):
     if cuts.uncut.search(text):
         return
 
-    spelt = [pair.ours._spelling[i] for i in pair.ours.encode(text)]
+    spelt = [pair.ours.spelling[i] for i in pair.ours.encode(text)]
     ends = np.cumsum([len(piece) for piece in spelt]).tolist()
     part_ends = np.cumsum([len(part.encode()) for part in parts_of(text, cuts)]).tolist()
 

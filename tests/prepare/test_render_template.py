@@ -235,7 +235,7 @@ def test_no_text_of_a_conversation_becomes_a_control_token(base, first, second, 
     def control(*texts: str) -> list[int]:
         roles = (USER, ASSISTANT, USER)
         messages = [Message(role, text) for role, text in zip(roles, texts, strict=True)]
-        silent = {i for i, spelt in enumerate(base.ours._spelling) if not spelt}
+        silent = {i for i, spelt in enumerate(base.ours.spelling) if not spelt}
         return [i for i in base.ours.prompt(messages) if i in silent]
 
     assert control(first, answer + "x", second) == control("q", "a", "q")

@@ -38,7 +38,7 @@ def words_of(pair) -> Words:
 
         cuts = _cuts(pair.ours._text)
         assert cuts is not None
-        return Words(_bare_encoder(pair.ours._text), pair.ours._spelling, cuts)
+        return Words(_bare_encoder(pair.ours._text), pair.ours.spelling, cuts)
     return pair.ours._straight.words
 
 
@@ -72,7 +72,7 @@ def test_words_that_differ_in_trailing_zero_bytes_are_told_apart(pair):
 
 def test_a_full_table_is_emptied_and_learned_anew(v3, monkeypatch):
     monkeypatch.setattr(room, "MAX_WORDS", 100)
-    words = Words(v3.ours.encode, v3.ours._spelling, v3.ours._straight.words._cuts)
+    words = Words(v3.ours.encode, v3.ours.spelling, v3.ours._straight.words._cuts)
     texts = [" ".join(f"w{at + step}x" for at in range(20)) for step in range(0, 200, 10)]
 
     found = [words.encode_all([text])[0] for text in texts]
@@ -94,7 +94,7 @@ def test_long_lists_come_back_in_order(v3, monkeypatch):
 @RANDOM
 def test_frames_stand_between_texts_and_their_ends_are_told(v3, samples):
     frames = [[1, 3], [], [2]]
-    words = Words(v3.ours.encode, v3.ours._spelling, v3.ours._straight.words._cuts, frames)
+    words = Words(v3.ours.encode, v3.ours.spelling, v3.ours._straight.words._cuts, frames)
     samples = [apart(sample) for sample in samples]
 
     for sample, (ids, ends) in zip(samples, words.write(samples), strict=True):
@@ -116,7 +116,7 @@ def apart(sample):
 
 def test_a_sample_with_more_words_than_the_table_is_refused(v3, monkeypatch):
     monkeypatch.setattr(room, "MAX_WORDS", 10)
-    words = Words(v3.ours.encode, v3.ours._spelling, v3.ours._straight.words._cuts)
+    words = Words(v3.ours.encode, v3.ours.spelling, v3.ours._straight.words._cuts)
 
     with pytest.raises(ValueError, match="more words"):
         words.encode_all([" ".join(f"w{at}" for at in range(20))])

@@ -1,12 +1,16 @@
 """The engine on small random models: right tokens, fair ends, and no effect of the company."""
 
+import json
 import random
 import time
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 import torch
 
+import modiste
+from modiste.prepare import render
 from modiste.serve.engine import Engine
 from modiste.serve.scheduler import Key
 from modiste.serve.sequence import (
@@ -14,6 +18,9 @@ from modiste.serve.sequence import (
     Finished,
     FinishReason,
     Generate,
+    Grammar,
+    GrammarKind,
+    PromptLogprobs,
     Sampling,
     Score,
     Scored,
@@ -21,6 +28,7 @@ from modiste.serve.sequence import (
 )
 
 GREEDY = Sampling(temperature=0.0, max_tokens=20)
+TINY = Path(modiste.__file__).parent / "bases" / "tiny"
 
 
 class Bench:
@@ -60,7 +68,7 @@ class Bench:
 
     def end(self, name):
         *before, last = self.told[name]
-        assert all(isinstance(event, Tokens) for event in before)
+        assert all(isinstance(event, Tokens | PromptLogprobs) for event in before)
         return last
 
     def run(self, *requests):
@@ -218,6 +226,85 @@ def test_scores_have_the_same_bits_alone_and_together(bench, base, adapters):
         return [one.end(request.id).logprobs for request in some]
 
     assert scores(*requests) == [scores(request)[0] for request in requests]
+
+
+def test_logprobs_agree_with_transformers_and_come_with_the_most_likely(bench, base, models):
+    one = bench()
+    ids = prompt(90, seed=3)
+    ask = Sampling(temperature=1.0, seed=4, max_tokens=5, logprobs=3, logit_bias={7: 3.0})
+    (tokens,) = one.run(Generate("a", str(base), ids, sampling=ask, prompt_logprobs=2))
+    with torch.inference_mode():
+        whole = torch.tensor([[*ids, *tokens]])
+        logprobs = models[0](input_ids=whole).logits[0].log_softmax(-1)
+    told, *rest = one.told["a"]
+    assert isinstance(told, PromptLogprobs)
+    assert len(told.logprobs) == 89
+    drawn = [logprob for event in rest[:-1] for logprob in event.logprobs]
+    assert len(drawn) == 5
+    for at, (token, logprob) in enumerate(
+        zip([*ids[1:], *tokens], [*told.logprobs, *drawn], strict=True)
+    ):
+        n_top = 2 if at < 89 else 3
+        values, best = logprobs[at].topk(n_top)
+        # Float32 rounding, as for scores.
+        assert logprob.logprob == pytest.approx(float(logprobs[at, token]), abs=1e-4)
+        assert [value for _, value in logprob.top] == pytest.approx(values.tolist(), abs=1e-4)
+        assert [token for token, _ in logprob.top] == best.tolist()
+
+
+def test_prompt_logprobs_can_be_all_that_is_asked(bench, base):
+    one = bench()
+    ask = Sampling(temperature=0.0, max_tokens=0)
+    one.run(
+        Generate("a", str(base), prompt(70), sampling=ask, prompt_logprobs=0),
+        Generate("one token", str(base), (5,), sampling=ask, prompt_logprobs=0),
+        Score("score", str(base), prompt(70)),
+    )
+    told, end = one.told["a"]
+    assert end == Finished("a", FinishReason.LENGTH, 0)
+    assert tuple(logprob.logprob for logprob in told.logprobs) == one.end("score").logprobs
+    assert one.told["one token"][0] == PromptLogprobs("one token", ())
+
+
+def test_answers_follow_their_grammars_and_others_do_not_notice(bench):
+    renderer = render.load(TINY)
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", "yy"]}}, "required": ["a"],
+              "additionalProperties": False}  # fmt: skip
+    ids = tuple(renderer.encode("Say something about the weather:"))
+    ask = Sampling(temperature=1.0, seed=3, max_tokens=40, logprobs=1)
+    free = Generate("free", str(TINY), ids, sampling=ask, stop_ids=renderer.stop_ids)
+    held = Generate("held", str(TINY), ids, sampling=ask, stop_ids=renderer.stop_ids,
+                    grammar=Grammar(GrammarKind.JSON_SCHEMA, json.dumps(schema)))  # fmt: skip
+    alone = bench()
+    alone.run(free)
+    one = bench()
+    _, tokens = one.run(free, held)
+    assert json.loads(renderer.decode(tokens)) in [{"a": "x"}, {"a": "yy"}]
+    assert one.end("held") == Finished("held", FinishReason.STOP, len(tokens))
+    assert one.told["free"] == alone.told["free"]
+
+
+def test_a_grammar_that_means_nothing_is_refused_by_what_is_wrong_with_it(bench):
+    one = bench()
+    bad = Grammar(GrammarKind.LARK, "start: nowhere")
+    one.run(
+        Generate("bad", str(TINY), (1, 2), sampling=GREEDY, grammar=bad),
+        Generate("good", str(TINY), (1, 2), sampling=GREEDY),
+    )
+    assert one.end("bad").code == "invalid_request"
+    assert "nowhere" in one.end("bad").message
+    assert len(one.tokens("good")) == 20
+
+
+def test_a_base_without_a_tokenizer_serves_everything_but_grammars(bench, base):
+    one = bench()
+    yes = Grammar(GrammarKind.REGEX, "yes")
+    one.run(
+        Generate("held", str(base), prompt(4), sampling=GREEDY, grammar=yes),
+        Generate("free", str(base), prompt(4), sampling=GREEDY),
+    )
+    assert "holds no tokenizer" in one.end("held").message
+    assert len(one.tokens("free")) == 20
 
 
 def test_without_a_seed_two_requests_differ(bench, base):

@@ -13,6 +13,10 @@ from modiste.serve.sequence import (
     Finished,
     FinishReason,
     Generate,
+    Grammar,
+    GrammarKind,
+    Logprob,
+    PromptLogprobs,
     Sampling,
     Score,
     Scored,
@@ -35,13 +39,23 @@ REQUESTS = [
             seed=2**64 - 1,
             presence_penalty=-2.0,
             frequency_penalty=1.5,
+            top_k=3,
+            min_p=0.25,
+            logit_bias={5: -100, 6: 0.5},
+            logprobs=20,
         ),
+        grammar=Grammar(GrammarKind.LARK, 'start: "é"', after=5),
+        prompt_logprobs=0,
+        owner="key-1",
     ),
-    Score("c", "/base", (5, 6, 7), adapter="/adapter", adapter_version=None),
+    Score("c", "/base", (5, 6, 7), adapter="/adapter", adapter_version=None, owner="key-2"),
 ]
 EVENTS = [
     Tokens("x", (4, 5)),
-    Finished("x", FinishReason.CANCELLED, 3),
+    Tokens("x", (4, 5), (Logprob(-0.5, ((4, -0.5), (9, -1.25))), Logprob(-2.0))),
+    PromptLogprobs("x", (Logprob(-0.1, ((1, -0.1),)), Logprob(-3.0, ()))),
+    PromptLogprobs("x", ()),
+    Finished("x", FinishReason.CANCELLED, 3, n_cached=64),
     Scored("x", (-0.123456789012345, -1e-9)),
     Failed("x", "busy", "full", 1.5),
 ]
@@ -58,6 +72,7 @@ def test_a_request_crosses_the_wire_unchanged(request_):
 @pytest.mark.parametrize("event", EVENTS, ids=lambda e: type(e).__name__)
 def test_an_event_crosses_the_wire_unchanged(event):
     (message,) = protocol.Unframer().feed(protocol.encode(protocol.event_to_wire(event, 9)))
+    assert protocol.ends(message) == isinstance(event, Finished | Scored | Failed)
     assert protocol.event_from_wire(message, "x") == event
 
 
@@ -96,6 +111,15 @@ def test_a_frame_that_is_not_a_json_object_is_refused(body):
         {"sampling": {"seed": 1.5}},
         {"sampling": {"temperature": "hot"}},
         {"sampling": {"max_tokens": True}},
+        {"sampling": {"logit_bias": 7}},
+        {"sampling": {"logit_bias": [["5", 1.0]]}},
+        {"sampling": {"top_k": 2.5}},
+        {"prompt_logprobs": 21},
+        {"grammar": {"kind": "bnf", "text": ""}},
+        {"grammar": {"kind": "regex"}},
+        {"grammar": {"kind": "regex", "text": 5}},
+        {"grammar": {"kind": "regex", "text": "a", "after": "b"}},
+        {"grammar": "a*"},
     ],
 )
 def test_a_malformed_request_is_refused_with_its_field(change):

@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from modiste.serve.sampling import Draw, choose, pick, uniform
+from modiste.serve import sampling
+from modiste.serve.sampling import Draw, logprob, pick, uniform
 from modiste.serve.sequence import Sampling
 
 
-def draw(position=0, seed=1, counts=None, **sampling):
-    return Draw(Sampling(**sampling), seed, position, counts or {})
+def draw(position=0, seed=1, counts=None, allowed=None, **how):
+    return Draw(Sampling(**how), seed, position, counts or {}, allowed)
+
+
+def choose(logits, draws):
+    return [one.token for one in sampling.choose(logits, draws)]
 
 
 def random_logprobs(size, seed=0, spread=3.0):
@@ -107,12 +112,74 @@ def test_penalties_count_what_was_drawn_before():
     assert chosen == [0, 1, 0, 1]
 
 
+def test_a_bias_moves_a_logit_and_may_ban_or_force_a_token():
+    logits = torch.tensor([[5.0, 4.9, 0.0]] * 3)
+    biases = ({1: 0.2}, {0: -100, 1: -100}, {2: 100.0})
+    assert choose(logits, [draw(temperature=0.0, logit_bias=bias) for bias in biases]) == [1, 2, 2]
+
+
+def test_only_allowed_tokens_are_drawn_however_unlikely():
+    allowed = np.zeros(300, dtype=np.bool_)
+    allowed[[7, 9]] = True
+    logits = torch.randn(300, generator=torch.Generator().manual_seed(0))
+    logits[[7, 9]] = -60.0
+    rows = [draw(n, temperature=1.0, allowed=allowed, top_k=(None, 5)[n % 2]) for n in range(64)]
+    drawn = choose(logits.repeat(64, 1), rows)
+    # Both are equally likely: a fair draw misses one of them in 64 once in 2^63.
+    assert set(drawn) == {7, 9}
+    assert choose(logits[None].clone(), [draw(temperature=0.0, allowed=allowed)]) == [7]
+
+
+@pytest.mark.parametrize(("top_k", "min_p", "top_p"), [
+    (1, 0.0, 1.0), (5, 0.0, 1.0), (5, 0.0, 0.6), (None, 0.2, 1.0), (4, 0.1, 0.8), (99, 0.0, 1.0),
+])  # fmt: skip
+def test_top_k_and_min_p_cut_before_top_p(top_k, min_p, top_p):
+    logprobs = random_logprobs(30, spread=2.0)
+    probabilities = np.exp(logprobs.astype(np.float64))
+    order = np.argsort(-probabilities, kind="stable")[:top_k]
+    order = order[probabilities[order] >= min_p * probabilities.max()]
+    mass = np.cumsum(probabilities[order])
+    order = order[: int(np.searchsorted(mass, top_p * mass[-1])) + 1]
+    drawn = [pick(logprobs, top_p, uniform(5, n), top_k=top_k, min_p=min_p) for n in range(2000)]
+    likely = order[probabilities[order] / probabilities[order].sum() > 0.01]
+    # Fixed seed. A token of one per cent stays away from 2000 draws once in e^20.
+    assert set(likely.tolist()) <= set(drawn) <= set(order.tolist())
+
+
+def test_logprobs_are_the_models_own_whatever_changes_the_draw():
+    logits = torch.randn(1, 50, generator=torch.Generator().manual_seed(3))
+    own = torch.log_softmax(logits[0], -1)
+    best = [int(token) for token in logits[0].argsort(descending=True)[:3]]
+    (told,) = sampling.choose(
+        logits.clone(),
+        [draw(temperature=2.0, logprobs=3, top_k=1, logit_bias={4: 100}, counts={5: 2},
+              presence_penalty=2.0)],
+    )  # fmt: skip
+    assert told.token == 4
+    assert told.logprob.logprob == own[4].item()
+    assert told.logprob.top == tuple((token, own[token].item()) for token in best)
+    assert sampling.choose(logits.clone(), [draw(logprobs=0)])[0].logprob.top == ()
+    assert sampling.choose(logits.clone(), [draw()])[0].logprob is None
+
+
+def test_equally_likely_alternatives_come_in_order_of_their_ids():
+    assert logprob(np.full(6, -1.0, np.float32), 5, 3).top == ((0, -1.0), (1, -1.0), (2, -1.0))
+    assert len(logprob(np.full(6, -1.0, np.float32), 5, 20).top) == 6
+
+
 def test_a_row_draws_the_same_token_in_any_company():
     torch.set_num_threads(1)
     logits = torch.randn(20, 3001, generator=torch.Generator().manual_seed(0))
     draws = [
-        draw(position=n, seed=n, temperature=(0.0, 0.5, 1.3)[n % 3], top_p=(0.9, 1.0)[n % 2])
+        draw(
+            position=n,
+            seed=n,
+            temperature=(0.0, 0.5, 1.3)[n % 3],
+            top_p=(0.9, 1.0)[n % 2],
+            logprobs=(None, 2)[n % 2],
+        )
         for n in range(20)
     ]
-    together = choose(logits.clone(), draws)
-    assert together == [choose(logits[n : n + 1].clone(), [draws[n]])[0] for n in range(20)]
+    together = sampling.choose(logits.clone(), draws)
+    alone = [sampling.choose(logits[n : n + 1].clone(), [draws[n]])[0] for n in range(20)]
+    assert together == alone

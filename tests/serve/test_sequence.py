@@ -8,9 +8,20 @@ from modiste.serve.sequence import Failed, FailureCode, Generate, Sampling
 
 def test_sampling_names_every_value_out_of_range_at_once():
     with pytest.raises(InvalidInput) as caught:
-        Sampling(temperature=-1, top_p=1.5, max_tokens=-2, seed=-3, presence_penalty=2.5)
+        Sampling(
+            temperature=-1,
+            top_p=1.5,
+            max_tokens=-2,
+            seed=-3,
+            presence_penalty=2.5,
+            top_k=0,
+            min_p=1.5,
+            logit_bias={5: 101.0},
+            logprobs=21,
+        )
 
-    for name in ("temperature", "top_p", "max_tokens", "seed", "presence_penalty"):
+    for name in ("temperature", "top_p", "max_tokens", "seed", "presence_penalty",
+                 "top_k", "min_p", "logit_bias of 5", "logprobs"):  # fmt: skip
         assert name in caught.value.message
 
 

@@ -78,7 +78,11 @@ def within(seconds, walk):
 
 def test_tokens_arrive_in_order_and_the_end_is_said_once():
     async def walk():
-        say = answering({"tokens": [5]}, {"tokens": [6, 7]}, {"finished": "stop", "n_generated": 4})
+        say = answering(
+            {"tokens": [5]},
+            {"tokens": [6, 7]},
+            {"finished": "stop", "n_generated": 4, "n_cached": 0},
+        )
         async with stand_in(say) as (engine, stream):
             assert await everything(stream) == [
                 Tokens("mine", (5,)),
@@ -97,7 +101,7 @@ def test_answers_find_their_caller_when_many_share_the_connection():
             n = message["id"]
             return [
                 {"id": n, "tokens": message["ids"]},
-                {"id": n, "finished": "length", "n_generated": 1},
+                {"id": n, "finished": "length", "n_generated": 1, "n_cached": 0},
             ]
 
         async with stand_in(echo) as (_, stream):
@@ -141,7 +145,7 @@ def test_everyone_who_waits_is_told_when_the_engine_dies():
 
 def test_the_next_request_reaches_the_engine_that_took_over():
     async def walk():
-        end = answering({"finished": "stop", "n_generated": 1})
+        end = answering({"finished": "stop", "n_generated": 1, "n_cached": 0})
         async with stand_in(end) as (engine, stream):
             await everything(stream)
             await engine.die()

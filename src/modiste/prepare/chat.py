@@ -68,7 +68,7 @@ class ChatRenderer(ABC):
         self.bos_id = bos_id
         self.eos_id = eos_id
         self.stop_ids = stop_ids
-        self._spelling = spelling
+        self.spelling = spelling
         self._strip_first_space = strip_first_space
         self._writes_call_ids = writes_call_ids
         self._ready: dict[int, Ready] = {}
@@ -133,11 +133,11 @@ class ChatRenderer(ABC):
         return turns.samples(example.messages, self._writer(example))
 
     def decode(self, ids: Sequence[int]) -> str:
-        return detokenize.decode(self._spelling, ids, strip_first_space=self._strip_first_space)
+        return detokenize.decode(self.spelling, ids, strip_first_space=self._strip_first_space)
 
     def stream_decoder(self, *, continuing: bool = False) -> StreamDecoder:
         strip = self._strip_first_space and not continuing
-        return StreamDecoder(self._spelling, strip_first_space=strip)
+        return StreamDecoder(self.spelling, strip_first_space=strip)
 
     def _writer(self, example: Example) -> Writer:
         return Writer(

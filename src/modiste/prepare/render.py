@@ -36,6 +36,8 @@ class Renderer(Protocol):
     rules: Rules
     """What the format accepts (tools, ids of tool calls)."""
     vocab_size: int
+    spelling: Sequence[bytes]
+    """The bytes of each id, empty for control tokens."""
     bos_id: int | None
     eos_id: int
     stop_ids: frozenset[int]

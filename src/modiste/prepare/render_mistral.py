@@ -93,7 +93,7 @@ class MistralRenderer(ChatRenderer):
         return ids
 
     def token_name(self, token_id: int) -> str | None:
-        if self._spelling[token_id]:
+        if self.spelling[token_id]:
             return None
         name: str = self._text.id_to_piece(token_id)
         return name
@@ -142,7 +142,7 @@ class MistralRenderer(ChatRenderer):
         frames, cuts = self._frames(), _cuts(self._text)
         if frames is None or cuts is None:
             return None
-        words = Words(_bare_encoder(self._text), self._spelling, cuts, frames)
+        words = Words(_bare_encoder(self._text), self.spelling, cuts, frames)
         return straight.Format(words, system_joins=self.version < TokenizerVersion.v7)
 
     def _frames(self) -> list[list[int]] | None:

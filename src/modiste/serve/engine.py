@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from modiste.errors import InvalidInput
-from modiste.serve.lane import Lane, Room, lane_bytes, load_lane
+from modiste.serve.lane import NOT_NUMBERS, Lane, Room, lane_bytes, load_lane
 from modiste.serve.scheduler import Admission, Key, Plan, Scheduler, Sequence
 from modiste.serve.sequence import (
     Event,
@@ -28,6 +28,8 @@ from modiste.serve.sequence import (
     Finished,
     FinishReason,
     Generate,
+    Logprob,
+    PromptLogprobs,
     Request,
     Score,
     Scored,
@@ -37,10 +39,6 @@ from modiste.serve.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
-NOT_NUMBERS = (
-    "the model computed values that are not numbers: its weights or its adapter's are broken; "
-    "train or download them again"
-)
 DRAIN_RETRY_S = 3.0
 """What the engine that takes over needs to listen."""
 
@@ -204,17 +202,29 @@ class Engine:
         assert lane is not None  # noqa: S101  # Its sequences pin it.
         began = time.monotonic()
         outcome = lane.step(plan)
-        for sequence, token in outcome.drawn:
-            self._drawn(sequence, token)
-        for sequence in outcome.broken:
-            self._fail(sequence, FailureCode.INTERNAL, NOT_NUMBERS)
+        for broken in outcome.broken:
+            self._fail(*broken)
         for sequence in dict.fromkeys(piece.sequence for piece in plan.pieces):
-            if isinstance(sequence.request, Score) and not sequence.reading:
-                self._scored(sequence)
+            if not sequence.reading and sequence.key in self._by_key:
+                self._read(sequence)
+        for drawn in outcome.drawn:
+            if drawn.sequence.key in self._by_key:
+                self._drawn(*drawn)
         self.scheduler.measured(plan, time.monotonic() - began)
 
-    def _drawn(self, sequence: Sequence, token: int) -> None:
-        request = sequence.request
+    def _read(self, sequence: Sequence) -> None:
+        """The whole prompt was computed."""
+        request, logprobs = sequence.request, sequence.logprobs
+        if not all(math.isfinite(one.logprob) for one in logprobs):
+            self._fail(sequence, FailureCode.INTERNAL, NOT_NUMBERS)
+        elif isinstance(request, Score):
+            self._end(sequence, Scored(request.id, tuple(one.logprob for one in logprobs)))
+        elif request.prompt_logprobs is not None:
+            self._emit(sequence.key, PromptLogprobs(request.id, tuple(logprobs)))
+            sequence.logprobs = []
+
+    def _drawn(self, sequence: Sequence, token: int, logprob: Logprob | None) -> None:
+        request, constraint = sequence.request, sequence.constraint
         if sequence.length >= sequence.end:  # max_tokens is 0: the prompt was read, no more.
             self._end(sequence, Finished(request.id, FinishReason.LENGTH))
             return
@@ -223,15 +233,13 @@ class Engine:
         if isinstance(request, Generate) and token in request.stop_ids:
             self._end(sequence, Finished(request.id, FinishReason.STOP, n))
             return
-        self._emit(sequence.key, Tokens(request.id, (token,)))
-        if sequence.length >= sequence.end:
+        self._emit(sequence.key, Tokens(request.id, (token,), (logprob,) if logprob else ()))
+        if constraint is not None:
+            constraint.take(token)
+        if constraint is not None and constraint.complete:
+            self._end(sequence, Finished(request.id, FinishReason.STOP, n))
+        elif sequence.length >= sequence.end:
             self._end(sequence, Finished(request.id, FinishReason.LENGTH, n))
-
-    def _scored(self, sequence: Sequence) -> None:
-        if all(map(math.isfinite, sequence.logprobs)):
-            self._end(sequence, Scored(sequence.request.id, tuple(sequence.logprobs)))
-        else:
-            self._fail(sequence, FailureCode.INTERNAL, NOT_NUMBERS)
 
     def _fail(
         self, sequence: Sequence, code: str, message: str, *, retry_after_s: float | None = None

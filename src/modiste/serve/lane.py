@@ -25,11 +25,16 @@ from modiste.nn.linear import independent
 from modiste.nn.shape import DecoderShape, read_shape
 from modiste.nn.weights import expected_sizes
 from modiste.serve import adapters, sampling
+from modiste.serve.grammar import Grammars
 from modiste.serve.scheduler import Admission, Piece, Plan, Sequence, end_of
-from modiste.serve.sequence import FailureCode, Generate, Request, Score
+from modiste.serve.sequence import FailureCode, Generate, Logprob, Request, Score
 from modiste.serve.shelf import Shelf
 from modiste.serve.slots import Slots
 
+NOT_NUMBERS = (
+    "the model computed values that are not numbers: its weights or its adapter's are broken; "
+    "train or download them again"
+)
 ADAPTER_GROWTH = 4
 """Fused in float32 an adapter takes up to this many times its file."""
 
@@ -42,12 +47,18 @@ class AdapterKey(NamedTuple):
 class Drawn(NamedTuple):
     sequence: Sequence
     token: int
+    logprob: Logprob | None
+
+
+class Broken(NamedTuple):
+    sequence: Sequence
+    code: FailureCode
+    message: str
 
 
 class Outcome(NamedTuple):
     drawn: list[Drawn]
-    broken: list[Sequence]
-    """Their logits are not numbers: the base or the adapter holds such weights."""
+    broken: list[Broken]
 
 
 class Room(NamedTuple):
@@ -60,10 +71,17 @@ class Room(NamedTuple):
 
 class Lane:
     def __init__(
-        self, decoder: Decoder, *, room: Room, pool: Executor, wake: Callable[[], None]
+        self,
+        decoder: Decoder,
+        grammars: Grammars,
+        *,
+        room: Room,
+        pool: Executor,
+        wake: Callable[[], None],
     ) -> None:
         """Adapters load on `pool`; `wake` is called when one is there."""
         self._decoder = decoder
+        self._grammars = grammars
         self.shape = decoder.shape
         self.slots = Slots(n_cells(self.shape, room))
         self.context = min(self.shape.context, self.slots.n_cells)
@@ -89,11 +107,12 @@ class Lane:
         """
         request = sequence.request
         self._check(request)
+        constrained = self._constrain(sequence)
         key, deltas = adapter_key(request), None
         if key is not None:
             deltas = self._adapter(key)
-            if deltas is None:
-                return Admission.LOADING
+        if not constrained or (key is not None and deltas is None):
+            return Admission.LOADING
         sequence.end = end_of(request, self.context)
         sequence.slot = self.slots.reserve(sequence.end)
         if sequence.slot is None:
@@ -114,16 +133,19 @@ class Lane:
 
     @torch.inference_mode()
     def step(self, plan: Plan) -> Outcome:
-        """Compute the plan's rows; tokens drawn come back, log-probabilities of scored pieces are
-        put into their sequences."""
+        """Compute the plan's rows; tokens drawn come back, log-probabilities of prompts are put
+        into their sequences."""
         hidden_ND = self._forward(plan)
         rows, takers = list(range(len(plan.generating))), list(plan.generating)
         first = len(plan.generating)
         for piece in plan.pieces:
+            request = piece.sequence.request
             last = first + piece.end - piece.start
-            if isinstance(piece.sequence.request, Score):
-                self._score(piece, hidden_ND[first:last])
-            elif piece.end == len(piece.sequence.request.ids):
+            if isinstance(request, Score):
+                self._score(piece, hidden_ND[first:last], n_top=0)
+            elif request.prompt_logprobs is not None:
+                self._score(piece, hidden_ND[first:last], n_top=request.prompt_logprobs)
+            if isinstance(request, Generate) and piece.end == len(request.ids):
                 rows.append(last - 1)
                 takers.append(piece.sequence)
             first = last
@@ -165,18 +187,50 @@ class Lane:
     def _choose(self, hidden_MD: Tensor, takers: list[Sequence]) -> Outcome:
         logits_MV = self._decoder.logits(hidden_MD)
         sound = logits_MV.isfinite().all(-1).tolist()
-        broken = [taker for taker, good in zip(takers, sound, strict=True) if not good]
+        broken, drawing, draws = [], [], []
+        for row, (taker, good) in enumerate(zip(takers, sound, strict=True)):
+            draw = self._draw(taker)
+            if not good:
+                broken.append(Broken(taker, FailureCode.INTERNAL, NOT_NUMBERS))
+            elif draw.allowed_V is not None and not draw.allowed_V.any():
+                broken.append(Broken(taker, FailureCode.INVALID, _stuck(taker)))
+            else:
+                drawing.append(row)
+                draws.append(draw)
         if broken:
-            takers = [taker for taker in takers if taker not in broken]
-            logits_MV = logits_MV[torch.tensor(sound)]
-        tokens = sampling.choose(logits_MV, [_draw(taker) for taker in takers])
-        return Outcome([Drawn(*pair) for pair in zip(takers, tokens, strict=True)], broken)
+            logits_MV = logits_MV[torch.tensor(drawing, dtype=torch.long)]
+        chosen = sampling.choose(logits_MV, draws) if draws else []
+        drawn = [Drawn(takers[row], *one) for row, one in zip(drawing, chosen, strict=True)]
+        return Outcome(drawn, broken)
 
-    def _score(self, piece: Piece, hidden_ND: Tensor) -> None:
+    def _score(self, piece: Piece, hidden_ND: Tensor, *, n_top: int) -> None:
         targets = piece.sequence.request.ids[piece.start + 1 : piece.end + 1]
-        logprobs_MV = torch.log_softmax(self._decoder.logits(hidden_ND[: len(targets)]), dim=-1)
-        chosen = logprobs_MV[torch.arange(len(targets)), torch.tensor(targets, dtype=torch.long)]
-        piece.sequence.logprobs += chosen.tolist()
+        logits_MV = self._decoder.logits(hidden_ND[: len(targets)])
+        logprobs_MV = torch.log_softmax(logits_MV, dim=-1).numpy()
+        piece.sequence.logprobs += [
+            sampling.logprob(logprobs_V, token, n_top)
+            for logprobs_V, token in zip(logprobs_MV, targets, strict=True)
+        ]
+
+    def _draw(self, sequence: Sequence) -> sampling.Draw:
+        request, allowed_V = sequence.request, None
+        assert isinstance(request, Generate)  # noqa: S101  # Scores draw nothing.
+        if sequence.constraint is not None:
+            allowed_V = sequence.constraint.allowed(self.shape.vocab_size, request.stop_ids)
+        n_drawn = len(sequence.generated)
+        return sampling.Draw(request.sampling, sequence.seed, n_drawn, sequence.counts, allowed_V)
+
+    def _constrain(self, sequence: Sequence) -> bool:
+        """Whether the sequence's grammar is there, if it has one."""
+        request = sequence.request
+        if not isinstance(request, Generate) or request.grammar is None:
+            return True
+        if sequence.compiling is None:
+            sequence.compiling = self._grammars.compile(request.grammar)
+        if not sequence.compiling.done():
+            return False
+        sequence.constraint = sequence.compiling.result()
+        return True
 
     def _adapter(self, key: AdapterKey) -> AdapterDeltas | None:
         try:
@@ -185,12 +239,16 @@ class Lane:
             raise InvalidInput(error.message, code=FailureCode.ADAPTER) from error
 
     def _check(self, request: Request) -> None:
-        if max(request.ids) >= self.shape.vocab_size:
-            raise InvalidInput(
-                f"ids holds {max(request.ids)}, this base knows 0 to {self.shape.vocab_size - 1}; "
-                "render the prompt with this base's tokenizer",
-                code=FailureCode.INVALID,
-            )
+        known = [("ids", request.ids)]
+        if isinstance(request, Generate):
+            known.append(("logit_bias", tuple(request.sampling.logit_bias)))
+        for name, ids in known:
+            if ids and max(ids) >= self.shape.vocab_size:
+                raise InvalidInput(
+                    f"{name} holds {max(ids)}, this base knows 0 to {self.shape.vocab_size - 1}; "
+                    "use this base's tokenizer",
+                    code=FailureCode.INVALID,
+                )
         room_for = self.context - 1 if isinstance(request, Generate) else self.context
         if len(request.ids) > room_for:
             raise InvalidInput(
@@ -205,7 +263,8 @@ def load_lane(path: Path, *, room: Room, pool: Executor, wake: Callable[[], None
     Raises:
         InvalidInput: the base cannot be served; the message says why.
     """
-    return Lane(load_decoder(path), room=room, pool=pool, wake=wake)
+    grammars = Grammars(path, pool, wake=wake)
+    return Lane(load_decoder(path), grammars, room=room, pool=pool, wake=wake)
 
 
 def lane_bytes(path: Path, room: Room) -> int:
@@ -233,11 +292,10 @@ def _span(first_row: int, sequence: Sequence, start: int, end: int) -> Span:
     return Span(first_row, end - start, sequence.slot.first, end)
 
 
-def _draw(sequence: Sequence) -> sampling.Draw:
-    assert isinstance(sequence.request, Generate)  # noqa: S101  # Scores draw nothing.
-    return sampling.Draw(
-        sequence.request.sampling, sequence.seed, len(sequence.generated), sequence.counts
-    )
+def _stuck(sequence: Sequence) -> str:
+    assert sequence.constraint is not None  # noqa: S101  # Only a grammar allows no token.
+    told = sequence.constraint.problem or "no token of this base goes on in it"
+    return f"the grammar cannot be followed any further: {told}"
 
 
 def _product(sizes: Iterable[int]) -> int:

@@ -12,7 +12,7 @@ No pickles: a frame can say only what this file lets it say. It refuses a frame 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -24,6 +24,10 @@ from modiste.serve.sequence import (
     Finished,
     FinishReason,
     Generate,
+    Grammar,
+    GrammarKind,
+    Logprob,
+    PromptLogprobs,
     Request,
     Sampling,
     Score,
@@ -92,6 +96,7 @@ def request_to_wire(request: Request, number: int) -> dict[str, Any]:
         "base": request.base,
         "adapter": request.adapter,
         "adapter_version": request.adapter_version,
+        "owner": request.owner,
         "ids": request.ids,
     }
     if isinstance(request, Generate):
@@ -104,7 +109,18 @@ def request_to_wire(request: Request, number: int) -> dict[str, Any]:
             "seed": sampling.seed,
             "presence_penalty": sampling.presence_penalty,
             "frequency_penalty": sampling.frequency_penalty,
+            "top_k": sampling.top_k,
+            "min_p": sampling.min_p,
+            "logit_bias": list(sampling.logit_bias.items()),
+            "logprobs": sampling.logprobs,
         }
+        message["prompt_logprobs"] = request.prompt_logprobs
+        if (grammar := request.grammar) is not None:
+            message["grammar"] = {
+                "kind": grammar.kind,
+                "text": grammar.text,
+                "after": grammar.after,
+            }
     return message
 
 
@@ -116,13 +132,14 @@ def request_from_wire(message: Mapping[str, Any]) -> Request:
     try:
         name, base, ids = str(message["name"]), str(message["base"]), tuple(message["ids"])
         adapter, version = message.get("adapter"), message.get("adapter_version")
+        owner = str(message.get("owner", ""))
         stop_ids = frozenset(message.get("stop_ids", ()))
         if not all(type(token) is int for token in (*ids, *stop_ids)):
             raise InvalidInput("ids and stop_ids hold whole numbers only", param="ids")
         if not all(isinstance(text, str | None) for text in (adapter, version)):
             raise InvalidInput("adapter and adapter_version are texts or absent", param="adapter")
         if message["op"] == "score":
-            return Score(name, base, ids, adapter=adapter, adapter_version=version)
+            return Score(name, base, ids, adapter=adapter, adapter_version=version, owner=owner)
         return Generate(
             name,
             base,
@@ -130,18 +147,42 @@ def request_from_wire(message: Mapping[str, Any]) -> Request:
             adapter=adapter,
             adapter_version=version,
             stop_ids=stop_ids,
-            sampling=Sampling(**message["sampling"]),
+            sampling=_sampling(message["sampling"]),
+            grammar=_grammar(message.get("grammar")),
+            prompt_logprobs=message.get("prompt_logprobs"),
+            owner=owner,
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"a request lacks or misnames a field: {error}") from None
+
+
+def _sampling(fields: Mapping[str, Any]) -> Sampling:
+    return Sampling(**{**fields, "logit_bias": dict(fields.get("logit_bias", ()))})
+
+
+def _grammar(fields: Mapping[str, Any] | None) -> Grammar | None:
+    if fields is None:
+        return None
+    kind, text, after = GrammarKind(fields["kind"]), fields["text"], fields.get("after")
+    if not (isinstance(text, str) and (after is None or type(after) is int)):
+        raise InvalidInput("grammar.text is a text, grammar.after a token id", param="grammar")
+    return Grammar(kind, text, after)
 
 
 def event_to_wire(event: Event, number: int) -> dict[str, Any]:
     match event:
         case Tokens():
-            return {"id": number, "tokens": event.ids}
+            told: dict[str, Any] = {"id": number, "tokens": event.ids}
+            return told | {"token_logprobs": _told(event.logprobs)} if event.logprobs else told
+        case PromptLogprobs():
+            return {"id": number, "prompt_logprobs": _told(event.logprobs)}
         case Finished():
-            return {"id": number, "finished": event.reason, "n_generated": event.n_generated}
+            return {
+                "id": number,
+                "finished": event.reason,
+                "n_generated": event.n_generated,
+                "n_cached": event.n_cached,
+            }
         case Scored():
             return {"id": number, "logprobs": event.logprobs}
         case Failed():
@@ -156,9 +197,27 @@ def event_to_wire(event: Event, number: int) -> dict[str, Any]:
 def event_from_wire(message: Mapping[str, Any], name: str) -> Event:
     """The event as its caller knows it: `name` is the id of the request it answers."""
     if "tokens" in message:
-        return Tokens(name, tuple(message["tokens"]))
+        return Tokens(name, tuple(message["tokens"]), _logprobs(message.get("token_logprobs", ())))
+    if "prompt_logprobs" in message:
+        return PromptLogprobs(name, _logprobs(message["prompt_logprobs"]))
     if "finished" in message:
-        return Finished(name, FinishReason(message["finished"]), message["n_generated"])
+        reason = FinishReason(message["finished"])
+        return Finished(name, reason, message["n_generated"], message["n_cached"])
     if "logprobs" in message:
         return Scored(name, tuple(message["logprobs"]))
     return Failed(name, message["failed"], message["message"], message["retry_after_s"])
+
+
+def ends(message: Mapping[str, Any]) -> bool:
+    """Whether nothing follows this answer of the engine."""
+    return "tokens" not in message and "prompt_logprobs" not in message
+
+
+def _told(logprobs: Iterable[Logprob]) -> list[Any]:
+    return [[logprob, top] for logprob, top in logprobs]
+
+
+def _logprobs(told: Iterable[Any]) -> tuple[Logprob, ...]:
+    return tuple(
+        Logprob(logprob, tuple((token, beside) for token, beside in top)) for logprob, top in told
+    )

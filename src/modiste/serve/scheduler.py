@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from modiste.serve.sequence import Generate, Request
+from modiste.serve.grammar import Constraint
+from modiste.serve.sequence import Generate, Logprob, Request
 from modiste.serve.slots import Slot
 
 GRANULE = 64
@@ -44,7 +46,10 @@ class Sequence:
     """Tokens whose keys and values are in its cells."""
     generated: list[int] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)
-    logprobs: list[float] = field(default_factory=list)
+    logprobs: list[Logprob] = field(default_factory=list)
+    """Of the tokens of the prompt, where they are asked for."""
+    compiling: Future[Constraint] | None = None
+    constraint: Constraint | None = None
 
     @property
     def length(self) -> int:

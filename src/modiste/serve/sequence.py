@@ -1,27 +1,32 @@
 """One request to the engine, and what comes back: frozen values that cross the process boundary.
 
-Every `Generate` ends in exactly one `Finished` or `Failed`, after any number of `Tokens`; every
-`Score` ends in one `Scored` or `Failed`. Nothing here imports torch, so any process may speak of
-requests without being able to serve them.
+Every `Generate` ends in exactly one `Finished` or `Failed`, after one `PromptLogprobs` where it
+asked for them and any number of `Tokens`; every `Score` ends in one `Scored` or `Failed`. Nothing
+here imports torch, so any process may speak of requests without being able to serve them.
 
-Stop tokens are never part of `Tokens`; `Finished.n_generated` counts them.
+Stop tokens are never part of `Tokens`; `Finished.n_generated` counts them. All log-probabilities
+are natural logarithms of what the model itself gives each token of the vocabulary: temperature,
+cuts, penalties, biases and grammars change what is drawn, never what is reported.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from modiste.errors import Busy, InvalidInput, ModisteError, Unavailable
 
 SEED_LIMIT = 2**64
 TOKEN_LIMIT = 2**31
+MOST_ALTERNATIVES = 20
 
 
 class FinishReason(StrEnum):
     STOP = "stop"
-    """A stop token was drawn."""
+    """A stop token was drawn, or the grammar is complete."""
     LENGTH = "length"
     """`max_tokens` or the end of the context was reached."""
     CANCELLED = "cancelled"
@@ -59,6 +64,14 @@ class Sampling:
     """Taken from the logit of each token generated at least once."""
     frequency_penalty: float = 0.0
     """Taken from the logit of a token for each time it was generated."""
+    top_k: int | None = None
+    """Draw from this many of the most likely tokens only."""
+    min_p: float = 0.0
+    """Draw only from tokens at least this many times as likely as the most likely one."""
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    """Added to the logits of these tokens before anything is drawn."""
+    logprobs: int | None = None
+    """Tell each token's log-probability, with this many of the most likely tokens beside it."""
 
     def __post_init__(self) -> None:
         problems = []
@@ -73,8 +86,37 @@ class Sampling:
         for name in ("presence_penalty", "frequency_penalty"):
             if not -2 <= getattr(self, name) <= 2:
                 problems.append(f"{name} is {getattr(self, name)}, expected -2 to 2")
+        if self.top_k is not None and not (_whole(self.top_k) and self.top_k >= 1):
+            problems.append(f"top_k is {self.top_k}, expected a whole number, 1 or more")
+        if not 0 <= self.min_p <= 1:
+            problems.append(f"min_p is {self.min_p}, expected 0 to 1")
+        for token, bias in self.logit_bias.items():
+            if not (_whole(token) and 0 <= token < TOKEN_LIMIT and -100 <= bias <= 100):
+                problems.append(f"logit_bias of {token} is {bias}, expected -100 to 100 of a token")
+        problems += _wrong_count("logprobs", self.logprobs)
         if problems:
             raise InvalidInput("; ".join(problems))
+
+
+class GrammarKind(StrEnum):
+    JSON_SCHEMA = "json_schema"
+    LARK = "lark"
+    """llguidance's dialect: `<[5]>` is token 5, `%json {...}` a JSON schema."""
+    REGEX = "regex"
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """What an answer must match, from its first token to its end.
+
+    An answer that can only end here ends without a stop token. One that is cut by `max_tokens` is
+    the beginning of a match.
+    """
+
+    kind: GrammarKind
+    text: str
+    after: int | None = None
+    """Nothing is asked of the answer up to and including the first token of this id."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +130,17 @@ class Generate:
     adapter_version: str | None = None
     """Changes when any byte of the adapter changes; a known folder of a new version is reread."""
     stop_ids: frozenset[int] = frozenset()
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
+    grammar: Grammar | None = None
+    prompt_logprobs: int | None = None
+    """As `Sampling.logprobs`, for each of `ids[1:]` given those before it."""
+    owner: str = ""
+    """Who asked; the engine shares its time fairly among owners. Opaque."""
 
     def __post_init__(self) -> None:
         _check_ids(self.ids)
+        if problems := _wrong_count("prompt_logprobs", self.prompt_logprobs):
+            raise InvalidInput(problems[0], param="prompt_logprobs")
 
 
 @dataclass(frozen=True)
@@ -103,6 +152,7 @@ class Score:
     ids: tuple[int, ...]
     adapter: str | None = None
     adapter_version: str | None = None
+    owner: str = ""
 
     def __post_init__(self) -> None:
         _check_ids(self.ids)
@@ -111,12 +161,30 @@ class Score:
 Request = Generate | Score
 
 
+class Logprob(NamedTuple):
+    """How likely one token was, and which were the most likely at its place."""
+
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+    """Token ids and their log-probabilities, most likely first, ties by id."""
+
+
+@dataclass(frozen=True)
+class PromptLogprobs:
+    """One fewer than the prompt has ids: the first follows nothing."""
+
+    id: str
+    logprobs: tuple[Logprob, ...]
+
+
 @dataclass(frozen=True)
 class Tokens:
     """New tokens of one request, in order. Never empty, never a stop token."""
 
     id: str
     ids: tuple[int, ...]
+    logprobs: tuple[Logprob, ...] = ()
+    """One per token where `Sampling.logprobs` asks for them, else none."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +193,8 @@ class Finished:
     reason: FinishReason
     n_generated: int = 0
     """Tokens drawn, a final stop token included."""
+    n_cached: int = 0
+    """Tokens of the prompt that were not computed again: they were known from earlier requests."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +222,18 @@ class Failed:
         return ModisteError(self.message, code=self.code)
 
 
-Event = Tokens | Finished | Scored | Failed
+Event = PromptLogprobs | Tokens | Finished | Scored | Failed
 
 
 def _whole(value: object) -> bool:
     """Frames may bring any number; a fraction would surface only in the middle of a step."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _wrong_count(name: str, value: int | None) -> list[str]:
+    if value is None or (_whole(value) and 0 <= value <= MOST_ALTERNATIVES):
+        return []
+    return [f"{name} is {value}, expected a whole number, 0 to {MOST_ALTERNATIVES}"]
 
 
 def _check_ids(ids: tuple[int, ...]) -> None:

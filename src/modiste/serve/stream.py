@@ -44,7 +44,7 @@ class EngineStream:
         self._connecting = asyncio.Lock()
 
     async def generate(self, request: Generate) -> AsyncGenerator[Event, None]:
-        """Tokens as they are drawn, then one `Finished` or `Failed`.
+        """`PromptLogprobs` if asked, tokens as they are drawn, then one `Finished` or `Failed`.
 
         Closing the iterator aborts the request, so close it when the caller is gone:
         `async with aclosing(stream.generate(request)) as events: ...`.
@@ -172,7 +172,7 @@ class _Connection:
                 raise _Lost("the engine stopped; it is being restarted")
             self._writer.write(frame)
             while (answer := await answers.get()) is not None:
-                ended = "tokens" not in answer
+                ended = protocol.ends(answer)
                 yield answer
             raise _Lost("the engine stopped while it worked on this request; send it again")
         finally:
