@@ -13,7 +13,16 @@ from modiste.actions import texts
 from modiste.actions.inference import Renderers, Serving
 from modiste.actions.texts import AT_ONCE, TextAsk
 from modiste.errors import BadRequest, Busy, Forbidden
-from modiste.serve.sequence import Event, Failed, FailureCode, Generate, Tokens
+from modiste.serve.sequence import (
+    Event,
+    Failed,
+    FailureCode,
+    Finished,
+    FinishReason,
+    Generate,
+    Logprob,
+    Tokens,
+)
 from modiste.store.database import Database
 from modiste.types import Actor, Scope
 
@@ -78,3 +87,27 @@ def test_one_failure_ends_all_prompts(database: Database, admin: Actor) -> None:
     with pytest.raises(Busy, match="full"):
         asyncio.run(run())
     assert len(engine.closed) == len(engine.asked) < 40
+
+
+def test_of_several_answers_the_likeliest_per_token_is_told(
+    database: Database, admin: Actor
+) -> None:
+    """By the seed of each choice: the first is told -2 and -1 in the mean, the second -1."""
+    likely: dict[str, list[float]] = {"-0": [-3.0, -1.0], "-1": [-1.0], "-2": [-0.5, -2.5, -3.0]}
+
+    def script(request: Generate) -> list[Event | BaseException]:
+        told = likely[request.id[-2:]]
+        tokens = tuple(range(20, 20 + len(told)))
+        return [
+            Tokens(request.id, tokens, tuple(Logprob(value) for value in told)),
+            Finished(request.id, FinishReason.LENGTH, len(told)),
+        ]
+
+    async def run() -> texts.TextCompletion:
+        ask = replace(ASK, prompts=("a",), n=2, best_of=3)
+        return await (await texts.begin(serving(database, Engine(script)), admin, ask)).whole()
+
+    done = asyncio.run(run())
+    assert [choice.index for choice in done.choices] == [0, 1]
+    assert [[t.logprob for t in c.tokens] for c in done.choices] == [[-1.0], [-3.0, -1.0]]
+    assert done.usage.completion_tokens == 6

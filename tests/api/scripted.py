@@ -17,7 +17,16 @@ from modiste import settings as settings_module
 from modiste.api.app import build_app
 from modiste.errors import Unavailable
 from modiste.prepare import render
-from modiste.serve.sequence import Event, Failed, Finished, FinishReason, Generate, Tokens
+from modiste.serve.sequence import (
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Generate,
+    Logprob,
+    PromptLogprobs,
+    Tokens,
+)
 from modiste.settings import Settings
 
 TINY = Path(settings_module.__file__).parent / "bases" / "tiny"
@@ -63,6 +72,9 @@ class ScriptedEngine:
 
     async def _tell(self, request: Generate) -> AsyncIterator[Event]:
         n_told = 0
+        if request.prompt_logprobs is not None:
+            each = [told_logprobs(request.prompt_logprobs, token)[0] for token in request.ids[1:]]
+            yield PromptLogprobs(request.id, tuple(each))
         for token in render.load(TINY).encode(self.text):
             if self.failure and n_told == self.fails_after:
                 break
@@ -70,8 +82,10 @@ class ScriptedEngine:
                 yield Finished(request.id, FinishReason.LENGTH, n_told)
                 return
             await asyncio.sleep(self.pause_s)
-            yield Tokens(request.id, (token,))
+            yield Tokens(request.id, (token,), told_logprobs(request.sampling.logprobs, token))
             n_told += 1
+        if request.sampling.logprobs is not None and not request.stop_ids:
+            yield Tokens(request.id, (2,), told_logprobs(request.sampling.logprobs, 2))
         yield self.failure or Finished(request.id, FinishReason.STOP, n_told + 1)
 
     async def status(self) -> dict[str, object]:
@@ -81,6 +95,11 @@ class ScriptedEngine:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+def told_logprobs(n: int | None, token: int) -> tuple[Logprob, ...]:
+    """The token itself is the second likeliest, behind `[INST]`."""
+    return () if n is None else (Logprob(-0.5, ((3, -0.25), (token, -0.5), (5, -3.0))[:n]),)
 
 
 @dataclass

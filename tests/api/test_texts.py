@@ -89,11 +89,13 @@ def test_sixteen_tokens_are_the_default_and_every_field_reaches_the_engine(
     openai.post(TEXTS, json=ASK).raise_for_status()
     fields = {"temperature": 1.9, "top_p": 0.5, "max_tokens": 3, "seed": 9}
     more = {"presence_penalty": 0.5, "frequency_penalty": -0.5, "user": "me", "best_of": 1}
+    more |= {"logit_bias": {"7": -100}, "top_k": 5, "min_p": 0.1}
     body = openai.post(TEXTS, json={**ASK, **fields, **more}).json()
     first, asked = (request.sampling for request in engine.asked)
     assert first.max_tokens == 16
     assert (asked.temperature, asked.top_p, asked.max_tokens, asked.seed) == (1.9, 0.5, 3, 9)
     assert (asked.presence_penalty, asked.frequency_penalty) == (0.5, -0.5)
+    assert (asked.logit_bias, asked.top_k, asked.min_p) == ({7: -100.0}, 5, 0.1)
     assert body["choices"][0]["finish_reason"] == "length"
 
 
@@ -120,6 +122,76 @@ def test_a_stream_tells_every_choice_to_its_end(
     ends = [c["index"] for chunk in told for c in chunk["choices"] if c["finish_reason"]]
     assert sorted(ends) == [0, 1]
     assert [chunk["choices"] for chunk in told if "usage" in chunk] == ([[]] if wanted else [])
+
+
+def test_log_probabilities_cover_echo_answer_and_end(
+    openai: httpx.Client, engine: ScriptedEngine
+) -> None:
+    engine.text = "é!"
+    body = openai.post(TEXTS, json={**ASK, "logprobs": 2, "echo": True}).json()
+    (choice,) = body["choices"]
+    told = choice["logprobs"]
+    prompt, answer = ids("Once upon"), RENDERER.encode("é!")
+    assert len(answer) == 3, "this base spells the letter in two tokens"
+    assert choice["text"] == "Once uponé!"
+    assert told["tokens"][: len(prompt)] == [
+        "<s>",
+        *map(RENDERER.decode, ([i] for i in prompt[1:])),
+    ]
+    assert told["tokens"][len(prompt) :] == ["bytes:\\xc3", "bytes:\\xa9", "!", "</s>"]
+    assert told["token_logprobs"] == [None] + [-0.5] * (len(prompt) + 3)
+    assert told["top_logprobs"][0] is None
+    assert told["top_logprobs"][-2] == {"[INST]": -0.25, "!": -0.5}
+    assert told["text_offset"][:2] == [0, 0]
+    assert told["text_offset"][-4:] == [9, 9, 10, 11]
+    assert choice["finish_reason"] == "stop"
+    assert body["usage"]["completion_tokens"] == 4
+
+
+def test_the_token_itself_is_always_among_the_likeliest(
+    openai: httpx.Client, engine: ScriptedEngine
+) -> None:
+    for n, expected in ((0, {"H": -0.5}), (1, {"[INST]": -0.25, "H": -0.5})):
+        engine.text = "H"
+        told = openai.post(TEXTS, json={**ASK, "logprobs": n}).json()["choices"][0]["logprobs"]
+        assert told["top_logprobs"][0] == expected
+
+
+def test_the_log_probabilities_of_a_prompt_alone(
+    openai: httpx.Client, engine: ScriptedEngine
+) -> None:
+    body = {**ASK, "prompt": [5, 6, 7], "logprobs": 1, "echo": True, "max_tokens": 0}
+    told = openai.post(TEXTS, json=body).json()
+    assert told["choices"][0]["logprobs"]["token_logprobs"] == [None, -0.5, -0.5]
+    assert told["choices"][0]["finish_reason"] == "length"
+    assert engine.asked[0].sampling.max_tokens == 0
+
+
+def test_a_stream_tells_the_same_log_probabilities(
+    openai: httpx.Client, engine: ScriptedEngine
+) -> None:
+    engine.text = "one é two STOP behind"
+    body = {**ASK, "logprobs": 2, "echo": True, "stop": ["STOP"], "max_tokens": 90}
+    whole = openai.post(TEXTS, json=body).json()["choices"][0]
+    told = chunks(openai.post(TEXTS, json={**body, "stream": True}))
+    pieces = [choice for chunk in told for choice in chunk["choices"]]
+    assert "".join(piece["text"] for piece in pieces) == whole["text"] == "Once uponone é two "
+    for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset"):
+        joined = [
+            value for piece in pieces if piece["logprobs"] for value in piece["logprobs"][name]
+        ]
+        assert joined == whole["logprobs"][name]
+    # The last one brings the space before the stop string, and its first letter.
+    assert whole["logprobs"]["tokens"][-1] == " S"
+    assert whole["finish_reason"] == "stop"
+
+
+def test_the_likeliest_of_several_is_told(openai: httpx.Client, engine: ScriptedEngine) -> None:
+    body = openai.post(TEXTS, json={**ASK, "n": 2, "best_of": 4, "max_tokens": 2}).json()
+    assert [choice["index"] for choice in body["choices"]] == [0, 1]
+    assert [choice["logprobs"] for choice in body["choices"]] == [None, None]
+    assert body["usage"]["completion_tokens"] == 8
+    assert {request.sampling.logprobs for request in engine.asked} == {0}
 
 
 def test_stop_strings_end_a_text(openai: httpx.Client, engine: ScriptedEngine) -> None:
@@ -155,8 +227,12 @@ def test_a_suffix_is_filled_in_where_the_base_knows_how(
         ({"prompt": [-1]}, "prompt 0 holds -1"),
         ({"prompt": ["a", [5]]}, "prompt"),
         ({"prompt": ["a", "word " * 3000]}, "prompt 1 has"),
-        ({"prompt": ["a"] * 3000, "n": 2}, "3000 prompts with n = 2"),
+        ({"prompt": ["a"] * 3000, "n": 2}, "3000 prompts with 2 answers each"),
         ({"n": 3, "best_of": 2}, "best_of is 2 and n is 3"),
+        ({"best_of": 2, "stream": True}, "known at the end only"),
+        ({"logit_bias": {"hello": 1.0}}, "logit_bias has 'hello'"),
+        ({"logit_bias": {"5": 101}}, "logit_bias"),
+        ({"logprobs": 21}, "logprobs"),
         ({"model": None}, "model is missing"),
         ({"model": "gpt-none"}, "gpt-none"),
         ({"messages": []}, "messages"),

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from modiste.actions.stop_strings import StopStrings
 from modiste.errors import BadRequest, Busy, ModisteError, Unavailable
 from modiste.prepare.render import Renderer
-from modiste.serve.sequence import Failed, Finished, FinishReason, Generate, Tokens
+from modiste.serve.sequence import Failed, Finished, FinishReason, Generate, PromptLogprobs, Tokens
 from modiste.serve.stream import EngineStream
 
 E = TypeVar("E")
@@ -144,11 +144,11 @@ class Answer:
         return replace(
             self._prompt,
             id=f"{self._prompt.id}-{index}",
-            sampling=replace(sampling, seed=_seed_of_choice(sampling.seed, index)),
+            sampling=replace(sampling, seed=seed_of_choice(sampling.seed, index)),
         )
 
 
-def _seed_of_choice(seed: int | None, index: int) -> int | None:
+def seed_of_choice(seed: int | None, index: int) -> int | None:
     if seed is None or index == 0:
         return seed
     digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=8).digest()
@@ -162,6 +162,32 @@ def refusal(failed: Failed) -> ModisteError:
     )
     code = "rate_limited" if kind is Busy else failed.code
     return kind(failed.message, code=code, retry_after_s=failed.retry_after_s)
+
+
+async def told(
+    engine: EngineStream, request: Generate
+) -> AsyncGenerator[PromptLogprobs | Tokens | Finished]:
+    """What the engine says of one sequence, to its end.
+
+    Raises:
+        ModisteError: when it refuses, fails, goes away or stops before the end.
+    """
+    async with aclosing(engine.generate(request)) as events:
+        async for event in events:
+            match event:
+                case Failed():
+                    raise refusal(event)
+                case Finished(reason=FinishReason.CANCELLED):
+                    raise Unavailable(
+                        "the engine stopped this completion before it was done; send it again",
+                        retry_after_s=1.0,
+                    )
+                case Finished():
+                    yield event
+                    return
+                case PromptLogprobs() | Tokens():
+                    yield event
+    raise Unavailable("the engine ended the stream without a word; send the request again")
 
 
 async def collected(events: AsyncGenerator[Delta | Ended | Usage], *, n: int) -> Completion:

@@ -18,7 +18,7 @@ from uuid import uuid4
 from modiste.actions import models, weights
 from modiste.actions.keys import require
 from modiste.actions.weights import Weights
-from modiste.errors import BadRequest
+from modiste.errors import BadRequest, InvalidInput
 from modiste.nn import servable
 from modiste.prepare import render
 from modiste.serve.sequence import Generate, Sampling
@@ -116,6 +116,20 @@ async def prompt(
 ) -> Generate:
     """As `prompts`, of one."""
     return (await prompts(serving, served, [ids], sampling, param=param))[0]
+
+
+def check_ids(served: Served, ids: Sequence[int], *, where: str, param: str) -> None:
+    """
+    Raises:
+        InvalidInput: an id is none of the model's tokens.
+    """
+    size = served.renderer.vocab_size
+    strange = next((token for token in ids if not 0 <= token < size), None)
+    if strange is not None:
+        raise InvalidInput(
+            f"{where} holds {strange}; the tokens of {served.model.id} are 0 to {size - 1}",
+            param=param,
+        )
 
 
 def _resolve(database: Database, actor: Actor, name: str) -> Model:
