@@ -34,7 +34,7 @@ BY_STATUS: Mapping[int, type[ModisteError]] = {
     for kind in (
         errors.BadRequest, errors.Unauthorized, errors.Forbidden, errors.NotFound,
         errors.Conflict, errors.TooLarge, errors.InvalidInput, errors.Busy,
-        errors.Unavailable, errors.StorageFull,
+        errors.Unavailable, errors.StorageFull, errors.UpstreamFailed, errors.UpstreamTimeout,
     )
 }  # fmt: skip
 

@@ -98,6 +98,20 @@ class Unavailable(ModisteError):
     http_status = 503
 
 
+class UpstreamFailed(Unavailable):
+    """A server that answers for one of our models refuses us, fails, or speaks nonsense."""
+
+    code = "upstream_error"
+    http_status = 502
+
+
+class UpstreamTimeout(Unavailable):
+    """It did not answer in time."""
+
+    code = "upstream_timeout"
+    http_status = 504
+
+
 class StorageFull(ModisteError):
     code = "storage_full"
     http_status = 507

@@ -109,6 +109,25 @@ class Settings(BaseModel):
     engine_max_sequences: int = Field(default=32, ge=1, le=1024)
     engine_max_waiting: int = Field(default=256, ge=0)
     drain_timeout_s: float = Field(default=30.0, ge=0)
+    upstream_hosts: tuple[str, ...] = Field(
+        default=("public",),
+        description="Who may be asked for models elsewhere: public (any public host over https), "
+        "hosts with or without port, networks such as 10.0.0.0/8",
+    )
+    upstream_connect_timeout_s: float = Field(default=5.0, gt=0)
+    upstream_first_token_timeout_s: float = Field(default=60.0, gt=0)
+    upstream_token_timeout_s: float = Field(
+        default=60.0, gt=0, description="Longest silence within a stream of an upstream"
+    )
+    upstream_answer_timeout_s: float = Field(
+        default=600.0, gt=0, description="Longest time for an answer that is not streamed"
+    )
+
+    @field_validator("upstream_hosts", mode="before")
+    @classmethod
+    def _hosts_in_one_text(cls, hosts: Any) -> Any:
+        """As the environment gives them: `public,127.0.0.1:8000`."""
+        return tuple(each.strip() for each in hosts.split(",")) if isinstance(hosts, str) else hosts
 
     @field_validator("train_processes")
     @classmethod

@@ -13,7 +13,7 @@ def test_a_complete_server_is_healthy_and_needs_no_key(front: Front) -> None:
     assert answer.status_code == 200
     body = answer.json()
     assert body["status"] == "ok"
-    assert set(body["parts"]) == {"front", "database", "workers", "engine"}
+    assert set(body["parts"]) == {"front", "database", "workers", "engine", "upstreams"}
     assert {part["state"] for part in body["parts"].values()} == {"ok"}
     assert body["missing"] == []
 

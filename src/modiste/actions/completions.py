@@ -10,11 +10,12 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 
-from modiste.actions import inference
+from modiste.actions import hosted, inference
 from modiste.actions.answers import Answer, Completion
-from modiste.actions.inference import Serving
+from modiste.actions.hosted import Told
+from modiste.actions.inference import AnsweredElsewhere, Serving
 from modiste.serve.sequence import Sampling
-from modiste.types import Actor, Message
+from modiste.types import Actor, Message, Model
 
 DEFAULT_TEMPERATURE = 0.7
 """What an absent `temperature` means; every model card says so."""
@@ -44,7 +45,7 @@ async def create(serving: Serving, actor: Actor, ask: Ask) -> Completion:
     return await (await begin(serving, actor, ask)).whole()
 
 
-async def begin(serving: Serving, actor: Actor, ask: Ask) -> Answer:
+async def begin(serving: Serving, actor: Actor, ask: Ask) -> Answer | Told:
     """Accept or refuse a request.
 
     Raises:
@@ -53,7 +54,10 @@ async def begin(serving: Serving, actor: Actor, ask: Ask) -> Answer:
         BadRequest: the engine cannot compute the model, the messages make no prompt, or the prompt
             leaves no room in the context.
     """
-    served = await inference.find(serving, actor, ask.model)
+    try:
+        served = await inference.find(serving, actor, ask.model)
+    except AnsweredElsewhere as elsewhere:
+        return await _elsewhere(serving, actor, ask, elsewhere.model)
     ids = await asyncio.to_thread(
         partial(served.renderer.prompt, ask.messages, safe_prompt=ask.safe_prompt)
     )
@@ -75,3 +79,15 @@ async def begin(serving: Serving, actor: Actor, ask: Ask) -> Answer:
         opening=(last.content or "") if last.prefix else "",
         continuing=last.prefix,
     )
+
+
+async def _elsewhere(serving: Serving, actor: Actor, ask: Ask, model: Model) -> Told:
+    answer = await hosted.begin(
+        serving.database,
+        serving.upstreams,
+        actor,
+        model,
+        name=ask.model,
+        body=hosted.body_of(ask),
+    )
+    return Told(answer, n=ask.n)

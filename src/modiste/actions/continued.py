@@ -55,7 +55,7 @@ def resolved(tx: Tx, actor: Actor, model: str, continue_from: str | None) -> Res
         named = models.get(tx, actor, model)
     except NotFound:
         return Resolved(models.base_for_tuning(tx, actor, model), None)
-    if named.kind is ModelKind.BASE:
+    if named.kind is not ModelKind.FINE_TUNED:
         base = models.base_for_tuning(tx, actor, model)
     else:
         base = models.base_for_tuning(tx, actor, named.base or "")

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 
 from modiste.actions import lineage, models
 from modiste.actions.keys import require
-from modiste.errors import NotFound
+from modiste.errors import BadRequest, NotFound
 from modiste.nn.model_card import DataFile, Facts
 from modiste.store.blobs import chunks_of
 from modiste.store.database import Tx
 from modiste.store.tables import JobRow, MetricRow
-from modiste.types import Actor, Model, Scope
+from modiste.types import Actor, Model, ModelKind, Scope
 
 LICENSE = re.compile(r"(?i)\blicen[sc]e: *([\w.-]*\w)")
 NOT_SENT = (".bin", ".pth", ".pt", ".gguf", ".md")
@@ -47,10 +47,16 @@ def files(tx: Tx, actor: Actor, model_id: str) -> ModelFiles:
     """The files of a model.
 
     Raises:
-        NotFound: no such model.
+        NotFound: no such model. BadRequest: it is answered by another server.
     """
     require(actor, Scope.TRAIN)
     model = models.get(tx, actor, model_id)
+    if model.kind is ModelKind.HOSTED:
+        raise BadRequest(
+            f"{model.id} is answered by another server: there are no files of it here.",
+            param="model",
+            code="model_hosted",
+        )
     if model.adapter is not None:
         kept = tuple(ModelFile(name, None, digest) for name, digest in model.adapter.files.items())
         return ModelFiles(model, kept, whole=model.adapter.is_whole)

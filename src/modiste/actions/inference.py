@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +23,10 @@ from modiste.nn import servable
 from modiste.prepare import render
 from modiste.serve.sequence import Generate, Sampling
 from modiste.serve.stream import EngineStream
+from modiste.serve.upstream import Upstreams
+from modiste.settings import Settings
 from modiste.store.database import Database
-from modiste.types import Actor, Model, Scope
+from modiste.types import Actor, Model, ModelKind, Scope
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,19 @@ class Serving:
     database: Database
     engine: EngineStream
     renderers: Renderers
+    upstreams: Upstreams = field(default_factory=lambda: Upstreams(Settings()))
+
+
+class AnsweredElsewhere(BadRequest):
+    """The model is a hosted one, which is asked in messages, not in tokens."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(
+            f"{model.id} is answered by another server, which is asked for chat completions alone.",
+            code="model_not_served",
+            param="model",
+        )
+        self.model = model
 
 
 class Renderers:
@@ -62,6 +77,7 @@ async def find(serving: Serving, actor: Actor, name: str) -> Served:
     Raises:
         Forbidden: the key may not infer.
         NotFound: no such model; the message says what to type.
+        AnsweredElsewhere: it is hosted.
         BadRequest: the engine cannot compute the model.
     """
     require(actor, Scope.INFER)
@@ -135,6 +151,8 @@ def check_ids(served: Served, ids: Sequence[int], *, where: str, param: str) -> 
 def _resolve(database: Database, actor: Actor, name: str) -> Model:
     with database.transaction(write=False) as tx:
         model = models.resolve(tx, actor, name)
+    if model.kind is ModelKind.HOSTED:
+        raise AnsweredElsewhere(model)
     if model.parity is not None and not model.parity.served:
         reason = "its certificate says that the built-in engine cannot compute it"
     else:

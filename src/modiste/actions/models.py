@@ -41,7 +41,7 @@ HUB_HOMES = {
 
 
 def list_(tx: Tx, actor: Actor, *, include_archived: bool = True) -> tuple[Model, ...]:
-    """Bases first, then fine-tuned models, newest first in each."""
+    """Bases first, then fine-tuned models, then hosted ones, newest first in each."""
     rows = tx.session.scalars(
         sa.select(ModelRow)
         .where(ModelRow.org == actor.org)
@@ -177,9 +177,11 @@ def base_for_tuning(tx: Tx, actor: Actor, name: str) -> Model:
             code="model_not_available",
         ) from None
     if row.kind is not ModelKind.BASE:
+        what = f"a fine-tuned model; its base is {row.base}"
+        if row.kind is ModelKind.HOSTED:
+            what = "answered by another server; its weights are not here"
         raise InvalidInput(
-            f"Model not available for this type of fine-tuning (completion). {name} is a "
-            f"fine-tuned model; its base is {row.base}.",
+            f"Model not available for this type of fine-tuning (completion). {name} is {what}.",
             param="model",
             code="model_not_available",
         )
@@ -258,6 +260,8 @@ def _own(tx: Tx, actor: Actor, model_id: str) -> ModelRow:
     """A fine-tuned model to change, locked."""
     require(actor, Scope.TRAIN)
     row = _find(tx, actor, model_id)
+    if row.kind is ModelKind.HOSTED:
+        require(actor, Scope.ADMIN)
     if row.kind is ModelKind.BASE:
         raise Forbidden(
             f"{row.id} is a base model: it cannot be renamed, archived or deleted through the API.",
@@ -290,7 +294,7 @@ def _save_base(tx: Tx, name: str, folder: Path, context: int) -> Model:
     tx.alone("bases")
     row = tx.session.get(ModelRow, name)
     if row is None:
-        _refuse_if_alias(tx, org, name)
+        refuse_if_alias(tx, org, name)
         row = ModelRow(
             id=name,
             org=org,
@@ -310,7 +314,7 @@ def _save_base(tx: Tx, name: str, folder: Path, context: int) -> Model:
     return _with_aliases(tx, row)
 
 
-def _refuse_if_alias(tx: Tx, org: str, name: str) -> None:
+def refuse_if_alias(tx: Tx, org: str, name: str) -> None:
     if aliases.is_set(tx, org, name):
         raise Conflict(
             f"{name!r} is an alias for another model: take it away first with `modiste models "

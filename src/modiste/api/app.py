@@ -42,6 +42,7 @@ from modiste.api import (
     native,
     reports,
     texts,
+    upstreams,
 )
 from modiste.api import models as model_routes
 from modiste.api.dialect import MOUNTS
@@ -49,6 +50,7 @@ from modiste.api.door import House
 from modiste.api.upload import MAX_UPLOADS
 from modiste.errors import ModisteError
 from modiste.serve.stream import EngineStream
+from modiste.serve.upstream import Upstreams
 from modiste.settings import Settings
 from modiste.store.database import Database
 from modiste.work.intake import Intake
@@ -59,6 +61,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 OURS = (
     native.router,
     aliases.router,
+    upstreams.router,
     reports.router,
     lineage.router,
     datasets.router,
@@ -82,10 +85,12 @@ def build_app(settings: Settings, *, engine: EngineStream | None = None) -> Fast
         stream = engine or EngineStream(settings.process_dir)
         uploads = anyio.CapacityLimiter(MAX_UPLOADS)
         intake = Intake(environment(settings))
-        app.state.house = House(settings, database, stream, Renderers(), uploads, intake)
+        elsewhere = Upstreams(settings)
+        app.state.house = House(settings, database, stream, Renderers(), uploads, intake, elsewhere)
         try:
             yield
         finally:
+            await elsewhere.close()
             await stream.close()
             database.close()
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from modiste.actions import completions
-from modiste.api import dialect
+from modiste.api import dialect, hosted
 from modiste.api.chat_shapes import ChatRequest, ask_of
 from modiste.api.chat_stream import CHAT_ANSWER, respond
 from modiste.api.dialect import Dialect
@@ -24,7 +24,10 @@ router = APIRouter(tags=["inference"])
 @router.post("/chat/completions", responses=CHAT_ANSWER, openapi_extra=documents(ChatRequest))
 async def chat(request: Request, actor: Asker) -> Response:
     """Continue a conversation. With `stream` the answer is a stream of chunks, then `[DONE]`."""
-    body = checked(ChatRequest, await json_body(request))
+    sent = await json_body(request)
+    if (elsewhere := await hosted.chat(request, actor, sent)) is not None:
+        return elsewhere
+    body = checked(ChatRequest, sent)
     ask = ask_of(body, max_temperature=MAX_TEMPERATURE[dialect.of(request)])
     answer = await completions.begin(house(request).serving, actor, ask)
     return await respond(

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from modiste.actions.answers import Answer, Delta, Ended, Usage
+from modiste.actions.hosted import Told
 from modiste.api import dialect, refusals
 from modiste.api.chat_shapes import (
     ChatCompletion,
@@ -43,7 +44,7 @@ CHAT_ANSWER: dict[int | str, dict[str, Any]] = {
 
 async def respond(
     request: Request,
-    answer: Answer,
+    answer: Answer | Told,
     *,
     model: str,
     n: int,

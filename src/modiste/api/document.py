@@ -25,6 +25,7 @@ from modiste.api import (
     openai,
     texts,
 )
+from modiste.api import upstreams as upstream_routes
 from modiste.api.dialect import Dialect
 
 BODIES: tuple[type[BaseModel], ...] = (
@@ -37,6 +38,7 @@ BODIES: tuple[type[BaseModel], ...] = (
     native.KeyIn,
     native.BaseIn,
     aliases.AliasIn,
+    upstream_routes.HostedIn,
     lineage.ForgetIn,
     datasets.DatasetIn,
     datasets.VersionIn,

@@ -23,6 +23,7 @@ from modiste.actions import keys
 from modiste.actions.inference import Renderers, Serving
 from modiste.errors import TooLarge, Unauthorized
 from modiste.serve.stream import EngineStream
+from modiste.serve.upstream import Upstreams
 from modiste.settings import Settings
 from modiste.store.database import Database, Tx
 from modiste.types import Actor
@@ -53,10 +54,11 @@ class House:
     uploads: CapacityLimiter
     """Threads that write uploads; apart from the others, since a slow sender holds one."""
     intake: Intake
+    upstreams: Upstreams
 
     @property
     def serving(self) -> Serving:
-        return Serving(self.database, self.engine, self.renderers)
+        return Serving(self.database, self.engine, self.renderers, self.upstreams)
 
 
 def house(request: Request) -> House:

@@ -46,6 +46,7 @@ async def healthz(request: Request) -> Response:
     )
     front = Part(state="draining", message="The server is stopping.") if draining else _OK
     parts = {"front": front, "database": database, "workers": workers, "engine": engine}
+    parts["upstreams"] = Part(state="ok", details=behind.upstreams.count())
     missing = [name for name, part in parts.items() if part.state != "ok"]
     health = Health(
         status="unavailable" if missing else "ok",

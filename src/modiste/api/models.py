@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from modiste.actions import models
-from modiste.api.door import Asker, Body, act, checked, documents, json_body, look
+from modiste.actions import models, upstreams
+from modiste.api.door import Asker, Body, act, checked, documents, house, json_body, look
 from modiste.api.shapes import (
     ModelArchived,
     ModelCard,
@@ -20,6 +20,8 @@ from modiste.api.shapes import (
     model_card,
     tuned_model_out,
 )
+from modiste.store.database import Tx
+from modiste.types import Actor, Spent
 
 router = APIRouter(tags=["models"])
 
@@ -46,7 +48,11 @@ async def list_models(
 @router.get("/models/{model_id:path}", responses={200: {"model": ModelCard}})
 async def retrieve_model(request: Request, actor: Asker, model_id: str) -> Response:
     model = await look(request, models.get, actor, model_id)
-    return JSONResponse(model_card(model).model_dump())
+    if model.upstream is None:
+        return JSONResponse(model_card(model).model_dump())
+    told = house(request).upstreams.told(model)
+    spent = await look(request, _spent, actor, model.id)
+    return JSONResponse(model_card(model, told=told, spent=spent).model_dump())
 
 
 @router.delete("/models/{model_id:path}", responses={200: {"model": ModelDeleted}})
@@ -90,3 +96,7 @@ async def update_model(request: Request, actor: Asker, model_id: str) -> Respons
         description=change.description,
     )
     return JSONResponse(tuned_model_out(model, org=actor.org).model_dump())
+
+
+def _spent(tx: Tx, actor: Actor, model_id: str) -> Spent:
+    return upstreams.spent_today(tx, model_id)

@@ -7,13 +7,16 @@ pager never ends without it). Timestamps are whole seconds.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 from modiste.actions.completions import DEFAULT_TEMPERATURE
-from modiste.types import File, Model, ModelKind, Page
+from modiste.serve import outbound
+from modiste.serve.upstream import Told
+from modiste.types import File, Model, ModelKind, Page, Spent, Upstream
 
 JSONL = "application/jsonl"
 
@@ -89,9 +92,39 @@ class _Card(BaseModel):
     parent: str | None
 
 
+class SpentOut(BaseModel):
+    """What a model behind another server took today (UTC)."""
+
+    n_requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_micro: int
+    n_estimated: int
+    """Requests whose usage was never told and is a guess."""
+
+
+class UpstreamOut(BaseModel):
+    """The server that answers for a model."""
+
+    kind: Literal["openai", "mistral", "vllm"]
+    host: str
+    model: str | None
+    """Its name there."""
+    daily_tokens: int | None
+    daily_cost_micro: int | None
+    state: Literal["closed", "open", "half_open"] | None = None
+    """Of its circuit breaker, where one card is asked for; open: it is left alone for a while. Null
+    where it was not asked since this server started."""
+    last_failure: str | None = None
+    today: SpentOut | None = None
+    """Where one card is asked for."""
+
+
 class BaseModelCard(_Card):
     type: Literal["base"] = "base"
     root: None = None
+    upstream: UpstreamOut | None = None
+    """Absent where the built-in engine answers."""
 
 
 class TunedModelCard(_Card):
@@ -174,7 +207,10 @@ def file_list(page: Page) -> FileList:
     return FileList(data=data, total=page.total, has_more=page.has_more)
 
 
-def model_card(model: Model) -> BaseModelCard | TunedModelCard:
+def model_card(
+    model: Model, *, told: Told | None = None, spent: Spent | None = None
+) -> BaseModelCard | TunedModelCard:
+    """`told` and `spent`: how its upstream does, and what it took today."""
     shared = {
         "id": model.id,
         "created": seconds(model.created_at),
@@ -186,8 +222,9 @@ def model_card(model: Model) -> BaseModelCard | TunedModelCard:
         "parent": model.base,
         "capabilities": _capabilities(model),
     }
-    if model.kind is ModelKind.BASE:
-        return BaseModelCard.model_validate(shared)
+    if model.kind is not ModelKind.FINE_TUNED:
+        upstream = model.upstream and _upstream_out(model.upstream, told, spent)
+        return BaseModelCard.model_validate({**shared, "upstream": upstream})
     return TunedModelCard.model_validate(
         {
             **shared,
@@ -217,6 +254,21 @@ def tuned_model_out(model: Model, *, org: str) -> TunedModelOut:
     )
 
 
+def _upstream_out(upstream: Upstream, told: Told | None, spent: Spent | None) -> UpstreamOut:
+    return UpstreamOut(
+        kind=upstream.kind.value,
+        host=outbound.host(upstream.url),
+        model=upstream.model,
+        daily_tokens=upstream.daily_tokens,
+        daily_cost_micro=upstream.daily_cost_micro,
+        state=told and told.state.value,
+        last_failure=told and told.last_failure,
+        today=None if spent is None else SpentOut(**asdict(spent)),
+    )
+
+
 def _capabilities(model: Model) -> Capabilities:
+    if model.kind is ModelKind.HOSTED:  # What it can do more, its own vendor says.
+        return Capabilities(function_calling=True, fine_tuning=False)
     served = model.parity is None or model.parity.served
     return Capabilities(completion_chat=served, fine_tuning=model.kind is ModelKind.BASE)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from modiste import settings
-from modiste.cli import models_alias, models_export
+from modiste.cli import models_add, models_alias, models_export
+from modiste.cli.models_add import upstream_fields
 from modiste.cli.output import AsJson, ago, print_fields, print_json, print_table, say
 from modiste.client import connect
 from modiste.errors import InvalidInput
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(models_export.app)
 app.add_typer(models_alias.app)
+app.add_typer(models_add.app)
 
 ModelId = Annotated[str, typer.Argument(help="The name shown by `modiste models list`.")]
 
@@ -50,6 +52,7 @@ def list_(as_json: AsJson = False) -> None:
 
 def _note(card: dict[str, Any]) -> str:
     notes = [card["name"]] if card.get("name") and card["name"] != card["id"] else []
+    notes += [f"at {card['upstream']['host']}"] if card.get("upstream") else []
     notes += ["archived"] if card.get("archived") else []
     notes += ["stale: rows it learned from were forgotten"] if card.get("stale") else []
     if card.get("aliases"):
@@ -77,26 +80,12 @@ def show(model: ModelId, as_json: AsJson = False) -> None:
             ("context", card["max_context_length"]),
             ("can", ", ".join(able)),
             ("aliases", ", ".join(card.get("aliases") or [])),
+            *upstream_fields(card.get("upstream")),
             ("archived", "yes" if card.get("archived") else None),
             ("stale", f"yes; see modiste data trace {card['id']}" if card.get("stale") else None),
             ("made", ago(card["created"])),
         ]
     )
-
-
-@app.command()
-def add(
-    name: Annotated[str, typer.Argument(help="The name it is asked by, e.g. open-mistral-7b.")],
-    path: Annotated[str, typer.Option("--path", help="A folder on the server, or hub:ORG/NAME.")],
-    as_json: AsJson = False,
-) -> None:
-    """Install a base model: a Hugging Face folder, a Mistral folder, or one of the hub."""
-    with connect(settings.load()) as client:
-        card = client.post("/v1/models/bases", {"name": name, "path": path})
-    if as_json:
-        print_json(card)
-    else:
-        say(f"{card['id']} is installed. Try: modiste chat {card['id']}")
 
 
 @app.command()

@@ -252,6 +252,8 @@ def environment(settings: Settings, base: Mapping[str, str] | None = None) -> di
             continue
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
+        if isinstance(value, tuple):
+            value = ",".join(value)
         if isinstance(value, dict):
             value = ",".join(f"{name}={target}" for name, target in value.items())
         result[f"{ENVIRONMENT_PREFIX}{field.upper()}"] = str(value)
