@@ -65,6 +65,8 @@ def test_every_route_is_in_the_document(document: dict[str, Any]) -> None:
     }
     ours = {
         "/healthz": {"get"},
+        "/v1/tokenize": {"post"},
+        "/v1/detokenize": {"post"},
         "/v1/keys": {"get", "post"},
         "/v1/keys/{key_id}": {"delete"},
         "/v1/models/bases": {"get", "post"},
@@ -201,6 +203,8 @@ def test_real_answers_keep_what_the_document_promises(
         ]
         if mount == "/v1":
             answers += [
+                client.post("/v1/tokenize", json={"model": "modiste-tiny", "prompt": "a"}),
+                client.post("/v1/detokenize", json={"model": "modiste-tiny", "tokens": [5]}),
                 client.get("/healthz"),
                 client.get("/v1/keys"),
                 client.post("/v1/keys", json={"name": "doc", "scopes": ["infer"]}),

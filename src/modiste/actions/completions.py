@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from functools import partial
 
 from modiste.actions import hosted, inference
 from modiste.actions.answers import Answer, Completion
 from modiste.actions.hosted import Told
-from modiste.actions.inference import AnsweredElsewhere, Serving
+from modiste.actions.inference import AnsweredElsewhere, Served, Serving
 from modiste.serve.sequence import Sampling
 from modiste.types import Actor, Message, Model
 
@@ -58,9 +57,7 @@ async def begin(serving: Serving, actor: Actor, ask: Ask) -> Answer | Told:
         served = await inference.find(serving, actor, ask.model)
     except AnsweredElsewhere as elsewhere:
         return await _elsewhere(serving, actor, ask, elsewhere.model)
-    ids = await asyncio.to_thread(
-        partial(served.renderer.prompt, ask.messages, safe_prompt=ask.safe_prompt)
-    )
+    ids = await asyncio.to_thread(prompt_ids, served, ask)
     sampling = Sampling(
         temperature=ask.temperature,
         top_p=ask.top_p,
@@ -79,6 +76,15 @@ async def begin(serving: Serving, actor: Actor, ask: Ask) -> Answer | Told:
         opening=(last.content or "") if last.prefix else "",
         continuing=last.prefix,
     )
+
+
+def prompt_ids(served: Served, ask: Ask) -> list[int]:
+    """The ids behind which the model answers.
+
+    Raises:
+        BadRequest: the messages make no prompt.
+    """
+    return served.renderer.prompt(ask.messages, safe_prompt=ask.safe_prompt)
 
 
 async def _elsewhere(serving: Serving, actor: Actor, ask: Ask, model: Model) -> Told:

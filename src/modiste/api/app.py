@@ -42,6 +42,7 @@ from modiste.api import (
     native,
     reports,
     texts,
+    tokens,
     upstreams,
 )
 from modiste.api import models as model_routes
@@ -66,6 +67,7 @@ OURS = (
     lineage.router,
     datasets.router,
     exports.router,
+    tokens.router,
 )
 """What no vendor has, under `/v1` alone; before the others, some of whose paths match anything."""
 INFERENCE = (chat.router, fim.router, texts.router)

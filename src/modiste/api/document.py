@@ -24,6 +24,7 @@ from modiste.api import (
     native,
     openai,
     texts,
+    tokens,
 )
 from modiste.api import upstreams as upstream_routes
 from modiste.api.dialect import Dialect
@@ -32,6 +33,8 @@ BODIES: tuple[type[BaseModel], ...] = (
     chat_shapes.ChatRequest,
     fim.FimRequest,
     texts.TextRequest,
+    tokens.TokenizeIn,
+    tokens.DetokenizeIn,
     mistral.JobIn,
     openai.OpenAIJobIn,
     models.ModelUpdate,

@@ -26,7 +26,7 @@ from modiste.errors import (
 )
 from modiste.types import Problem
 
-INFERENCE = ("/chat/", "/fim/", "/completions", "/embeddings")
+INFERENCE = ("/chat/", "/fim/", "/completions", "/embeddings", "/tokenize", "/detokenize")
 MODELS = ("/models", "/fine_tuning/models")
 VENDOR_CODES = {
     "invalid_model": "1500",
