@@ -108,6 +108,11 @@ class Settings(BaseModel):
     )
     engine_max_sequences: int = Field(default=32, ge=1, le=1024)
     engine_max_waiting: int = Field(default=256, ge=0)
+    engine_prefix_mib: int | None = Field(
+        default=None,
+        ge=0,
+        description="Memory per base for prompts that come again; 0 keeps none; default a share",
+    )
     drain_timeout_s: float = Field(default=30.0, ge=0)
     upstream_hosts: tuple[str, ...] = Field(
         default=("public",),

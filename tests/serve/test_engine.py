@@ -42,6 +42,14 @@ class Bench:
             **(defaults | settings), emit=lambda key, event: self.told[event.id].append(event)
         )
         self.n = 0
+        self.prompt_rows = 0
+        measured = self.engine.scheduler.measured
+
+        def counted(plan, seconds):
+            self.prompt_rows += sum(piece.end - piece.start for piece in plan.pieces)
+            measured(plan, seconds)
+
+        self.engine.scheduler.measured = counted
 
     def add(self, request):
         self.n += 1
@@ -305,6 +313,93 @@ def test_a_base_without_a_tokenizer_serves_everything_but_grammars(bench, base):
     )
     assert "holds no tokenizer" in one.end("held").message
     assert len(one.tokens("free")) == 20
+
+
+def shared_prefix_requests(base, adapters):
+    """Prompts that begin alike for the base and two adapters, some of them the same to the end."""
+    start = prompt(150, seed=1)
+    folders = [None, str(adapters[0]), str(adapters[1])]
+    return [
+        Generate(
+            f"{name}-{n}",
+            str(base),
+            ids,
+            adapter=folder,
+            adapter_version=folder and "v1",
+            sampling=Sampling(temperature=1.3, seed=5, max_tokens=25, logprobs=2),
+        )
+        for n, folder in enumerate(folders)
+        for name, ids in {
+            "same": start,
+            "longer": start + prompt(60, seed=2),
+            "other": start[:70] + prompt(90, seed=3),
+            "edge": start[:128],
+        }.items()
+    ]
+
+
+def test_prompts_met_before_are_copied_and_change_no_bit(bench, base, adapters):
+    requests = shared_prefix_requests(base, adapters)
+    without, twice = bench(prefix_bytes=0), bench()
+    without.run(*requests)
+    assert {without.end(request.id).n_cached for request in requests} == {0}
+
+    twice.run(*requests)
+    twice.prompt_rows = 0
+    for request in requests:
+        before = twice.told.pop(request.id)
+        twice.run(request)
+        expected = without.told[request.id]
+        assert [event for event in before if isinstance(event, Tokens)] == expected[:-1]
+        assert twice.told[request.id][:-1] == expected[:-1]
+        # Whole pieces of 64 tokens, and never the last one.
+        assert twice.end(request.id).n_cached == (len(request.ids) - 1) // 64 * 64
+    n_last = sum((len(request.ids) - 1) % 64 + 1 for request in requests)
+    assert twice.prompt_rows == n_last
+
+
+def test_choices_of_one_prompt_compute_it_once(bench, base):
+    ids = prompt(200)
+    requests = [
+        Generate(str(n), str(base), ids, sampling=Sampling(seed=n, max_tokens=8)) for n in range(5)
+    ]
+    without, one = bench(prefix_bytes=0), bench()
+    assert one.run(*requests) == without.run(*requests)
+    assert one.prompt_rows == 192 + 5 * 8
+    assert without.prompt_rows == 5 * 200
+    assert sorted(one.end(str(n)).n_cached for n in range(5)) == [0, 192, 192, 192, 192]
+
+
+def test_an_adapter_of_a_new_version_or_without_one_copies_nothing(bench, base, adapters):
+    one, ids, folder = bench(), prompt(200), str(adapters[0])
+    for name, version in (("first", "v1"), ("again", "v1"), ("new", "v2"), ("unknown", None)):
+        one.run(
+            Generate(name, str(base), ids, adapter=folder, adapter_version=version, sampling=GREEDY)
+        )
+    cached = [one.end(name).n_cached for name in ("first", "again", "new", "unknown")]
+    assert cached == [0, 192, 0, 0]
+
+
+def test_prompt_logprobs_are_computed_whole_even_where_the_prompt_is_known(bench, base):
+    one, ids = bench(), prompt(200)
+    one.run(Generate("first", str(base), ids, sampling=GREEDY))
+    ask = Generate("asks", str(base), ids, sampling=GREEDY, prompt_logprobs=0)
+    one.run(ask)
+    assert len(one.told["asks"][0].logprobs) == 199
+    assert one.end("asks").n_cached == 0
+
+
+def test_who_shares_a_prompt_goes_on_when_the_other_one_leaves(bench, base):
+    one, ids = bench(), prompt(400)
+    first = one.add(Generate("first", str(base), ids, sampling=GREEDY))
+    one.add(Generate("second", str(base), ids, sampling=GREEDY))
+    one.until(lambda: one.engine.scheduler.running)
+    one.engine.abort(first)
+    one.finish()
+    assert (
+        one.tokens("second")
+        == bench(prefix_bytes=0).run(Generate("second", str(base), ids, sampling=GREEDY))[0]
+    )
 
 
 def test_without_a_seed_two_requests_differ(bench, base):

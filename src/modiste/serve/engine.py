@@ -52,18 +52,26 @@ class Engine:
         max_sequences: int,
         max_waiting: int,
         memory_bytes: int,
+        prefix_bytes: int | None = None,
         emit: Callable[[Key, Event], None],
         wake: Callable[[], None] = lambda: None,
         threads: int = 1,
     ) -> None:
-        """`wake` is called from another thread when something that was waited for is loaded."""
+        """`wake` is called from another thread when something that was waited for is loaded.
+        `prefix_bytes` keep prompts that were met, per base: None is a share of the memory, 0 keeps
+        none."""
         self.scheduler = Scheduler(max_sequences=max_sequences, max_waiting=max_waiting)
         self.draining = False
         self._emit = emit
         self._threads = threads
         self._by_key: dict[Key, Sequence] = {}
         self._step_began_at: float | None = None
-        room = Room(max_sequences, cells_bytes=memory_bytes // 4, adapters_bytes=memory_bytes // 8)
+        room = Room(
+            max_sequences,
+            cells_bytes=memory_bytes // 4,
+            adapters_bytes=memory_bytes // 8,
+            prefix_bytes=memory_bytes // 16 if prefix_bytes is None else prefix_bytes,
+        )
         self._pools = [
             # torch's number of threads belongs to the thread that sets it.
             ThreadPoolExecutor(1, name, initializer=torch.set_num_threads, initargs=(threads,))
@@ -111,8 +119,7 @@ class Engine:
     def abort(self, key: Key) -> None:
         """Stop a request before the next step; one that has ended is ignored."""
         if (sequence := self._by_key.get(key)) is not None:
-            n = len(sequence.generated)
-            self._end(sequence, Finished(sequence.request.id, FinishReason.CANCELLED, n))
+            self._end(sequence, _finished(sequence, FinishReason.CANCELLED))
 
     def forget(self, connection: int) -> None:
         """Abort all that a client which is gone had asked for."""
@@ -122,6 +129,9 @@ class Engine:
     def step(self) -> bool:
         """Start who may start, then one step of every base with work. False: nothing could run."""
         self.scheduler.admit(self._start)
+        for sequence in self.scheduler.running:
+            if sequence.blocks_ahead:
+                self._running_lane(sequence.request.base).reuse(sequence)
         plans = list(self.scheduler.plans())
         for plan in plans:
             self._step_began_at = time.monotonic()
@@ -159,6 +169,7 @@ class Engine:
                     "adapters": len(lane.adapters.held()),
                     "free_cells": lane.slots.n_free,
                     "cells": lane.slots.n_cells,
+                    "prefix_bytes": lane.prefix.n_bytes,
                 }
                 for path, lane in self._lanes.held().items()
             },
@@ -197,9 +208,13 @@ class Engine:
         except InvalidInput as error:
             raise InvalidInput(error.message, code=FailureCode.BASE) from error
 
+    def _running_lane(self, path: str) -> Lane:
+        lane = self._lane(path)
+        assert lane is not None  # noqa: S101  # What runs on it pins it.
+        return lane
+
     def _run(self, plan: Plan) -> None:
-        lane = self._lane(plan.base)
-        assert lane is not None  # noqa: S101  # Its sequences pin it.
+        lane = self._running_lane(plan.base)
         began = time.monotonic()
         outcome = lane.step(plan)
         for broken in outcome.broken:
@@ -226,20 +241,19 @@ class Engine:
     def _drawn(self, sequence: Sequence, token: int, logprob: Logprob | None) -> None:
         request, constraint = sequence.request, sequence.constraint
         if sequence.length >= sequence.end:  # max_tokens is 0: the prompt was read, no more.
-            self._end(sequence, Finished(request.id, FinishReason.LENGTH))
+            self._end(sequence, _finished(sequence, FinishReason.LENGTH))
             return
         sequence.add(token)
-        n = len(sequence.generated)
         if isinstance(request, Generate) and token in request.stop_ids:
-            self._end(sequence, Finished(request.id, FinishReason.STOP, n))
+            self._end(sequence, _finished(sequence, FinishReason.STOP))
             return
         self._emit(sequence.key, Tokens(request.id, (token,), (logprob,) if logprob else ()))
         if constraint is not None:
             constraint.take(token)
         if constraint is not None and constraint.complete:
-            self._end(sequence, Finished(request.id, FinishReason.STOP, n))
+            self._end(sequence, _finished(sequence, FinishReason.STOP))
         elif sequence.length >= sequence.end:
-            self._end(sequence, Finished(request.id, FinishReason.LENGTH, n))
+            self._end(sequence, _finished(sequence, FinishReason.LENGTH))
 
     def _fail(
         self, sequence: Sequence, code: str, message: str, *, retry_after_s: float | None = None
@@ -250,11 +264,14 @@ class Engine:
         self.scheduler.remove(sequence)
         del self._by_key[sequence.key]
         if sequence.slot is not None:
-            lane = self._lane(sequence.request.base)
-            assert lane is not None  # noqa: S101  # This sequence pins it until the next line.
-            lane.stop(sequence)
+            self._running_lane(sequence.request.base).stop(sequence)
             self._lanes.unpin(sequence.request.base)
         self._emit(sequence.key, event)
+
+
+def _finished(sequence: Sequence, reason: FinishReason) -> Finished:
+    n_generated = len(sequence.generated)
+    return Finished(sequence.request.id, reason, n_generated, sequence.n_reused)
 
 
 def _fitting(path: Path, room: Room, memory_bytes: int) -> int:

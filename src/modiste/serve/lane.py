@@ -24,9 +24,10 @@ from modiste.nn.deltas import AdapterDeltas, Group, RowDeltas, Stacks
 from modiste.nn.linear import independent
 from modiste.nn.shape import DecoderShape, read_shape
 from modiste.nn.weights import expected_sizes
-from modiste.serve import adapters, sampling
+from modiste.serve import adapters, prefix, sampling
 from modiste.serve.grammar import Grammars
-from modiste.serve.scheduler import Admission, Piece, Plan, Sequence, end_of
+from modiste.serve.prefix import PrefixBlocks
+from modiste.serve.scheduler import GRANULE, Admission, Piece, Plan, Sequence, end_of
 from modiste.serve.sequence import FailureCode, Generate, Logprob, Request, Score
 from modiste.serve.shelf import Shelf
 from modiste.serve.slots import Slots
@@ -67,6 +68,7 @@ class Room(NamedTuple):
     max_sequences: int
     cells_bytes: int
     adapters_bytes: int
+    prefix_bytes: int
 
 
 class Lane:
@@ -96,6 +98,7 @@ class Lane:
             pool=pool,
             on_loaded=wake,
         )
+        self.prefix = PrefixBlocks(room.prefix_bytes)
         self._cells = decoder.key_values(self.slots.n_cells)
         self._deltas: dict[Sequence, AdapterDeltas | None] = {}
         self._stacks = Stacks()
@@ -120,7 +123,16 @@ class Lane:
         if key is not None:
             self.adapters.pin(key)
         self._deltas[sequence] = deltas
+        sequence.block_keys = self._block_keys(request)
         return Admission.STARTED
+
+    def reuse(self, sequence: Sequence) -> None:
+        """Copy what of the prompt is known by now."""
+        assert sequence.slot is not None  # noqa: S101  # It runs, so it has one.
+        for block in self.prefix.known(sequence.blocks_ahead):
+            prefix.write(block, self._cells, sequence.slot.first + sequence.n_cached)
+            sequence.n_cached += GRANULE
+            sequence.n_reused += GRANULE
 
     def stop(self, sequence: Sequence) -> None:
         """Give back what `start` took."""
@@ -153,6 +165,7 @@ class Lane:
             sequence.n_cached += 1
         for piece in plan.pieces:
             piece.sequence.n_cached = piece.end
+            self._remember(piece)
         return self._choose(hidden_ND[rows], takers) if rows else Outcome([], [])
 
     def _forward(self, plan: Plan) -> Tensor:
@@ -183,6 +196,29 @@ class Lane:
             if (deltas := self._deltas[piece.sequence]) is not None:
                 prompts.append(Group(deltas, span.first_row, span.first_row + span.n_rows))
         return RowDeltas(generated, prompts, self._stacks) if generated or prompts else None
+
+    def _remember(self, piece: Piece) -> None:
+        sequence, index = piece.sequence, piece.start // GRANULE
+        if index < len(sequence.block_keys):
+            assert sequence.slot is not None  # noqa: S101  # It runs, so it has one.
+            first_cell = sequence.slot.first + piece.start
+            self.prefix.keep(sequence.block_keys[index], self._cells, first_cell)
+        if not sequence.reading:
+            self.prefix.used(sequence.block_keys)
+
+    def _block_keys(self, request: Request) -> list[bytes]:
+        """None for requests that want to know every row of their prompt, and for adapters that
+        nothing tells from what stood in their folder before."""
+        if not self.prefix.enabled or not isinstance(request, Generate):
+            return []
+        if request.prompt_logprobs is not None:
+            return []
+        if request.adapter is None:
+            return prefix.block_keys(request.ids, adapter=None)
+        if request.adapter_version is None:
+            return []
+        adapter = (request.adapter, request.adapter_version)
+        return prefix.block_keys(request.ids, adapter=adapter)
 
     def _choose(self, hidden_MD: Tensor, takers: list[Sequence]) -> Outcome:
         logits_MV = self._decoder.logits(hidden_MD)
@@ -268,11 +304,16 @@ def load_lane(path: Path, *, room: Room, pool: Executor, wake: Callable[[], None
 
 
 def lane_bytes(path: Path, room: Room) -> int:
-    """What the base will take at most: float32 weights, the embedding as stored, all its cells."""
+    """What the base will take at most: float32 weights, the embedding as stored, all its cells,
+    and the blocks it keeps."""
     shape = read_shape(path)
     values = sum(_product(size) for size in expected_sizes(shape).values())
     embedding = shape.vocab_size * shape.hidden_size * (2 if shape.tied else 1)
-    return 4 * (values + embedding) + n_cells(shape, room) * shape.kv_bytes_per_token
+    return (
+        4 * (values + embedding)
+        + n_cells(shape, room) * shape.kv_bytes_per_token
+        + room.prefix_bytes
+    )
 
 
 def n_cells(shape: DecoderShape, room: Room) -> int:

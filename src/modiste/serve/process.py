@@ -80,6 +80,7 @@ class _Process:
         self._engine = Engine(
             max_sequences=settings.engine_max_sequences,
             max_waiting=settings.engine_max_waiting,
+            prefix_bytes=None if (mib := settings.engine_prefix_mib) is None else mib << 20,
             memory_bytes=int(MEMORY_SHARE * available_memory_bytes()),
             emit=self._post,
             wake=lambda: self._inbox.put(None),

@@ -44,6 +44,10 @@ class Sequence:
     slot: Slot | None = None
     n_cached: int = 0
     """Tokens whose keys and values are in its cells."""
+    block_keys: list[bytes] = field(default_factory=list)
+    """One for each whole granule of a prompt that may be shared; see `serve.prefix`."""
+    n_reused: int = 0
+    """Tokens of the prompt that were copied instead of computed."""
     generated: list[int] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)
     logprobs: list[Logprob] = field(default_factory=list)
@@ -64,6 +68,13 @@ class Sequence:
     def rows_left(self) -> int:
         """Rows it will still take at most."""
         return self.end - self.n_cached
+
+    @property
+    def blocks_ahead(self) -> list[bytes]:
+        """What of the prompt may be copied next. Its last piece, whole or not, is always computed:
+        the first token is drawn from it."""
+        done, n_ids = self.n_cached // GRANULE, len(self.request.ids)
+        return self.block_keys[done : (n_ids - 1) // GRANULE]
 
     def add(self, token: int) -> None:
         self.generated.append(token)
@@ -169,8 +180,12 @@ class Scheduler:
         rows = STEP_TARGET_S / self.row_s - len(generating)
         n_pieces = max(1, min(MOST_PIECES, int(rows // GRANULE)))
         pieces: list[Piece] = []
+        planned: set[bytes] = set()
         for sequence in reading:
-            n_ids = len(sequence.request.ids)
+            n_ids, ahead = len(sequence.request.ids), sequence.blocks_ahead
+            if planned.intersection(ahead[:1]):
+                continue  # Another one computes just that; it is copied before the next step.
+            planned.update(ahead)
             for start in range(sequence.n_cached, n_ids, GRANULE):
                 if len(pieces) == n_pieces:
                     return pieces
