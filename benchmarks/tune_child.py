@@ -78,10 +78,9 @@ class Turns:
 
 def ours(folder: Path, threads: int, began: float, *, dtype: str) -> None:
     """The trainer as a worker starts it: job.json in, events out."""
-    from dataclasses import asdict
-
+    from modiste.nn.base import describe_base
     from modiste.tune.events import Step
-    from modiste.tune.machine import Machine
+    from modiste.tune.machine import choose, keep
     from modiste.tune.spec import parse
     from modiste.work import training
 
@@ -101,10 +100,11 @@ def ours(folder: Path, threads: int, began: float, *, dtype: str) -> None:
         "dtype": dtype,
         "seed": SEED,
     }
-    spec = parse(wish).spec.model_dump(mode="json")
-    job = {"base_path": base, "spec": spec, "train": [{"path": rows}], "threads": threads}
+    spec = parse(wish).spec
+    asked = spec.model_dump(mode="json")
+    job = {"base_path": base, "spec": asked, "train": [{"path": rows}], "threads": threads}
     (run_dir / "job.json").write_text(json.dumps(job))
-    (run_dir / "machine.json").write_text(json.dumps(asdict(Machine("cpu", dtype, threads))))
+    keep(run_dir, choose(describe_base(Path(base)), threads=threads, spec=spec))
     turns = Turns(began, lambda: _our_check(folder, dtype, threads))
     write, seen = training.EventLog.__call__, [0, 0]
 

@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from modiste.nn.base import BaseInfo, Layout, describe_base
-from modiste.tune.memory import BAND, Load, Need, dtype_of, n_learned, need, shards, together
+from modiste.tune.memory import (
+    BAND,
+    Load,
+    Need,
+    dtype_of,
+    microbatch_tokens,
+    n_learned,
+    need,
+    shards,
+    together,
+)
 from modiste.tune.spec import TuneSpec, parse
 
 from .test_plan import BASE
@@ -71,10 +81,25 @@ def test_checkpointing_keeps_one_layer_and_the_inputs_of_the_others() -> None:
 
 
 def test_samples_are_computed_together_up_to_the_micro_batch_but_never_cut() -> None:
-    assert together(spec(), SHORT, device="cpu") == 1024
-    assert together(spec(microbatch_tokens=256), SHORT, device="cpu") == 512
-    assert together(spec(), Load(8192, 65_536), device="cpu") == 8192
-    assert together(spec(), Load(100, 700), device="cpu") == 700
+    def tokens(load: Load, base: BaseInfo = MISTRAL_7B, **changes: object) -> int:
+        return together(spec(**changes), base, load, device="cpu", dtype="float32")
+
+    assert tokens(SHORT) == 1024
+    assert tokens(SHORT, microbatch_tokens=256) == 512
+    assert tokens(Load(8192, 65_536)) == 8192
+    assert tokens(Load(100, 700)) == 700
+
+
+def test_small_bases_compute_more_samples_together() -> None:
+    sizes = {"n_layers": 8, "hidden_size": 256, "intermediate_size": 704, "vocab_size": 4096}
+    small = replace(MISTRAL_7B, n_parameters=6_000_000, weights_bytes=12_000_000, **sizes)
+    found = [
+        microbatch_tokens(spec(), base, device="cpu", dtype=dtype)
+        for base, dtype in ((small, "bfloat16"), (small, "float32"), (MISTRAL_7B, "bfloat16"))
+    ]
+    assert found == [2048, 1024, 1024]
+    activations = on_cpu(small, dtype="bfloat16").parts["activations"]
+    assert activations < 256_000_000
 
 
 def test_memory_grows_with_length_and_rank() -> None:

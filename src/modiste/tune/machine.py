@@ -98,7 +98,8 @@ def choose(info: BaseInfo, *, threads: int | None = None, spec: TuneSpec | None 
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # Each holds a copy.
     host_bytes = room.memory().total_bytes // beside
     dtype = memory.dtype_of(spec, info, device=device, host_bytes=host_bytes)
-    return Machine(device, dtype, threads, at_once=spec.microbatch_tokens)
+    at_once = memory.microbatch_tokens(spec, info, device=device, dtype=dtype)
+    return Machine(device, dtype, threads, at_once=at_once)
 
 
 @contextmanager

@@ -43,6 +43,8 @@ WRITTEN = 3
 """fp32 copies of what learns in a checkpoint: all but the gradient."""
 MICROBATCH_TOKENS = {"cpu": 1_024, "cuda": 16_384}
 """Samples are computed together up to this many tokens: on a CPU more are not faster."""
+SMALL_BASE_TOKENS, SMALL_BASE_BYTES = 2_048, 256_000_000
+"""But for small bases, where a step is mostly overhead: twice as many, if that takes no more."""
 SHARE_FOR_FP32 = 0.6
 """A CPU computes in fp32, the fastest there for small bases, where three copies of the base fit
 into this share of its memory."""
@@ -100,7 +102,7 @@ def need(
         "learning": n_learned(spec, base) * 4 * MOMENTS * n,
     }
     # Each process computes its share of a step.
-    n_tokens = together(spec, load, device=device)
+    n_tokens = together(spec, base, load, device=device, dtype=dtype)
     more = FRAGMENTS if load.tokens_per_step > n_tokens * n else 1.0
     step = _step(spec, base, n_tokens * more, BYTES_OF[dtype])
     found = [Need(standing | {name: size * n for name, size in step.items()}, dtype)]
@@ -139,10 +141,19 @@ def _certified_apart(spec: TuneSpec, dtype: str) -> bool:
     return dtype != "float32" or spec.method is Method.QLORA
 
 
-def together(spec: TuneSpec, load: Load, *, device: str) -> int:
+def together(spec: TuneSpec, base: BaseInfo, load: Load, *, device: str, dtype: str) -> int:
     """Tokens computed at once: a micro-batch, or one longer sample."""
-    most = spec.microbatch_tokens or MICROBATCH_TOKENS[device]
+    most = microbatch_tokens(spec, base, device=device, dtype=dtype)
     return max(load.longest, min(most, load.tokens_per_step))
+
+
+def microbatch_tokens(spec: TuneSpec, base: BaseInfo, *, device: str, dtype: str) -> int:
+    """Samples are computed together up to this many tokens, where memory allows it."""
+    if spec.microbatch_tokens is not None:
+        return spec.microbatch_tokens
+    more = _step(spec, base, SMALL_BASE_TOKENS, BYTES_OF[dtype])
+    small = device == "cpu" and sum(more.values()) <= SMALL_BASE_BYTES
+    return SMALL_BASE_TOKENS if small else MICROBATCH_TOKENS[device]
 
 
 def dtype_of(spec: TuneSpec, base: BaseInfo, *, device: str, host_bytes: int) -> str:
