@@ -80,13 +80,14 @@ def test_no_token_sees_another_document() -> None:
 def test_short_documents_share_their_products_and_long_ones_stay_within_bounds() -> None:
     blocked._tiles.cache_clear()
     short = blocked._tiles((16,) * 128, None, HEADS)
-    assert [len(tile.blocks) for tile in short] == [16]
+    assert [len(tile.blocks) for tile in short] == [32]
+    assert [len(tile.blocks) for tile in blocked._tiles((64,) * 7, None, HEADS)] == [4, 2, 1]
     long = blocked._tiles((8192,), None, HEADS)
-    assert sorted(int(n) for tile in long for n in tile.blocks) == list(range(64))
+    assert sorted(int(n) for tile in long for n in tile.blocks) == list(range(128))
     for tile in long:
         scores = HEADS * len(tile.blocks) * blocked.BLOCK * tile.width
         assert len(tile.blocks) == 1 or scores <= blocked.SCORES
-    assert len({tile.width for tile in long}) < 24
+    assert len({tile.width for tile in long}) < 32
 
 
 def test_only_bf16_on_a_cpu_comes_here() -> None:

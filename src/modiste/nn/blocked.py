@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK = 128
+BLOCK = 64
 SCORES = 1 << 20
 """Of blocks computed together: two megabytes, near the cache."""
 
@@ -133,12 +133,16 @@ def _tile(blocks: Sequence[tuple[int, int]], width: int, first_P: Tensor, n_rows
 
 
 def _parts(blocks: Sequence[tuple[int, int]], most: int) -> Iterator[Sequence[tuple[int, int]]]:
-    for at in range(0, len(blocks), most):
-        yield blocks[at : at + most]
+    """By powers of two: oneDNN compiles each shape of product and keeps it."""
+    at = 0
+    while at < len(blocks):
+        n = 1 << (min(most, len(blocks) - at).bit_length() - 1)
+        yield blocks[at : at + n]
+        at += n
 
 
 def _rounded(width: int) -> int:
-    """Few widths, as oneDNN compiles a product for each, and wider tiles hold more blocks."""
+    """Up to one of few widths, for the same reason, and as wider tiles hold more blocks."""
     step = max(BLOCK, (1 << (width - 1).bit_length()) // 4)
     return -(-width // step) * step
 
