@@ -35,6 +35,7 @@ def test_a_base_too_large_for_fp32_runs_in_bf16() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in bf16")
 def test_several_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "multiplies_bf16", lambda: False)
     base = replace(BASE, n_parameters=round(room.memory().total_bytes * 0.6 / 12 * 0.8))
     assert choose(base).dtype == "float32"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")

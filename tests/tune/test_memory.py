@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from modiste.nn.base import BaseInfo, Layout, describe_base
+from modiste.tune import room
 from modiste.tune.memory import (
     BAND,
     Load,
@@ -97,9 +98,9 @@ def test_small_bases_compute_more_samples_together() -> None:
         microbatch_tokens(spec(), base, device="cpu", dtype=dtype)
         for base, dtype in ((small, "bfloat16"), (small, "float32"), (MISTRAL_7B, "bfloat16"))
     ]
-    assert found == [2048, 1024, 1024]
+    assert found == [2048, 2048, 1024]
     activations = on_cpu(small, dtype="bfloat16").parts["activations"]
-    assert activations < 256_000_000
+    assert activations < 600_000_000
 
 
 def test_memory_grows_with_length_and_rank() -> None:
@@ -116,6 +117,24 @@ def test_a_base_too_large_for_fp32_is_held_in_bf16_and_certified_in_fp32() -> No
     found = need(spec(), MISTRAL_7B, SHORT, device="cpu", host_bytes=64 * 10**9)
     assert found.dtype == "bfloat16"
     assert found.peak_bytes > 6 * MISTRAL_7B.n_parameters
+
+
+def test_larger_bases_are_tuned_in_bf16_where_the_processor_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = replace(BASE, n_parameters=60_000_000, weights_bytes=120_000_000)
+
+    def chosen(base: BaseInfo, **changes: object) -> str:
+        return dtype_of(spec(**changes), base, device="cpu", host_bytes=1 << 40)
+
+    monkeypatch.setattr(room, "multiplies_bf16", lambda: True)
+    assert chosen(stored) == "bfloat16"
+    assert chosen(replace(stored, weights_bytes=240_000_000)) == "float32"  # It would be rounded.
+    assert chosen(replace(stored, n_parameters=40_000_000)) == "float32"
+    assert chosen(stored, dtype="float32") == "float32"
+    assert chosen(stored, method="full") == chosen(stored, method="qlora") == "float32"
+    monkeypatch.setattr(room, "multiplies_bf16", lambda: False)
+    assert chosen(stored) == "float32"
 
 
 def test_every_process_on_a_cpu_holds_a_copy_and_the_first_one_writes_alone() -> None:

@@ -81,3 +81,20 @@ def test_the_processor_is_named_with_its_cores(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cpuinfo").write_text("model name\t: Some CPU\nmodel name\t: Some CPU\n")
     assert room.processor(tmp_path) == f"Some CPU, {len(os.sched_getaffinity(0))} cores"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("flags\t\t: fpu avx512_bf16 amx_tile", True),
+        ("flags\t\t: fpu avx2 avx512f", False),
+        ("Features\t: fp asimd bf16", True),
+        ("", False),
+    ],
+)
+def test_processors_that_multiply_bf16_are_known_by_their_flags(
+    tmp_path: Path, line: str, expected: bool
+) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(f"model name\t: Some CPU\n{line}\n")
+    assert room.multiplies_bf16(tmp_path) is expected

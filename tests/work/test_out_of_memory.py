@@ -54,7 +54,7 @@ def run(tmp_path: Path, random_base: Callable[..., Path]):  # type: ignore[no-un
     events: list[Event] = []
 
     def go(trainer: Callable[..., str], asked: TuneSpec | None = None) -> str:
-        asked = asked or spec()
+        asked = asked or spec(microbatch_tokens=1024)
         machine = for_run(tmp_path, info, threads=1, spec=asked)
         return with_less(
             trainer, machine, spec=asked, info=info, run_dir=tmp_path, on_event=events.append

@@ -151,20 +151,19 @@ def _inputs(
     q_HTE: Tensor, k_KTE: Tensor, v_KTE: Tensor, scaling: float | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     q_KbRE = _blocks(q_HTE, len(k_KTE), _scale(q_HTE, scaling))
-    k_KPE, v_KPE = (_filled(x).contiguous() for x in (k_KTE, v_KTE))
+    k_KPE, v_KPE = (_filled(x) for x in (k_KTE, v_KTE))
     return q_KbRE, k_KPE, v_KPE
 
 
 def _filled(x: Tensor) -> Tensor:
     """(heads, P, E)"""
-    return F.pad(x, (0, 0, 0, -x.shape[1] % BLOCK))
+    return F.pad(x, (0, 0, 0, -x.shape[1] % BLOCK)).contiguous()
 
 
 def _blocks(x_HTE: Tensor, n_kv: int, scale: float) -> Tensor:
     """(K, blocks, G * B, E) times `scale`"""
-    x_HPE = _filled(x_HTE)
-    size = x_HPE.shape[2]
-    x_KGbBE = x_HPE.unflatten(1, (-1, BLOCK)).unflatten(0, (n_kv, -1))
+    x_HPE, size = _filled(x_HTE), x_HTE.shape[2]
+    x_KGbBE = x_HPE.view(n_kv, len(x_HTE) // n_kv, -1, BLOCK, size)
     x_KbGBE = x_KGbBE.transpose(1, 2)
     out = x_HTE.new_empty(x_KbGBE.shape)
     torch.mul(x_KbGBE, scale, out=out)
@@ -183,7 +182,7 @@ def _stretches(x_KPE: Tensor, tile: Tile) -> Tensor:
 
 
 def _add(x_NWE: Tensor, tile: Tile, sums_KPE: Tensor) -> None:
-    x_KmWE = x_NWE.unflatten(0, (len(sums_KPE), -1))
+    x_KmWE = x_NWE.view(len(sums_KPE), -1, *x_NWE.shape[1:])
     for number, start in enumerate(tile.starts):
         sums_KPE[:, start : start + tile.width] += x_KmWE[:, number]
 

@@ -22,7 +22,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from modiste.nn.base import BaseInfo, Layout, read_config
 from modiste.tune.loss import Document, collate
 from modiste.tune.machine import Machine
-from modiste.tune.memory import Load, together
+from modiste.tune.memory import Load
 from modiste.tune.spec import TuneSpec
 from modiste.tune.speeds import ASSUMED_FLOPS, Speeds
 from modiste.tune.tuned import load
@@ -108,7 +108,7 @@ def _of(
     n_parameters = sum(p.numel() for p in tuned.scorer.model.parameters()) or info.n_parameters
     if n_layers is not None:
         n_parameters = round(info.n_parameters * (n_layers + 1) / (info.n_layers + 1))
-    n_tokens = _how_many(spec, n_parameters, sample.load, machine)
+    n_tokens = _how_many(n_parameters, sample.load, machine)
     batch = collate(_documents(sample, info, n_tokens), device=machine.device)
     n_tokens = batch.ids.numel()
 
@@ -125,9 +125,9 @@ def _of(
     return Cost(trained_s / n_tokens, forward_s / n_tokens, update_s)
 
 
-def _how_many(spec: TuneSpec, n_parameters: int, of: Load, machine: Machine) -> int:
+def _how_many(n_parameters: int, of: Load, machine: Machine) -> int:
     """As many tokens as a micro-batch has, or fewer where a pass would take long."""
-    most = together(spec, of, device=machine.device)
+    most = max(of.longest, min(machine.microbatch_tokens, of.tokens_per_step))
     if machine.device != "cpu":
         return most
     per_token = 4 * n_parameters

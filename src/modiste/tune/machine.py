@@ -90,8 +90,7 @@ def keep(run_dir: Path, machine: Machine) -> None:
 
 
 def choose(info: BaseInfo, *, threads: int | None = None, spec: TuneSpec | None = None) -> Machine:
-    """As the plan chose (memory.dtype_of); on a CPU fp32 where it fits, as it is faster through
-    oneDNN than bf16 for small bases, and exact."""
+    """As the plan chose: dtype by memory.dtype_of, samples together by memory.microbatch_tokens."""
     spec = spec or TuneSpec.model_validate({"model": "any", "data": {"train": ["any"]}})
     threads = threads or min(DEFAULT_THREADS, os.cpu_count() or 1)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from modiste.nn.base import BaseInfo
+from modiste.tune import room
 from modiste.tune.spec import Method, TuneSpec
 
 BAND = 0.15
@@ -43,11 +44,13 @@ WRITTEN = 3
 """fp32 copies of what learns in a checkpoint: all but the gradient."""
 MICROBATCH_TOKENS = {"cpu": 1_024, "cuda": 16_384}
 """Samples are computed together up to this many tokens: on a CPU more are not faster."""
-SMALL_BASE_TOKENS, SMALL_BASE_BYTES = 2_048, 256_000_000
-"""But for small bases, where a step is mostly overhead: twice as many, if that takes no more."""
+SMALL_BASE_TOKENS, SMALL_BASE_BYTES = 2_048, 600_000_000
+"""But for small bases, where a step is mostly overhead, twice as many if they take no more."""
 SHARE_FOR_FP32 = 0.6
-"""A CPU computes in fp32, the fastest there for small bases, where three copies of the base fit
-into this share of its memory."""
+"""A CPU computes in fp32 where three copies of the base fit into this share of its memory."""
+NATIVE_BF16_FROM = 50_000_000
+"""Parameters: larger bases are faster in bf16 on a processor that multiplies it; below that, fp32
+is as fast and exact."""
 SHARE_OF_A_GPU = 0.6
 """For a base in 16 bits that is not spread over several: activations and adapters need the rest."""
 WHOLE_BLOCKS = 2
@@ -164,8 +167,16 @@ def dtype_of(spec: TuneSpec, base: BaseInfo, *, device: str, host_bytes: int) ->
         return "float32"
     if device != "cpu":
         return "bfloat16"
+    if spec.method is Method.QLORA:
+        return "float32"
     fits = base.n_parameters * 4 * 3 < host_bytes * SHARE_FOR_FP32
-    return "float32" if fits or spec.method is Method.QLORA else "bfloat16"
+    return "bfloat16" if not fits or _faster_in_bf16(base) else "float32"
+
+
+def _faster_in_bf16(base: BaseInfo) -> bool:
+    """And no weight is rounded, as they are stored in 16 bits."""
+    stored_short = base.weights_bytes < 3 * base.n_parameters
+    return stored_short and base.n_parameters >= NATIVE_BF16_FROM and room.multiplies_bf16()
 
 
 def n_learned(spec: TuneSpec, base: BaseInfo) -> int:

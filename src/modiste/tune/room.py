@@ -131,6 +131,14 @@ def processor(root: Path = ROOT) -> str:
     return f"{cores} cores"
 
 
+def multiplies_bf16(root: Path = ROOT) -> bool:
+    """Whether the processor has instructions for it (AVX-512, AMX, Arm); False where it is not
+    told."""
+    text = _read(root / "proc/cpuinfo")
+    flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags.split())
+
+
 def gpu(environment: Mapping[str, str] = os.environ) -> Gpu | None:
     """The first GPU that torch would use; None without one, or where torch is built for CPUs."""
     visible = environment.get("CUDA_VISIBLE_DEVICES")
