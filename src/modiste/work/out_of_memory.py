@@ -1,21 +1,18 @@
-"""A trainer that runs out of memory goes on with less of it, and says so.
+"""A trainer that runs out of memory begins anew with less of it, and says so.
 
 Fewer samples computed at once, then activations computed twice: losses stay the same but for
-rounding, so the run continues from its last checkpoint. Where nothing is left to save, the error
-names what would be. The kernel kills without asking: then the worker leaves a note (`note_kill`)
-and the next trainer begins with less. Several processes that train together are not retried: they
-have to agree on everything.
+rounding, so the run continues from its last checkpoint. It begins anew as a fresh program
+(`StartAgain`), as what a failed attempt leaves behind, in pieces, may be as much as it lacked.
+Where nothing is left to save, the error names what would be. The kernel kills without asking: then
+the worker leaves a note (`note_kill`) and the next trainer begins with less. Several processes that
+train together are not retried: they have to agree on everything.
 """
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import json
 import logging
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,6 +32,10 @@ CODE = "out_of_memory"
 T = TypeVar("T")
 
 
+class StartAgain(Exception):
+    """The run's machine was made smaller; this process has nothing to add."""
+
+
 def note_kill(run_dir: Path) -> None:
     """The kernel killed the trainer of this run, because memory ran out."""
     (run_dir / NOTE).touch()
@@ -49,9 +50,10 @@ def with_less(
     run_dir: Path,
     on_event: Callable[[Event], None],
 ) -> T:
-    """What `train` returns, tried again with less memory each time there is too little.
+    """What `train` returns.
 
     Raises:
+        StartAgain: memory ran out, and the next attempt has a machine that needs less.
         TuningFailed: what `train` raises; out of memory says what to change.
     """
     step = 0
@@ -65,19 +67,17 @@ def with_less(
         machine = _smaller(machine, spec, run_dir) or machine
         (run_dir / NOTE).unlink()
         hear(Warned(0, CODE, f"The machine ran out of memory. {_how(machine, spec)}"))
-    while True:
-        try:
-            return train(machine, hear)
-        except TuningFailed as error:
-            if error.error_code != CODE:
-                raise
-            log.warning("%s", error.message)
-            less = _smaller(machine, spec, run_dir)
-            if less is None:
-                raise TuningFailed(_nothing_left(machine, spec, info), code=CODE) from error
-        machine = less
-        _free()
-        hear(Warned(step, CODE, f"Memory ran out behind step {step}. {_how(machine, spec)}"))
+    try:
+        return train(machine, hear)
+    except TuningFailed as error:
+        if error.error_code != CODE:
+            raise
+        log.warning("%s", error.message)
+        less = _smaller(machine, spec, run_dir)
+        if less is None:
+            raise TuningFailed(_nothing_left(machine, spec, info), code=CODE) from error
+        hear(Warned(step, CODE, f"Memory ran out behind step {step}. {_how(less, spec)}"))
+        raise StartAgain from error
 
 
 def advice(
@@ -136,13 +136,3 @@ def _how(machine: Machine, spec: TuneSpec) -> str:
         f"The run goes on from its last checkpoint; samples are now computed together up to "
         f"{machine.microbatch_tokens} tokens{twice}. Losses stay the same but for rounding."
     )
-
-
-def _free() -> None:
-    """Let go of what the failed attempt held."""
-    gc.collect()
-    with suppress(OSError, AttributeError):  # glibc's; elsewhere the system does as it likes
-        ctypes.CDLL(None).malloc_trim(0)
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()

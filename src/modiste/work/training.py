@@ -33,6 +33,7 @@ from modiste.errors import ModisteError, ProcessLost, TuningFailed
 from modiste.settings import Sharding
 from modiste.tune.events import Cancelled, Event, Failed, Finished, Paused
 from modiste.work import member
+from modiste.work.out_of_memory import StartAgain
 from modiste.work.stall import Alarm
 
 if TYPE_CHECKING:
@@ -61,7 +62,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{run_dir}: no such folder", file=sys.stderr)
         return 2
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return train(run_dir, member.NoSignals() if member.several() else _Signals(), began)
+    try:
+        return train(run_dir, member.NoSignals() if member.several() else _Signals(), began)
+    except StartAgain:
+        logging.shutdown()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # The same process id.
 
 
 def train(run_dir: Path, signals: _Signals | member.NoSignals, began: float) -> int:
@@ -112,10 +117,15 @@ class EventLog:
 def _run(
     run_dir: Path, events: EventLog, signals: _Signals | member.NoSignals, began: float
 ) -> int:
-    """Train and say how it ended. The broad except is this process's edge: it records."""
+    """Train and say how it ended. The broad except is this process's edge: it records.
+
+    Raises StartAgain, which is no end.
+    """
     try:
         ended = _train(run_dir, events, signals)
         _conclude(ended, events, signals, began)
+    except StartAgain:
+        raise
     except ProcessLost as error:
         words = member.words_of_others(run_dir)
         if words is not None:
