@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -189,6 +190,46 @@ def coder_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def sentence_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BERT as sentence-transformers keeps it: mean pooling, length 1, 24 tokens a text."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("sentences")
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters)]
+    vocabulary = {piece: at for at, piece in enumerate([*pieces, "the", "house", "river"])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.enable_truncation(8)  # Many folders say so; nothing may be cut for it.
+    tokenizer.save(str(folder / "tokenizer.json"))
+    torch.manual_seed(5)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=48, max_position_embeddings=64, pad_token_id=0,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    kinds = ["Transformer", "Pooling", "Normalize"]
+    modules = [
+        {"idx": at, "name": str(at), "path": "1_Pooling" if kind == "Pooling" else "",
+         "type": f"sentence_transformers.models.{kind}"}
+        for at, kind in enumerate(kinds)
+    ]  # fmt: skip
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    flags = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
+    pooling = json.dumps({"word_embedding_dimension": 32, **flags})
+    (folder / "1_Pooling" / "config.json").write_text(pooling)
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 24}')
+    return folder
+
+
 STANDS_FOR_TINY = ("open-mistral-7b", "mistral-small-latest", "codestral-latest")
 
 
@@ -198,10 +239,13 @@ class Served(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory, coder_base: Path) -> Iterator[Served]:
+def served(
+    tmp_path_factory: pytest.TempPathFactory, coder_base: Path, sentence_base: Path
+) -> Iterator[Served]:
     """One real server (front, worker, engine as processes) for the walks of a session.
 
-    Beside the shipped base it has `coder`, which knows fill-in-the-middle.
+    Beside the shipped base it has `coder`, which knows fill-in-the-middle, and `sentences`, which
+    makes embeddings.
     """
     flags = {
         "home": tmp_path_factory.mktemp("served"),
@@ -215,6 +259,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, coder_base: Path) -> Iterat
     with supervisor.running(settings, report=print) as ready:
         key = settings.admin_key_file.read_text(encoding="utf-8").strip()
         _add_base(ready.url, key, name="coder", path=str(coder_base))
+        _add_base(ready.url, key, name="sentences", path=str(sentence_base))
         yield Served(ready.url, key)
 
 

@@ -479,6 +479,8 @@ class Model:
     stale: Stale | None = None
     upstream: Upstream | None = None
     """Where it is answered, if not by the built-in engine."""
+    makes_embeddings: bool = False
+    """It was made for nothing else."""
 
 
 class DatasetFile(NamedTuple):

@@ -18,6 +18,7 @@ from modiste.api.app import build_app
 from modiste.errors import Unavailable
 from modiste.prepare import render
 from modiste.serve.sequence import (
+    Embed,
     Event,
     Failed,
     Finished,
@@ -52,6 +53,7 @@ class ScriptedEngine:
 
     asked: list[Generate] = field(default_factory=list)
     aborted: list[str] = field(default_factory=list)
+    embedded: list[Embed] = field(default_factory=list)
     text: str = "Hello there."
     pause_s: float = 0.0
     failure: Failed | None = None
@@ -87,6 +89,15 @@ class ScriptedEngine:
         if request.sampling.logprobs is not None and not request.stop_ids:
             yield Tokens(request.id, (2,), told_logprobs(request.sampling.logprobs, 2))
         yield self.failure or Finished(request.id, FinishReason.STOP, n_told + 1)
+
+    async def embed(self, request: Embed) -> tuple[float, ...]:
+        """As many ones as the text has tokens, in a vector of the base's size, made length 1."""
+        self.embedded.append(request)
+        await asyncio.sleep(self.pause_s)
+        if self.failure:
+            raise self.failure.error()
+        n = min(len(request.ids), 256)
+        return (n**-0.5,) * n + (0.0,) * (256 - n)
 
     async def status(self) -> dict[str, object]:
         if self.down:

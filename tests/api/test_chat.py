@@ -296,13 +296,6 @@ def test_values_that_ask_for_nothing_are_no_reason_to_refuse(
     assert mistral.post(CHAT, json=body).status_code == 200
 
 
-def test_embeddings_answer_a_clear_422(mistral: httpx.Client) -> None:
-    answer = mistral.post("/v1/embeddings", json={"model": "mistral-embed", "input": "x"})
-    assert answer.status_code == 422
-    assert "full serving engine" in answer.json()["message"]
-    assert isinstance(answer.json()["detail"], list)
-
-
 def test_wrong_fields_are_told_all_at_once_in_both_dialects(
     mistral: httpx.Client, openai: httpx.Client, engine: ScriptedEngine
 ) -> None:

@@ -6,20 +6,25 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import modiste
+from modiste.nn.embedding import TextEmbedder
 from modiste.prepare import render
 from modiste.serve.engine import Engine
 from modiste.serve.scheduler import Key
 from modiste.serve.sequence import (
+    Embed,
+    Embedded,
     Failed,
     Finished,
     FinishReason,
     Generate,
     Grammar,
     GrammarKind,
+    Pooling,
     PromptLogprobs,
     Sampling,
     Score,
@@ -620,3 +625,37 @@ def test_an_adapter_that_computes_no_numbers_fails_alone(bench, base, adapters, 
         assert one.end(name).code == "engine_error"
         assert "not numbers" in one.end(name).message
     assert one.run(Generate("good", str(base), prompt(70), sampling=GREEDY))
+
+
+def test_vectors_of_a_base_are_those_of_the_embedder_whatever_shares_the_step(bench):
+    """Of texts that the embedder reads in one window."""
+    embedder = TextEmbedder(TINY, lambda text: list(map(int, text.split())))
+    ids = [
+        tuple(5 + (seed * k) % 4000 for k in range(n)) for seed, n in ((7, 200), (11, 3), (5, 64))
+    ]
+    engine = bench()
+    busy = Generate("busy", str(TINY), (1, 9, 8), sampling=GREEDY)
+    requests = [Embed(f"{n}", str(TINY), text) for n, text in enumerate(ids)]
+    last = Embed("last", str(TINY), ids[0], pooling=Pooling.LAST)
+    engine.run(busy, *requests, last, Score("score", str(TINY), ids[1]))
+    for n, text in enumerate(ids):
+        event = engine.end(f"{n}")
+        assert isinstance(event, Embedded)
+        expected = embedder([" ".join(map(str, text))])[0]
+        # The embedder reads a window at once, the engine pieces of 64 tokens.
+        assert event.vector == pytest.approx(expected / np.linalg.norm(expected), abs=1e-5)
+    assert np.linalg.norm(engine.end("last").vector) == pytest.approx(1.0)
+    assert engine.end("last").vector != engine.end("0").vector
+    assert isinstance(engine.end("score"), Scored)
+
+
+def test_texts_for_an_encoder_are_answered_beside_streams(bench, sentence_base):
+    engine = bench()
+    texts = [Embed(f"t{n}", str(sentence_base), (2, 5 + n, 3)) for n in range(5)]
+    engine.run(Generate("g", str(TINY), (1, 9, 8), sampling=GREEDY), *texts)
+    assert all(isinstance(engine.end(text.id), Embedded) for text in texts)
+    assert len(engine.tokens("g")) > 0
+    engine.add(Embed("late", str(sentence_base), (2, 3)))
+    engine.engine.fail_all("we leave")
+    assert isinstance(engine.end("late"), Failed)
+    assert engine.engine.idle

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from modiste.errors import InvalidInput
 from modiste.serve import protocol
 from modiste.serve.sequence import (
+    Embed,
+    Embedded,
     Failed,
     Finished,
     FinishReason,
@@ -16,6 +18,7 @@ from modiste.serve.sequence import (
     Grammar,
     GrammarKind,
     Logprob,
+    Pooling,
     PromptLogprobs,
     Sampling,
     Score,
@@ -49,6 +52,8 @@ REQUESTS = [
         owner="key-1",
     ),
     Score("c", "/base", (5, 6, 7), adapter="/adapter", adapter_version=None, owner="key-2"),
+    Embed("d", "/base", (5, 6), adapter="/adapter", adapter_version="v1", owner="key-3"),
+    Embed("e", "/base", (5, 6), pooling=Pooling.LAST),
 ]
 EVENTS = [
     Tokens("x", (4, 5)),
@@ -57,6 +62,7 @@ EVENTS = [
     PromptLogprobs("x", ()),
     Finished("x", FinishReason.CANCELLED, 3, n_cached=64),
     Scored("x", (-0.123456789012345, -1e-9)),
+    Embedded("x", (0.123456789012345, -1e-9)),
     Failed("x", "busy", "full", 1.5),
 ]
 
@@ -72,7 +78,7 @@ def test_a_request_crosses_the_wire_unchanged(request_):
 @pytest.mark.parametrize("event", EVENTS, ids=lambda e: type(e).__name__)
 def test_an_event_crosses_the_wire_unchanged(event):
     (message,) = protocol.Unframer().feed(protocol.encode(protocol.event_to_wire(event, 9)))
-    assert protocol.ends(message) == isinstance(event, Finished | Scored | Failed)
+    assert protocol.ends(message) == isinstance(event, Finished | Scored | Embedded | Failed)
     assert protocol.event_from_wire(message, "x") == event
 
 

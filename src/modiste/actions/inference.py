@@ -108,7 +108,7 @@ async def prompts(
             code="context_length_exceeded",
             param=param,
         )
-    found = await asyncio.to_thread(_weights, serving.database, served.model)
+    found = await weights_of(serving, served)
     most = sampling.max_tokens
     seed = secrets.randbits(62) if sampling.seed is None else sampling.seed
     return [
@@ -125,6 +125,11 @@ async def prompts(
         )
         for ids, left in zip(many_ids, room, strict=True)
     ]
+
+
+async def weights_of(serving: Serving, served: Served) -> Weights:
+    """Where they lie; an adapter's folder is made at first use."""
+    return await asyncio.to_thread(_weights, serving.database, served.model)
 
 
 async def prompt(
@@ -153,6 +158,12 @@ def _resolve(database: Database, actor: Actor, name: str) -> Model:
         model = models.resolve(tx, actor, name)
     if model.kind is ModelKind.HOSTED:
         raise AnsweredElsewhere(model)
+    if model.makes_embeddings:
+        raise BadRequest(
+            f"{model.id} makes embeddings and no text; ask it at /v1/embeddings",
+            code="model_not_served",
+            param="model",
+        )
     if model.parity is not None and not model.parity.served:
         reason = "its certificate says that the built-in engine cannot compute it"
     else:

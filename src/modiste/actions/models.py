@@ -18,8 +18,9 @@ import sqlalchemy as sa
 from modiste.actions import aliases
 from modiste.actions.keys import organisation, require
 from modiste.errors import BadRequest, Conflict, Forbidden, InvalidInput, NotFound
+from modiste.nn import encoder_files
 from modiste.nn.base import describe_base
-from modiste.prepare import render
+from modiste.prepare import render, sentence_tokens
 from modiste.store.database import Database, Tx
 from modiste.store.tables import JobRow, ModelRow
 from modiste.types import Actor, Adapter, JobStatus, Model, ModelKind, Parity, Scope
@@ -185,6 +186,13 @@ def base_for_tuning(tx: Tx, actor: Actor, name: str) -> Model:
             param="model",
             code="model_not_available",
         )
+    if _makes_embeddings(row):
+        raise InvalidInput(
+            f"Model not available for this type of fine-tuning (completion). {name} makes "
+            "embeddings and no text.",
+            param="model",
+            code="model_not_available",
+        )
     return row.noun()
 
 
@@ -278,12 +286,21 @@ def _with_aliases(tx: Tx, row: ModelRow) -> Model:
 def _named(row: ModelRow, targets: Mapping[str, str]) -> Model:
     """With the names that stand for it."""
     return replace(
-        row.noun(), aliases=tuple(sorted(n for n, to in targets.items() if to == row.id))
+        row.noun(),
+        aliases=tuple(sorted(n for n, to in targets.items() if to == row.id)),
+        makes_embeddings=_makes_embeddings(row),
     )
+
+
+def _makes_embeddings(row: ModelRow) -> bool:
+    return row.kind is ModelKind.BASE and encoder_files.is_encoder(Path(row.path))
 
 
 def _checked_base(folder: Path) -> int:
     """The base's context length, after both its weights and its tokenizer were found usable."""
+    if encoder_files.is_encoder(folder):
+        sentence_tokens.load(folder)
+        return encoder_files.read(folder).max_tokens
     info = describe_base(folder)
     render.load(folder)
     return info.max_context_length

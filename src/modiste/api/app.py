@@ -33,6 +33,7 @@ from modiste.api import (
     datasets,
     document,
     edge,
+    embeddings,
     exports,
     files,
     fim,
@@ -70,7 +71,7 @@ OURS = (
     tokens.router,
 )
 """What no vendor has, under `/v1` alone; before the others, some of whose paths match anything."""
-INFERENCE = (chat.router, fim.router, texts.router)
+INFERENCE = (chat.router, fim.router, texts.router, embeddings.router)
 KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that none is closed under a request."""
 

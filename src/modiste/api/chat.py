@@ -1,7 +1,4 @@
-"""Routes of inference: chat completions, whole or streamed, in one shape for both dialects.
-
-Embeddings are refused by name.
-"""
+"""Routes of inference: chat completions, whole or streamed, in one shape for both dialects."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ from modiste.api.chat_shapes import ChatRequest, ask_of
 from modiste.api.chat_stream import CHAT_ANSWER, respond
 from modiste.api.dialect import Dialect
 from modiste.api.door import Asker, checked, documents, house, json_body
-from modiste.errors import NotYetSupported
 
 MAX_TEMPERATURE = {Dialect.MISTRAL: 1.5, Dialect.OPENAI: 2.0}
 router = APIRouter(tags=["inference"])
@@ -32,16 +28,4 @@ async def chat(request: Request, actor: Asker) -> Response:
     answer = await completions.begin(house(request).serving, actor, ask)
     return await respond(
         request, answer, model=ask.model, n=ask.n, stream=body.stream, options=body.stream_options
-    )
-
-
-@router.post("/embeddings")
-async def embeddings(request: Request, actor: Asker) -> Response:
-    """Not in this version: answers 422."""
-    raise _later("Embeddings")
-
-
-def _later(what: str) -> NotYetSupported:
-    return NotYetSupported(
-        f"{what} arrive with the full serving engine; this version answers /v1/chat/completions."
     )

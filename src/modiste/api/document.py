@@ -17,6 +17,7 @@ from modiste.api import (
     aliases,
     chat_shapes,
     datasets,
+    embeddings,
     fim,
     lineage,
     mistral,
@@ -32,6 +33,7 @@ from modiste.api.dialect import Dialect
 BODIES: tuple[type[BaseModel], ...] = (
     chat_shapes.ChatRequest,
     fim.FimRequest,
+    embeddings.EmbeddingRequest,
     texts.TextRequest,
     tokens.TokenizeIn,
     tokens.DetokenizeIn,

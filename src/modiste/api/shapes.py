@@ -270,5 +270,7 @@ def _upstream_out(upstream: Upstream, told: Told | None, spent: Spent | None) ->
 def _capabilities(model: Model) -> Capabilities:
     if model.kind is ModelKind.HOSTED:  # What it can do more, its own vendor says.
         return Capabilities(function_calling=True, fine_tuning=False)
+    if model.makes_embeddings:
+        return Capabilities(completion_chat=False, fine_tuning=False)
     served = model.parity is None or model.parity.served
     return Capabilities(completion_chat=served, fine_tuning=model.kind is ModelKind.BASE)

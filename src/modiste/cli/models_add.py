@@ -99,7 +99,9 @@ def add(
     if as_json:
         print_json(card)
     elif upstream is None:
-        say(f"{card['id']} is installed. Try: modiste chat {card['id']}")
+        chats = card["capabilities"]["completion_chat"]
+        ask = f"Try: modiste chat {card['id']}" if chats else "Ask it at /v1/embeddings."
+        say(f"{card['id']} is installed. {ask}")
     else:
         host = card["upstream"]["host"]
         say(f"{card['id']} is answered by {host}. Try: modiste chat {card['id']}")

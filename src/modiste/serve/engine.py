@@ -19,9 +19,12 @@ from typing import Any
 import torch
 
 from modiste.errors import InvalidInput
+from modiste.serve.encoding import Encoding
 from modiste.serve.lane import NOT_NUMBERS, Lane, Room, lane_bytes, load_lane
 from modiste.serve.scheduler import Admission, Key, Plan, Scheduler, Sequence
 from modiste.serve.sequence import (
+    Embed,
+    Embedded,
     Event,
     Failed,
     FailureCode,
@@ -84,20 +87,26 @@ class Engine:
             pool=self._pools[0],
             on_loaded=wake,
         )
+        self._encoding = Encoding(
+            memory_bytes=memory_bytes // 4, pool=self._pools[0], emit=emit, wake=wake
+        )
 
     @property
     def idle(self) -> bool:
-        return self.scheduler.idle
+        return self.scheduler.idle and not self._encoding.keys
 
     @property
     def n_requests(self) -> int:
-        return len(self._by_key)
+        return len(self._by_key) + len(self._encoding.keys)
 
     def add(self, key: Key, request: Request) -> None:
         """Queue a request, or refuse it at once."""
         if self.draining:
             text = "the engine is being restarted; send this again"
             self._emit(key, Failed(request.id, FailureCode.RESTARTING, text, DRAIN_RETRY_S))
+            return
+        if isinstance(request, Embed) and self._encoding.takes(request):
+            self._encoding.add(key, request)
             return
         if self.scheduler.full:
             wait = self.scheduler.retry_after_s()
@@ -118,13 +127,15 @@ class Engine:
 
     def abort(self, key: Key) -> None:
         """Stop a request before the next step; one that has ended is ignored."""
+        self._encoding.abort(key)
         if (sequence := self._by_key.get(key)) is not None:
             self._end(sequence, _finished(sequence, FinishReason.CANCELLED))
 
     def forget(self, connection: int) -> None:
         """Abort all that a client which is gone had asked for."""
-        for key in [key for key in self._by_key if key.connection == connection]:
-            self.abort(key)
+        for key in [*self._by_key, *self._encoding.keys]:
+            if key.connection == connection:
+                self.abort(key)
 
     def step(self) -> bool:
         """Start who may start, then one step of every base with work. False: nothing could run."""
@@ -144,10 +155,11 @@ class Engine:
                         self._fail(sequence, FailureCode.INTERNAL, f"the engine failed: {error}")
             finally:
                 self._step_began_at = None
-        return bool(plans)
+        return self._encoding.step() or bool(plans)
 
     def fail_all(self, message: str) -> None:
         """Tell everyone who is still here that the engine leaves."""
+        self._encoding.fail_all(message, retry_after_s=DRAIN_RETRY_S)
         for sequence in list(self._by_key.values()):
             self._fail(sequence, FailureCode.RESTARTING, message, retry_after_s=DRAIN_RETRY_S)
 
@@ -234,6 +246,11 @@ class Engine:
             self._fail(sequence, FailureCode.INTERNAL, NOT_NUMBERS)
         elif isinstance(request, Score):
             self._end(sequence, Scored(request.id, tuple(one.logprob for one in logprobs)))
+        elif isinstance(request, Embed):
+            if all(map(math.isfinite, sequence.vector)):
+                self._end(sequence, Embedded(request.id, sequence.vector))
+            else:
+                self._fail(sequence, FailureCode.INTERNAL, NOT_NUMBERS)
         elif request.prompt_logprobs is not None:
             self._emit(sequence.key, PromptLogprobs(request.id, tuple(logprobs)))
             sequence.logprobs = []
@@ -260,7 +277,7 @@ class Engine:
     ) -> None:
         self._end(sequence, Failed(sequence.request.id, code, message, retry_after_s))
 
-    def _end(self, sequence: Sequence, event: Finished | Scored | Failed) -> None:
+    def _end(self, sequence: Sequence, event: Finished | Scored | Embedded | Failed) -> None:
         self.scheduler.remove(sequence)
         del self._by_key[sequence.key]
         if sequence.slot is not None:

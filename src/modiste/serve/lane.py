@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from modiste.errors import InvalidInput
@@ -28,7 +29,7 @@ from modiste.serve import adapters, prefix, sampling
 from modiste.serve.grammar import Grammars
 from modiste.serve.prefix import PrefixBlocks
 from modiste.serve.scheduler import GRANULE, Admission, Piece, Plan, Sequence, end_of
-from modiste.serve.sequence import FailureCode, Generate, Logprob, Request, Score
+from modiste.serve.sequence import Embed, FailureCode, Generate, Logprob, Pooling, Request, Score
 from modiste.serve.shelf import Shelf
 from modiste.serve.slots import Slots
 
@@ -101,6 +102,8 @@ class Lane:
         self.prefix = PrefixBlocks(room.prefix_bytes)
         self._cells = decoder.key_values(self.slots.n_cells)
         self._deltas: dict[Sequence, AdapterDeltas | None] = {}
+        self._sums: dict[Sequence, Tensor] = {}
+        """Of the states of texts that are read for their mean."""
         self._stacks = Stacks()
 
     def start(self, sequence: Sequence) -> Admission:
@@ -140,6 +143,7 @@ class Lane:
             self.slots.release(sequence.slot)
             sequence.slot = None
             del self._deltas[sequence]
+            self._sums.pop(sequence, None)
             if (key := adapter_key(sequence.request)) is not None:
                 self.adapters.unpin(key)
 
@@ -155,6 +159,8 @@ class Lane:
             last = first + piece.end - piece.start
             if isinstance(request, Score):
                 self._score(piece, hidden_ND[first:last], n_top=0)
+            elif isinstance(request, Embed):
+                self._pool(piece, hidden_ND[first:last], request.pooling)
             elif request.prompt_logprobs is not None:
                 self._score(piece, hidden_ND[first:last], n_top=request.prompt_logprobs)
             if isinstance(request, Generate) and piece.end == len(request.ids):
@@ -247,6 +253,16 @@ class Lane:
             sampling.logprob(logprobs_V, token, n_top)
             for logprobs_V, token in zip(logprobs_MV, targets, strict=True)
         ]
+
+    def _pool(self, piece: Piece, hidden_ND: Tensor, pooling: Pooling) -> None:
+        """As `nn.embedding` does: sums in float64, so that it matters little how a text is cut."""
+        sequence, n_ids = piece.sequence, len(piece.sequence.request.ids)
+        pooled_D = hidden_ND[-1].double()
+        if pooling is Pooling.MEAN:
+            pooled_D = hidden_ND.double().sum(0) + self._sums.pop(sequence, 0.0)
+            self._sums[sequence] = pooled_D
+        if piece.end == n_ids:
+            sequence.vector = tuple(F.normalize(pooled_D, dim=0).tolist())
 
     def _draw(self, sequence: Sequence) -> sampling.Draw:
         request, allowed_V = sequence.request, None

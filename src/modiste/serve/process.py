@@ -140,7 +140,7 @@ class _Process:
         match heard.message.get("op"):
             case "abort":
                 self._engine.abort(key)
-            case "generate" | "score":
+            case "generate" | "score" | "embed":
                 try:
                     self._engine.add(key, protocol.request_from_wire(heard.message))
                 except InvalidInput as error:

@@ -1,9 +1,9 @@
 """What the engine and its client say to each other: JSON frames on a Unix socket.
 
 A frame is four bytes of length, big-endian, and one JSON object. Client to engine:
-`{"op": "generate" | "score" | "abort" | "status", "id": n, ...}`; engine to client: one frame per
-step, `{"events": [...]}`, each event with the `id` it answers. The ids on the wire are numbers that
-the client counts up per connection, so that two callers may use one name.
+`{"op": "generate" | "score" | "embed" | "abort" | "status", "id": n, ...}`; engine to client: one
+frame per step, `{"events": [...]}`, each event with the `id` it answers. The ids on the wire are
+numbers that the client counts up per connection, so that two callers may use one name.
 
 No pickles: a frame can say only what this file lets it say. It refuses a frame over
 `MAX_FRAME_BYTES`, so that a lost byte cannot ask for all memory.
@@ -19,6 +19,8 @@ import orjson
 
 from modiste.errors import InvalidInput
 from modiste.serve.sequence import (
+    Embed,
+    Embedded,
     Event,
     Failed,
     Finished,
@@ -27,6 +29,7 @@ from modiste.serve.sequence import (
     Grammar,
     GrammarKind,
     Logprob,
+    Pooling,
     PromptLogprobs,
     Request,
     Sampling,
@@ -37,6 +40,7 @@ from modiste.serve.sequence import (
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 LENGTH = struct.Struct(">I")
+OPERATIONS: Mapping[type[Request], str] = {Generate: "generate", Score: "score", Embed: "embed"}
 
 ENGINE_FILE = "engine.json"
 """In the process folder: `{"pid", "socket"}` of the engine that listens now."""
@@ -90,7 +94,7 @@ class Unframer:
 
 def request_to_wire(request: Request, number: int) -> dict[str, Any]:
     message: dict[str, Any] = {
-        "op": "generate" if isinstance(request, Generate) else "score",
+        "op": OPERATIONS[type(request)],
         "id": number,
         "name": request.id,
         "base": request.base,
@@ -99,6 +103,8 @@ def request_to_wire(request: Request, number: int) -> dict[str, Any]:
         "owner": request.owner,
         "ids": request.ids,
     }
+    if isinstance(request, Embed):
+        message["pooling"] = request.pooling
     if isinstance(request, Generate):
         sampling = request.sampling
         message["stop_ids"] = sorted(request.stop_ids)
@@ -140,6 +146,9 @@ def request_from_wire(message: Mapping[str, Any]) -> Request:
             raise InvalidInput("adapter and adapter_version are texts or absent", param="adapter")
         if message["op"] == "score":
             return Score(name, base, ids, adapter=adapter, adapter_version=version, owner=owner)
+        if message["op"] == "embed":
+            pooling = Pooling(message["pooling"])
+            return Embed(name, base, ids, adapter, version, owner, pooling)
         return Generate(
             name,
             base,
@@ -185,6 +194,8 @@ def event_to_wire(event: Event, number: int) -> dict[str, Any]:
             }
         case Scored():
             return {"id": number, "logprobs": event.logprobs}
+        case Embedded():
+            return {"id": number, "vector": event.vector}
         case Failed():
             return {
                 "id": number,
@@ -205,6 +216,8 @@ def event_from_wire(message: Mapping[str, Any], name: str) -> Event:
         return Finished(name, reason, message["n_generated"], message["n_cached"])
     if "logprobs" in message:
         return Scored(name, tuple(message["logprobs"]))
+    if "vector" in message:
+        return Embedded(name, tuple(message["vector"]))
     return Failed(name, message["failed"], message["message"], message["retry_after_s"])
 
 

@@ -52,6 +52,8 @@ class Sequence:
     counts: dict[int, int] = field(default_factory=dict)
     logprobs: list[Logprob] = field(default_factory=list)
     """Of the tokens of the prompt, where they are asked for."""
+    vector: tuple[float, ...] = ()
+    """Of an `Embed` that was read to its end."""
     compiling: Future[Constraint] | None = None
     constraint: Constraint | None = None
 

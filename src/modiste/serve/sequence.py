@@ -1,8 +1,9 @@
 """One request to the engine, and what comes back: frozen values that cross the process boundary.
 
 Every `Generate` ends in exactly one `Finished` or `Failed`, after one `PromptLogprobs` where it
-asked for them and any number of `Tokens`; every `Score` ends in one `Scored` or `Failed`. Nothing
-here imports torch, so any process may speak of requests without being able to serve them.
+asked for them and any number of `Tokens`; every `Score` ends in one `Scored` or `Failed`, every
+`Embed` in one `Embedded` or `Failed`. Nothing here imports torch, so any process may speak of
+requests without being able to serve them.
 
 Stop tokens are never part of `Tokens`; `Finished.n_generated` counts them. All log-probabilities
 are natural logarithms of what the model itself gives each token of the vocabulary: temperature,
@@ -158,7 +159,31 @@ class Score:
         _check_ids(self.ids)
 
 
-Request = Generate | Score
+class Pooling(StrEnum):
+    MEAN = "mean"
+    LAST = "last"
+
+
+@dataclass(frozen=True)
+class Embed:
+    """One vector for `ids`: the last hidden states of a base, pooled, brought to length 1.
+
+    A base that was made for embeddings pools its own way.
+    """
+
+    id: str
+    base: str
+    ids: tuple[int, ...]
+    adapter: str | None = None
+    adapter_version: str | None = None
+    owner: str = ""
+    pooling: Pooling = Pooling.MEAN
+
+    def __post_init__(self) -> None:
+        _check_ids(self.ids)
+
+
+Request = Generate | Score | Embed
 
 
 class Logprob(NamedTuple):
@@ -205,6 +230,12 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Embedded:
+    id: str
+    vector: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Failed:
     id: str
     code: str
@@ -222,7 +253,7 @@ class Failed:
         return ModisteError(self.message, code=self.code)
 
 
-Event = PromptLogprobs | Tokens | Finished | Scored | Failed
+Event = PromptLogprobs | Tokens | Finished | Scored | Embedded | Failed
 
 
 def _whole(value: object) -> bool:

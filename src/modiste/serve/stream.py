@@ -20,6 +20,8 @@ from typing import Any
 from modiste.errors import InvalidInput, Unavailable
 from modiste.serve import protocol
 from modiste.serve.sequence import (
+    Embed,
+    Embedded,
     Event,
     Failed,
     FailureCode,
@@ -74,6 +76,19 @@ class EngineStream:
                     raise event.error()
         raise Unavailable("the engine ended a score request without an answer; send it again")
 
+    async def embed(self, request: Embed) -> tuple[float, ...]:
+        """
+        Raises:
+            ModisteError: what `Failed.error` says.
+        """
+        async with aclosing(self._ask(request)) as events:
+            async for event in events:
+                if isinstance(event, Embedded):
+                    return event.vector
+                if isinstance(event, Failed):
+                    raise event.error()
+        raise Unavailable("the engine ended an embedding without an answer; send it again")
+
     async def status(self, *, timeout_s: float = 2.0) -> dict[str, Any]:
         """What the engine says about itself.
 
@@ -112,7 +127,7 @@ class EngineStream:
                 async for answer in answers:
                     event = protocol.event_from_wire(answer, request.id)
                     yield event
-                    if isinstance(event, Finished | Scored | Failed):
+                    if isinstance(event, Finished | Scored | Embedded | Failed):
                         return
         except _Lost as lost:
             yield Failed(request.id, FailureCode.RESTARTING, str(lost), RESTART_S)

@@ -153,7 +153,7 @@ def errors():
     streamed = client.chat_stream(model="nope", messages=messages)
     same(raises(MistralAPIException, list, streamed).http_status, 400)
     embedded = raises(MistralAPIException, client.embeddings, model="mistral-embed", input=["a"])
-    same(embedded.http_status, 422)
+    same(embedded.http_status, 400)
 
 
 train, valid = files()

@@ -31,4 +31,15 @@ def fim():
     expect("cannot fill in the middle" in refused.message, refused.message)
 
 
+def embeddings():
+    told = client.embeddings(model="sentences", input=["the house", "the river"])
+    same((told.object, told.model, len(told.data)), ("list", "sentences", 2))
+    same([entry.index for entry in told.data], [0, 1])
+    expect(abs(sum(x * x for x in told.data[0].embedding) - 1) < 1e-5, told.data[0])
+    same((told.usage.prompt_tokens, told.usage.total_tokens), (8, 8))
+    one = client.embeddings(model="modiste-tiny", input="the house")
+    same(len(one.data[0].embedding), 256)
+
+
 fim()
+embeddings()

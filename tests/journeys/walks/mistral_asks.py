@@ -38,4 +38,24 @@ def fim():
     expect("cannot fill in the middle" in refused.data.detail[0].msg, refused.data)
 
 
+def embeddings():
+    told = client.embeddings.create(model="sentences", inputs=["the house", "the river"])
+    same((told.object, told.model, len(told.data)), ("list", "sentences", 2))
+    same([entry.index for entry in told.data], [0, 1])
+    expect(abs(sum(x * x for x in told.data[0].embedding) - 1) < 1e-5, told.data[0])
+    same((told.usage.prompt_tokens, told.usage.total_tokens), (8, 8))
+    one = client.embeddings.create(model="modiste-tiny", inputs="the house")
+    same(len(one.data[0].embedding), 256)
+    if VERSION >= (2,):
+        short = client.embeddings.create(
+            model="modiste-tiny", inputs="the house", output_dimension=8, encoding_format="float"
+        )
+        same(len(short.data[0].embedding), 8)
+    long = raises(
+        HTTPValidationError, client.embeddings.create, model="sentences", inputs=["the", "a " * 30]
+    )
+    expect("input[1] has 32 tokens" in long.data.detail[0].msg, long.data)
+
+
 fim()
+embeddings()

@@ -40,4 +40,34 @@ def texts():
     same(refused.code, "fim_unknown")
 
 
+def embeddings():
+    told = client.embeddings.create(model="sentences", input=["the house", "the river"])
+    same((told.object, told.model, len(told.data)), ("list", "sentences", 2))
+    same([entry.index for entry in told.data], [0, 1])
+    expect(abs(sum(x * x for x in told.data[0].embedding) - 1) < 1e-5, told.data[0])
+    same((told.usage.prompt_tokens, told.usage.total_tokens), (8, 8))
+    plain = client.embeddings.create(
+        model="sentences", input=["the house"], encoding_format="float"
+    )
+    pairs = zip(plain.data[0].embedding, told.data[0].embedding, strict=True)
+    expect(all(abs(one - other) < 1e-6 for one, other in pairs), plain)
+    short = client.embeddings.create(model="modiste-tiny", input="the house", dimensions=8)
+    same(len(short.data[0].embedding), 8)
+    long = raises(
+        openai.BadRequestError, client.embeddings.create, model="sentences", input="a " * 30
+    )
+    expect("input[0] has 32 tokens" in long.body["message"], long.body)
+
+
+def log_probabilities():
+    told = client.completions.create(
+        model="modiste-tiny", prompt="The river", echo=True, logprobs=3, max_tokens=2
+    ).choices[0]
+    same((told.logprobs.tokens[0], told.logprobs.token_logprobs[0]), ("<s>", None))
+    expect(all(len(top) >= 3 for top in told.logprobs.top_logprobs[1:]), told.logprobs)
+    same(len(told.logprobs.text_offset), len(told.logprobs.tokens))
+
+
 texts()
+embeddings()
+log_probabilities()

@@ -203,7 +203,7 @@ def errors(train):
         openai.UnprocessableEntityError, create, model=BASE, messages=messages, logprobs=True
     )
     expect("full serving engine" in later.body["message"], later.body)
-    raises(openai.UnprocessableEntityError, client.embeddings.create, model="e", input=["a"])
+    raises(openai.NotFoundError, client.embeddings.create, model="e", input=["a"])
     tune = client.fine_tuning.jobs.create
     model = raises(openai.BadRequestError, tune, model="gpt-4o", training_file=train.id)
     same((model.code, model.param), ("model_not_available", "model"))
