@@ -28,8 +28,8 @@ from pydantic import (
 from modiste.errors import InvalidInput
 
 ENVIRONMENT_PREFIX = "MODISTE_"
-NOT_SETTINGS = frozenset({"MODISTE_DATA"})
-"""Names under our prefix that belong to the development data and the test suite."""
+NOT_SETTINGS = frozenset({"MODISTE_DATA", "MODISTE_NATIVE"})
+"""Names under our prefix that belong to the development data, the test suite and `nn.native`."""
 
 
 class Executor(StrEnum):
@@ -42,6 +42,15 @@ class Sharding(StrEnum):
     AUTO = "auto"
     ALWAYS = "always"
     NEVER = "never"
+
+
+class ServeLinear(StrEnum):
+    """How the engine keeps weights: `auto` computes what the files say, the others say how."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    INT8 = "int8"
 
 
 class Settings(BaseModel):
@@ -105,6 +114,10 @@ class Settings(BaseModel):
     )
     engine_threads: int | None = Field(
         default=None, ge=1, description="Torch threads of the engine"
+    )
+    serve_linear: ServeLinear = Field(
+        default=ServeLinear.AUTO,
+        description="Weights of served bases: exact (auto), or fp32, bf16, int8 (fast, rounded)",
     )
     engine_max_sequences: int = Field(default=32, ge=1, le=1024)
     engine_max_waiting: int = Field(default=256, ge=0)

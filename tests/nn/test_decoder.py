@@ -4,7 +4,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from modiste.nn.decoder import Span, load_decoder
+from modiste.nn import native
+from modiste.nn.decoder import load_decoder
+from modiste.nn.parts import Span
 
 LLAMA3 = {
     "rope_type": "llama3",
@@ -71,15 +73,16 @@ def _no_gradients():
 def test_logits_and_greedy_tokens_equal_transformers(random_base, name):
     family, changes = FAMILIES[name]
     path = random_base(family, **changes)
-    decoder, model = load_decoder(path), reference(path)
+    model = reference(path)
     ids = prompt(41)
 
-    expected = model(ids[None]).logits[0]
-    # Both compute in float32; sums run in another order, over 3 layers of width 48. Logits are
-    # about 10 in size, so 1e-4 is a hundred roundings.
-    torch.testing.assert_close(all_logits(decoder, ids), expected, atol=1e-4, rtol=0)
-
-    assert greedy(decoder, ids, 24) == reference_greedy(model, ids, 24)
+    expected, tokens = model(ids[None]).logits[0], reference_greedy(model, ids, 24)
+    for kernels in (native.library, lambda: None):
+        decoder = load_decoder(path, kernels=kernels)
+        # All compute in float32; sums run in another order, over 3 layers of width 48. Logits are
+        # about 10 in size, so 1e-4 is a hundred roundings.
+        torch.testing.assert_close(all_logits(decoder, ids), expected, atol=1e-4, rtol=0)
+        assert greedy(decoder, ids, 24) == tokens
 
 
 def reference_greedy(model, ids, n):
@@ -99,8 +102,9 @@ def greedy(decoder, ids, n):
     return tokens
 
 
-def test_a_row_has_the_same_bits_alone_and_in_a_crowd(random_base):
-    decoder = load_decoder(random_base("mistral", sliding_window=30))
+@pytest.mark.parametrize("kernels", [native.library, lambda: None])
+def test_a_row_has_the_same_bits_alone_and_in_a_crowd(random_base, kernels):
+    decoder = load_decoder(random_base("mistral", sliding_window=30), kernels=kernels)
     ids, others = prompt(40), prompt(100, seed=2)
 
     def crowd(n_others):

@@ -1,4 +1,4 @@
-"""What PEFT saves is applied in full, or refused with every reason."""
+"""What PEFT saves is applied in full, or refused with every reason, from packed copies too."""
 
 import json
 
@@ -7,9 +7,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from modiste.errors import InvalidInput
-from modiste.nn.deltas import Site
+from modiste.nn import native
+from modiste.nn.adapter_table import Site
 from modiste.nn.shape import read_shape
-from modiste.serve.adapters import load_adapter, size_bytes
+from modiste.serve.adapters import PACKED, from_peft, load_adapter, size_bytes
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +110,86 @@ def test_a_cut_file_is_refused(base, editable):
 def test_a_folder_without_an_adapter_says_what_is_missing(tmp_path):
     with pytest.raises(InvalidInput, match=r"adapter_config.json and adapter_model.safetensors"):
         size_bytes(tmp_path)
+
+
+packs = pytest.mark.skipif(native.library() is None, reason="built without a compiler")
+
+
+def equal(one, other):
+    pairs = [(a, b) for x, y in zip(one.layers, other.layers, strict=True) for a, b in
+             zip(x.values(), y.values(), strict=True)]  # fmt: skip
+    return bool(pairs) and all(
+        torch.equal(a.down_RD, b.down_RD) and torch.equal(a.up_OR, b.up_OR) for a, b in pairs
+    )
+
+
+@packs
+def test_the_packed_copy_holds_the_same_adapter(base, editable):
+    shape = read_shape(base)
+    first = load_adapter(editable.path, shape)
+    assert (editable.path / PACKED).is_file()
+    copied = load_adapter(editable.path, shape)
+    assert equal(first, from_peft(editable.path, shape))
+    assert equal(copied, from_peft(editable.path, shape))
+    assert copied.table.values.data_ptr() % 64 == 0
+
+
+@packs
+def test_a_copy_of_other_files_or_for_another_base_is_made_anew(base, editable, random_base):
+    shape = read_shape(base)
+    load_adapter(editable.path, shape)
+    editable.rewrite(lambda t: t.update({name: tensor + 1 for name, tensor in t.items()}))
+    assert equal(load_adapter(editable.path, shape), from_peft(editable.path, shape))
+    other = random_base("mistral", num_hidden_layers=2)
+    assert "not in this base of 2 layers" in refusal(editable.path, other)
+
+
+@packs
+def test_a_broken_copy_is_none(base, editable):
+    shape = read_shape(base)
+    load_adapter(editable.path, shape)
+    content = (editable.path / PACKED).read_bytes()
+    for broken in (content[:500], content[:-1000], b"", b"x" * 100):
+        (editable.path / PACKED).write_bytes(broken)
+        assert equal(load_adapter(editable.path, shape), from_peft(editable.path, shape))
+
+
+@packs
+def test_a_folder_that_cannot_be_written_serves_all_the_same(base, editable, monkeypatch):
+    from modiste.nn import packed_adapter
+
+    def full(*arguments, **options):
+        raise OSError("no room")
+
+    monkeypatch.setattr(packed_adapter, "write", full)
+    shape = read_shape(base)
+    assert equal(load_adapter(editable.path, shape), from_peft(editable.path, shape))
+    assert not (editable.path / PACKED).exists()
+
+
+@packs
+@pytest.mark.slow
+def test_a_thousand_adapters_open_in_a_second_and_take_little_until_used(
+    base, random_adapter, tmp_path
+):
+    import shutil
+    import time
+    from pathlib import Path
+
+    import psutil
+
+    import modiste.bases.tiny
+
+    tiny = Path(modiste.bases.tiny.__file__).parent
+    shape = read_shape(tiny)
+    load_adapter(first := random_adapter(tiny, r=16), shape)
+    folders = [tmp_path / str(n) for n in range(1000)]
+    for folder in folders:
+        shutil.copytree(first, folder)  # Keeps the times that the copy was made of.
+    process = psutil.Process()
+    memory, cpu = process.memory_info().rss, time.process_time()
+    held = [load_adapter(folder, shape).placed for folder in folders]
+    assert len({one.address for one in held}) == 1000
+    assert process.memory_info().rss - memory < 150e6
+    # A second on an idle machine; CPU seconds with room for a busy one.
+    assert time.process_time() - cpu < 3

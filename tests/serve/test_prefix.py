@@ -2,7 +2,7 @@
 
 import torch
 
-from modiste.nn.decoder import KeyValues
+from modiste.nn.parts import KeyValues
 from modiste.serve.prefix import PrefixBlocks, block_keys, write
 from modiste.serve.scheduler import GRANULE
 

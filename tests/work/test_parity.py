@@ -42,6 +42,7 @@ class Engine:
         self.errors: list[Exception] = []
         self.closed = False
         self.takes_s = 0.0
+        self.linear = "fp32"
 
     def __call__(self, process_dir: Path) -> Engine:
         return self
@@ -52,6 +53,9 @@ class Engine:
         if self.errors:
             raise self.errors.pop(0)
         return self.scores[tuple(asked[3])]
+
+    async def status(self, *, timeout_s: float) -> dict[str, Any]:
+        return {"bases": {str(TINY): {"linear": self.linear, "exact": self.linear == "fp32"}}}
 
     async def close(self) -> None:
         self.closed = True
@@ -127,6 +131,36 @@ def test_other_logprobs_fail_and_say_where_they_part(
     assert "-4.00000 in training" in told.value.message
     assert "token 6" not in told.value.message, "the first difference is the one that counts"
     assert "no model was published" in told.value.message
+
+
+@pytest.mark.parametrize(("linear", "moved"), [("bf16", 0.008), ("int8", 0.025)])
+def test_rounded_weights_are_held_to_their_own_tolerance(
+    engine: Engine, tmp_path: Path, linear: str, moved: float
+) -> None:
+    made = rows(engine)
+    for scores in engine.scores.values():
+        scores[:] = [value + moved for value in scores]
+    with pytest.raises(ParityFailed):
+        check(tmp_path, made)
+    engine.linear = linear
+    assert check(tmp_path, made).tolerance == parity.ROUNDED[linear].largest
+    for scores in engine.scores.values():
+        scores[:] = [value + moved for value in scores]
+    with pytest.raises(ParityFailed, match="apart on average"):
+        check(tmp_path, made)
+
+
+def test_rounding_that_hides_a_tenth_of_what_was_learned_fails(
+    engine: Engine, tmp_path: Path
+) -> None:
+    made = rows(engine)
+    engine.linear = "int8"
+    for row in made:
+        row["base_logprobs"] = [value - 0.1 for value in row["logprobs"]]
+    for scores in engine.scores.values():
+        scores[:] = [value + 0.011 for value in scores]
+    with pytest.raises(ParityFailed, match=r"the adapter moves them by 0\.1"):
+        check(tmp_path, made)
 
 
 def test_a_prompt_of_other_tokens_fails_before_anything_is_scored(

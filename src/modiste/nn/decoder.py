@@ -12,16 +12,22 @@ I intermediate size, V vocabulary, L layers, C cells (one token's keys and value
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modiste.nn.deltas import RowDeltas, Site
-from modiste.nn.linear import Linear
+from modiste.nn import linear as linear_
+from modiste.nn import native, native_decoder
+from modiste.nn.adapter_table import Site
+from modiste.nn.deltas import RowDeltas
+from modiste.nn.linear import Kind
+from modiste.nn.native import Library
+from modiste.nn.native_decoder import NativeDecoder
+from modiste.nn.panels import PanelLinear
+from modiste.nn.parts import KeyValues, Layer, Span
 from modiste.nn.rotary import Rotary, rotate
 from modiste.nn.shape import DecoderShape, read_shape
 from modiste.nn.weights import Weights
@@ -30,47 +36,31 @@ SERIAL_ELEMENTS = 32_768
 """torch cuts elementwise work above this size among its threads, anywhere in a row."""
 
 
-class Span(NamedTuple):
-    """Rows of one sequence in this step: its `n_rows` latest tokens, laid from row `first_row`.
-
-    Its keys and values fill the cells [first_cell, first_cell + length), these rows' included.
-    """
-
-    first_row: int
-    n_rows: int
-    first_cell: int
-    length: int
-
-
-class KeyValues(NamedTuple):
-    keys_LCKE: Tensor
-    values_LCKE: Tensor
-
-
-class Layer(NamedTuple):
-    input_norm: Tensor
-    qkv: Linear
-    q_norm: Tensor | None
-    k_norm: Tensor | None
-    o: Linear
-    mlp_norm: Tensor
-    gate_up: Linear
-    down: Linear
+Make = Callable[[Tensor, Tensor | None], linear_.Product]
 
 
 class Decoder:
-    def __init__(self, shape: DecoderShape, weights: Weights) -> None:
+    def __init__(
+        self, shape: DecoderShape, weights: Weights, *, kind: Kind, library: Library | None
+    ) -> None:
         """
         Raises:
             InvalidInput: tensors are missing, unknown or of another size than `shape` says.
         """
-        self.shape = shape
+        self.shape, self.kind = shape, kind
         weights.check(shape)
+        make = _maker(kind, library)
         self._embed_VD = weights.get("model.embed_tokens.weight")
-        self._layers = [_layer(shape, weights, i) for i in range(shape.n_layers)]
+        self._layers = [_layer(shape, weights, i, make) for i in range(shape.n_layers)]
         self._norm = weights.get("model.norm.weight").float()
-        self._head = Linear(weights.get(weights.head(shape)))
+        self._head = make(weights.get(weights.head(shape)), None)
         self._rotary = Rotary(shape)
+        self.kernels = "torch" if library is None else library.variant
+        self._native = (
+            None
+            if library is None
+            else NativeDecoder(library, shape, self._layers, self._norm, self._rotary)
+        )
 
     def key_values(self, n_cells: int) -> KeyValues:
         """Room for `n_cells` tokens. Memory is taken by the system only as cells are written."""
@@ -86,6 +76,9 @@ class Decoder:
         deltas: RowDeltas | None = None,
     ) -> Tensor:
         """Last hidden states (N, D) of the rows; their keys and values are written to `cells`."""
+        if self._native is not None:
+            embedded_ND = self._embed_VD[ids_N].float()
+            return self._native.hidden(embedded_ND, spans, cells, deltas.groups if deltas else ())
         shape, step = self.shape, _Step(self.shape, spans)
         cos, sin = self._rotary.at(step.positions_N, last=step.last_position)
         x_ND = self._embed_VD[ids_N].float()
@@ -116,7 +109,7 @@ class Decoder:
         """(N, V) of the hidden states given; take only the rows that are needed."""
         return self._head(hidden_ND)
 
-    def linears(self) -> list[Linear]:
+    def linears(self) -> list[linear_.Product]:
         """The distinct kinds of linear layers, for a check of the machine."""
         first = self._layers[0]
         return [first.qkv, first.o, first.gate_up, first.down, self._head]
@@ -146,15 +139,20 @@ class Decoder:
         return turned[:, :heads]
 
 
-def load_decoder(path: Path) -> Decoder:
+def load_decoder(
+    path: Path, *, kind: Kind = Kind.FP32, kernels: Callable[[], Library | None] = native.library
+) -> Decoder:
     """The decoder in the folder `path`, Hugging Face or Mistral layout.
+
+    `kernels` gives the compiled kernels, or None: then torch computes everything.
 
     Raises:
         InvalidInput: naming what is missing, unknown or not computed here.
     """
     shape = read_shape(path)
     with Weights.open(path, shape) as weights:
-        return Decoder(shape, weights)
+        library = kernels() if native_decoder.computes(shape) else None
+        return Decoder(shape, weights, kind=kind, library=library)
 
 
 class _Step:
@@ -230,13 +228,19 @@ def _swiglu(gate_up_NI: Tensor) -> Tensor:
     return torch.cat([F.silu(gate_n) for gate_n in torch.split(gate_NI, rows)]) * up_NI
 
 
-def _layer(shape: DecoderShape, weights: Weights, index: int) -> Layer:
+def _maker(kind: Kind, library: Library | None) -> Make:
+    if library is None:
+        return lambda weight_OD, bias_O: linear_.in_torch(weight_OD, bias_O, kind)
+    return lambda weight_OD, bias_O: PanelLinear(library, weight_OD, bias_O, kind)
+
+
+def _layer(shape: DecoderShape, weights: Weights, index: int, make: Make) -> Layer:
     stem = f"model.layers.{index}"
 
-    def linear(*names: str, bias: bool) -> Linear:
+    def linear(*names: str, bias: bool) -> linear_.Product:
         parts = [weights.get(f"{stem}.{name}.weight") for name in names]
         biases = [weights.get(f"{stem}.{name}.bias") for name in names] if bias else None
-        return Linear(torch.cat(parts), None if biases is None else torch.cat(biases))
+        return make(torch.cat(parts), None if biases is None else torch.cat(biases))
 
     def norm(name: str) -> Tensor:
         return weights.get(f"{stem}.{name}.weight").float()

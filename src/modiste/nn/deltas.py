@@ -12,52 +12,20 @@ C adapters in a stack, W rows of a window.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from modiste.nn.adapter_table import AdapterDeltas, Delta, Layers, Site
+
 WINDOW = 8
 STACK_BYTES = 64 * 1024 * 1024
 """Larger adapters are worth no copies: their own products take longer than calling them."""
-
-
-class Site(StrEnum):
-    """The four linear layers of a decoder layer, as fused."""
-
-    QKV = "qkv"
-    O = "o"  # noqa: E741  # the projection's own name
-    GATE_UP = "gate_up"
-    DOWN = "down"
-
-
-class Delta(NamedTuple):
-    """delta_NO = (x_ND @ down_RD.T) @ up_OR.T; the scale is folded into `up_OR`."""
-
-    down_RD: Tensor
-    up_OR: Tensor
-
-
-class AdapterDeltas:
-    """One adapter; sites that it leaves alone are absent from their layer."""
-
-    def __init__(self, layers: Sequence[Mapping[Site, Delta]]) -> None:
-        self.layers = layers
-        deltas = [
-            (i, site, delta) for i, layer in enumerate(layers) for site, delta in layer.items()
-        ]
-        self.form = tuple((i, site, len(delta.down_RD)) for i, site, delta in deltas)
-        """Where it acts and with which rank: adapters of one form can be stacked."""
-        self.size_bytes = sum(part.nbytes for *_, delta in deltas for part in delta)
-
-    @cached_property
-    def alone(self) -> Stack:
-        """A stack of this adapter only: views, no copies."""
-        return Stack([self.layers])
 
 
 @dataclass(frozen=True)
@@ -72,7 +40,7 @@ class Group:
 class Stack:
     """Adapters of one form, site by site: (C, D, R) down and (C, R, O) up."""
 
-    def __init__(self, adapters: Sequence[Sequence[Mapping[Site, Delta]]]) -> None:
+    def __init__(self, adapters: Sequence[Layers]) -> None:
         self.size = len(adapters)
         self.layers: list[dict[Site, tuple[Tensor, Tensor]]] = []
         for layers in zip(*adapters, strict=True):
@@ -105,6 +73,7 @@ class Stacks:
         self._limit = limit_bytes
         self._met: set[tuple[int, ...]] = set()
         self._kept: dict[tuple[int, ...], _Kept] = {}
+        self._alone: WeakKeyDictionary[AdapterDeltas, Stack] = WeakKeyDictionary()
 
     def arrange(self, groups: Sequence[Group]) -> list[tuple[Stack, list[Group]]]:
         """Groups with the stack that holds their adapters, in the stack's order."""
@@ -122,9 +91,15 @@ class Stacks:
                 kept[key] = self._kept.get(key) or _Kept.of([group.deltas for group in together])
                 arranged.append((kept[key].stack, together))
             else:
-                arranged += [(group.deltas.alone, [group]) for group in together]
+                arranged += [(self._of(group.deltas), [group]) for group in together]
         self._kept, self._met = kept, met
         return arranged
+
+    def _of(self, deltas: AdapterDeltas) -> Stack:
+        """One adapter as a stack: views, no copies."""
+        if deltas not in self._alone:
+            self._alone[deltas] = Stack([deltas.layers])
+        return self._alone[deltas]
 
 
 class RowDeltas:
@@ -133,12 +108,16 @@ class RowDeltas:
     def __init__(
         self, generated: Sequence[Group], prompts: Sequence[Group], stacks: Stacks
     ) -> None:
-        self._stacked = [_Windows(stack, groups) for stack, groups in stacks.arrange(generated)]
-        self._prompts = prompts
+        self.groups = [*generated, *prompts]
+        self._generated, self._prompts, self._stacks = generated, prompts, stacks
+
+    @cached_property
+    def _windows(self) -> list[_Windows]:
+        return [_Windows(*arranged) for arranged in self._stacks.arrange(self._generated)]
 
     def add(self, layer: int, site: Site, x_ND: Tensor, y_NO: Tensor) -> None:
         """y_NO += the deltas of x_ND, in place."""
-        for windows in self._stacked:
+        for windows in self._windows:
             windows.add(layer, site, x_ND, y_NO)
         for group in self._prompts:
             if (delta := group.deltas.layers[layer].get(site)) is not None:

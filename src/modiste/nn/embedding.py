@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from modiste.nn.decoder import Span, load_decoder
+from modiste.nn.decoder import load_decoder
+from modiste.nn.parts import Span
 
 WINDOW = 512
 STEP_TOKENS = 4096

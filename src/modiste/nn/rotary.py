@@ -25,11 +25,16 @@ class Rotary:
 
     def at(self, positions_N: Tensor, *, last: int) -> tuple[Tensor, Tensor]:
         """cos and sin, each (N, 1, E/2); `last` is the greatest of the positions."""
-        if last >= len(self._cos_PE):
-            positions = torch.arange(max(1024, 2 * (last + 1))).float()
+        cos_PE, sin_PE = self.tables(last + 1)
+        return cos_PE[positions_N].unsqueeze(1), sin_PE[positions_N].unsqueeze(1)
+
+    def tables(self, n_positions: int) -> tuple[Tensor, Tensor]:
+        """cos and sin of at least the first `n_positions`, each (P, E/2)."""
+        if n_positions > len(self._cos_PE):
+            positions = torch.arange(max(1024, 2 * n_positions)).float()
             angles_PE = positions[:, None] * self._frequencies[None, :]
             self._cos_PE, self._sin_PE = angles_PE.cos(), angles_PE.sin()
-        return self._cos_PE[positions_N].unsqueeze(1), self._sin_PE[positions_N].unsqueeze(1)
+        return self._cos_PE, self._sin_PE
 
 
 def rotate(x_NHE: Tensor, cos_N1E: Tensor, sin_N1E: Tensor) -> Tensor:

@@ -62,6 +62,11 @@ class Weights:
             return consolidated.halves_from_pairs(tensor, head_dim=self._head_size)
         return tensor
 
+    def are_bf16(self) -> bool:
+        """Whether every matrix is stored in bfloat16."""
+        matrices = [tensors.get_slice(stored) for tensors, stored in self._places.values()]
+        return all(m.get_dtype() == "BF16" for m in matrices if len(m.get_shape()) > 1)
+
     def head(self, shape: DecoderShape) -> str:
         """Name of the output matrix; Mistral's layout ties by leaving it out."""
         left_out = self._layout is Layout.MISTRAL and "lm_head.weight" not in self._places

@@ -1,5 +1,8 @@
 """A PEFT LoRA folder becomes the deltas that the decoder adds.
 
+Where the compiled kernels run, a packed copy (`nn.packed_adapter`) is left beside the PEFT files
+when they are read for the first time, and mapped from then on.
+
 Modules that one fused linear computes (q, k, v and gate, up) are fused here too. An adapter whose
 layers are not all in this base, at their right sizes, is refused with everything that does not fit:
 an adapter that is applied in part answers like nobody trained it.
@@ -9,6 +12,7 @@ Legend: D inputs and O outputs of a module, r rank of a module, R sum of the ran
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +20,12 @@ from typing import NamedTuple
 import torch
 
 from modiste.errors import InvalidInput
+from modiste.nn import native, packed_adapter
 from modiste.nn.adapter_io import CONFIG, WEIGHTS, AdapterLayer, load_peft
-from modiste.nn.deltas import AdapterDeltas, Delta, Site
+from modiste.nn.adapter_table import AdapterDeltas, Block, Delta, Site
 from modiste.nn.shape import DecoderShape
+
+log = logging.getLogger(__name__)
 
 LAYER = re.compile(r"model\.layers\.(?P<index>\d+)\.(?P<module>(?:self_attn|mlp)\.\w+)")
 
@@ -37,8 +44,13 @@ class Part(NamedTuple):
     layer: AdapterLayer
 
 
+GROWTH = 4
+"""Fused in float32 an adapter takes up to this many times its file."""
+PACKED = "adapter.packed"
+
+
 def size_bytes(folder: Path) -> int:
-    """Bytes of the weights file, from which the memory it will take follows.
+    """Memory it will take at most; what is mapped from a packed copy the system may take back.
 
     Raises:
         InvalidInput: the folder is no PEFT adapter.
@@ -46,7 +58,8 @@ def size_bytes(folder: Path) -> int:
     missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
     if missing:
         raise InvalidInput(f"{folder}: not a PEFT adapter, {' and '.join(missing)} missing")
-    return (folder / WEIGHTS).stat().st_size
+    copy = folder / PACKED
+    return copy.stat().st_size if copy.is_file() else GROWTH * (folder / WEIGHTS).stat().st_size
 
 
 def load_adapter(folder: Path, shape: DecoderShape) -> AdapterDeltas:
@@ -55,6 +68,37 @@ def load_adapter(folder: Path, shape: DecoderShape) -> AdapterDeltas:
     Raises:
         InvalidInput: not readable, more than plain LoRA, or not made for this base.
     """
+    if native.library() is None:
+        return from_peft(folder, shape)
+    source = _source(folder, shape)
+    if (table := packed_adapter.read(folder / PACKED, source=source)) is not None:
+        return AdapterDeltas.of_table(table)
+    deltas = from_peft(folder, shape)
+    try:
+        packed_adapter.write(folder / PACKED, deltas.table, source=source)
+    except OSError as error:
+        log.warning("%s: no packed copy could be left there: %s", folder, error)
+        return deltas
+    table = packed_adapter.read(folder / PACKED, source=source)
+    return deltas if table is None else AdapterDeltas.of_table(table)
+
+
+def _source(folder: Path, shape: DecoderShape) -> str:
+    """Changes when the PEFT files change, and with the sizes of the base.
+
+    Raises:
+        InvalidInput: the folder is no PEFT adapter.
+    """
+    try:
+        files = [(folder / name).stat() for name in (CONFIG, WEIGHTS)]
+    except OSError as error:
+        raise InvalidInput(f"{folder}: not an adapter in PEFT layout: {error}") from None
+    told = [(file.st_size, file.st_mtime_ns) for file in files]
+    return repr((told, shape.n_layers, [tuple(m) for m in modules_of(shape).values()]))
+
+
+def from_peft(folder: Path, shape: DecoderShape) -> AdapterDeltas:
+    """As `load_adapter`, from the PEFT files themselves."""
     modules = modules_of(shape)
     found: dict[tuple[int, Site], list[Part]] = {}
     problems = []
@@ -108,9 +152,11 @@ def _fuse(parts: list[Part], outputs: int) -> Delta:
     parts = sorted(parts, key=lambda part: part.module.first)
     down_RD = torch.cat([part.layer.A_RI.float() for part in parts])
     up_OR = torch.zeros(outputs, len(down_RD))
+    blocks: list[Block] = []
     rank = 0
     for module, layer in parts:
         end = rank + len(layer.A_RI)
         up_OR[module.first : module.first + module.outputs, rank:end] = layer.B_OR * layer.scaling
+        blocks.append(Block(module.first, module.outputs, rank, len(layer.A_RI)))
         rank = end
-    return Delta(down_RD, up_OR)
+    return Delta(down_RD, up_OR, tuple(blocks))

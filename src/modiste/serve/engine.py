@@ -39,6 +39,7 @@ from modiste.serve.sequence import (
     Tokens,
 )
 from modiste.serve.shelf import Shelf
+from modiste.settings import ServeLinear
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Engine:
         emit: Callable[[Key, Event], None],
         wake: Callable[[], None] = lambda: None,
         threads: int = 1,
+        linear: ServeLinear = ServeLinear.AUTO,
     ) -> None:
         """`wake` is called from another thread when something that was waited for is loaded.
         `prefix_bytes` keep prompts that were met, per base: None is a share of the memory, 0 keeps
@@ -74,6 +76,7 @@ class Engine:
             cells_bytes=memory_bytes // 4,
             adapters_bytes=memory_bytes // 8,
             prefix_bytes=memory_bytes // 16 if prefix_bytes is None else prefix_bytes,
+            linear=linear,
         )
         self._pools = [
             # torch's number of threads belongs to the thread that sets it.
@@ -178,6 +181,9 @@ class Engine:
                 path: {
                     "context": lane.context,
                     "reproducible": lane.reproducible,
+                    "linear": lane.precision.kind.value,
+                    "exact": lane.precision.exact,
+                    "kernels": lane.kernels,
                     "adapters": len(lane.adapters.held()),
                     "free_cells": lane.slots.n_free,
                     "cells": lane.slots.n_cells,
@@ -300,8 +306,9 @@ def _fitting(path: Path, room: Room, memory_bytes: int) -> int:
     needed = lane_bytes(path, room)
     if needed > memory_bytes:
         raise InvalidInput(
-            f"{path}: this base needs {needed / 2**30:.1f} GiB in float32 and the engine may take "
-            f"{memory_bytes / 2**30:.1f} GiB; use a smaller base or a machine with more memory",
+            f"{path}: this base needs {needed / 2**30:.1f} GiB and the engine may take "
+            f"{memory_bytes / 2**30:.1f} GiB; set MODISTE_SERVE_LINEAR to bf16 or int8, use a "
+            "smaller base or a machine with more memory",
             code=FailureCode.BASE,
         )
     return needed

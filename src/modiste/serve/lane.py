@@ -20,25 +20,27 @@ from torch import Tensor
 
 from modiste.errors import InvalidInput
 from modiste.nn import deltas as deltas_
-from modiste.nn.decoder import Decoder, Span, load_decoder
-from modiste.nn.deltas import AdapterDeltas, Group, RowDeltas, Stacks
-from modiste.nn.linear import independent
+from modiste.nn.adapter_table import AdapterDeltas
+from modiste.nn.decoder import Decoder, load_decoder
+from modiste.nn.deltas import Group, RowDeltas, Stacks
+from modiste.nn.linear import WEIGHT_BYTES, independent
+from modiste.nn.parts import Span
 from modiste.nn.shape import DecoderShape, read_shape
 from modiste.nn.weights import expected_sizes
 from modiste.serve import adapters, prefix, sampling
 from modiste.serve.grammar import Grammars
+from modiste.serve.precision import Precision, precision_of
 from modiste.serve.prefix import PrefixBlocks
 from modiste.serve.scheduler import GRANULE, Admission, Piece, Plan, Sequence, end_of
 from modiste.serve.sequence import Embed, FailureCode, Generate, Logprob, Pooling, Request, Score
 from modiste.serve.shelf import Shelf
 from modiste.serve.slots import Slots
+from modiste.settings import ServeLinear
 
 NOT_NUMBERS = (
     "the model computed values that are not numbers: its weights or its adapter's are broken; "
     "train or download them again"
 )
-ADAPTER_GROWTH = 4
-"""Fused in float32 an adapter takes up to this many times its file."""
 
 
 class AdapterKey(NamedTuple):
@@ -70,6 +72,7 @@ class Room(NamedTuple):
     cells_bytes: int
     adapters_bytes: int
     prefix_bytes: int
+    linear: ServeLinear = ServeLinear.AUTO
 
 
 class Lane:
@@ -77,6 +80,7 @@ class Lane:
         self,
         decoder: Decoder,
         grammars: Grammars,
+        precision: Precision,
         *,
         room: Room,
         pool: Executor,
@@ -84,17 +88,21 @@ class Lane:
     ) -> None:
         """Adapters load on `pool`; `wake` is called when one is there."""
         self._decoder = decoder
+        self.precision = precision
+        self.kernels = decoder.kernels
+        """Which compiled kernels run, or `torch`."""
         self._grammars = grammars
         self.shape = decoder.shape
         self.slots = Slots(n_cells(self.shape, room))
         self.context = min(self.shape.context, self.slots.n_cells)
         self.reproducible = all(independent(linear) for linear in decoder.linears()) and (
-            deltas_.independent(self.shape.hidden_size, self.shape.query_size)
+            decoder.kernels != "torch"
+            or deltas_.independent(self.shape.hidden_size, self.shape.query_size)
         )
         """Whether this machine's kernels keep a row's bits whatever shares its step."""
         self.adapters: Shelf[AdapterKey, AdapterDeltas] = Shelf(
             lambda key: adapters.load_adapter(Path(key.folder), self.shape),
-            size_bytes=lambda key: ADAPTER_GROWTH * adapters.size_bytes(Path(key.folder)),
+            size_bytes=lambda key: adapters.size_bytes(Path(key.folder)),
             limit_bytes=room.adapters_bytes,
             pool=pool,
             on_loaded=wake,
@@ -316,20 +324,20 @@ def load_lane(path: Path, *, room: Room, pool: Executor, wake: Callable[[], None
         InvalidInput: the base cannot be served; the message says why.
     """
     grammars = Grammars(path, pool, wake=wake)
-    return Lane(load_decoder(path), grammars, room=room, pool=pool, wake=wake)
+    precision = precision_of(path, room.linear)
+    decoder = load_decoder(path, kind=precision.kind)
+    return Lane(decoder, grammars, precision, room=room, pool=pool, wake=wake)
 
 
 def lane_bytes(path: Path, room: Room) -> int:
-    """What the base will take at most: float32 weights, the embedding as stored, all its cells,
-    and the blocks it keeps."""
+    """What the base will take at most: packed weights, the embedding as stored, all its cells, and
+    the blocks it keeps."""
     shape = read_shape(path)
     values = sum(_product(size) for size in expected_sizes(shape).values())
-    embedding = shape.vocab_size * shape.hidden_size * (2 if shape.tied else 1)
-    return (
-        4 * (values + embedding)
-        + n_cells(shape, room) * shape.kv_bytes_per_token
-        + room.prefix_bytes
-    )
+    each = WEIGHT_BYTES[precision_of(path, room.linear).kind]
+    embedding = shape.vocab_size * shape.hidden_size * (4 + (each if shape.tied else 0))
+    cells = n_cells(shape, room) * shape.kv_bytes_per_token
+    return each * values + embedding + cells + room.prefix_bytes
 
 
 def n_cells(shape: DecoderShape, room: Room) -> int:

@@ -19,7 +19,7 @@ from itertools import takewhile
 import torch
 from torch import Tensor
 
-from modiste.nn.decoder import KeyValues
+from modiste.nn.parts import KeyValues
 from modiste.serve.scheduler import GRANULE
 
 IDS = struct.Struct(f"<{GRANULE}I")

@@ -85,6 +85,7 @@ class _Process:
             emit=self._post,
             wake=lambda: self._inbox.put(None),
             threads=threads,
+            linear=settings.serve_linear,
         )
         self._board = Switchboard(socket_path, self._inbox, status=self._engine.status)
 

@@ -1,0 +1,178 @@
+"""One adapter as serving needs it: low-rank deltas by layer and site, and their table for kernels.
+
+Modules that one fused linear computes are fused in a delta too: their ranks lie side by side, and
+each module's outputs see their own ranks only (`Block`). The table is two small arrays of numbers
+and one long array of values, in the order in which they are read: what a packed file holds
+(`nn.packed_adapter`), so that opening one copies nothing.
+
+Legend: D inputs and O outputs of a site, R rank (of all modules fused there), L lanes of a panel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from modiste.nn.native import LANES
+from modiste.nn.panels import panels
+
+
+class Site(StrEnum):
+    """The four linear layers of a decoder layer, as fused."""
+
+    QKV = "qkv"
+    O = "o"  # noqa: E741  # the projection's own name
+    GATE_UP = "gate_up"
+    DOWN = "down"
+
+
+class Block(NamedTuple):
+    """Outputs [first, first + outputs) see ranks [first_rank, first_rank + rank)."""
+
+    first: int
+    outputs: int
+    first_rank: int
+    rank: int
+
+
+class Delta(NamedTuple):
+    """delta_NO = (x_ND @ down_RD.T) @ up_OR.T; the scale is folded into `up_OR`."""
+
+    down_RD: Tensor
+    up_OR: Tensor
+    blocks: tuple[Block, ...] = ()
+    """Where `up_OR` is not zero; nothing here means everywhere."""
+
+    def all_blocks(self) -> tuple[Block, ...]:
+        return self.blocks or (Block(0, len(self.up_OR), 0, len(self.down_RD)),)
+
+
+Layers = Sequence[Mapping[Site, Delta]]
+
+
+class Table(NamedTuple):
+    """Layout of `Site` and `Segment` in native/decoder.c, with offsets in place of addresses."""
+
+    sites: Tensor
+    """int64 (layers * 4, 4): rank, first value of down, number of segments, first segment."""
+    segments: Tensor
+    """int64 (segments, 5): a `Block` and the first value of its up."""
+    values: Tensor
+    """float32: panels of down and up."""
+
+
+class AdapterDeltas:
+    """One adapter; sites that it leaves alone are absent from their layer."""
+
+    def __init__(self, layers: Layers) -> None:
+        self._given: Layers | None = layers
+
+    @classmethod
+    def of_table(cls, table: Table) -> AdapterDeltas:
+        deltas = cls(())
+        deltas._given = None
+        deltas.table = table
+        return deltas
+
+    @cached_property
+    def layers(self) -> Layers:
+        return unpacked(self.table) if self._given is None else self._given
+
+    @cached_property
+    def table(self) -> Table:
+        return packed(self.layers)
+
+    @cached_property
+    def placed(self) -> Placed:
+        return Placed(self.table)
+
+    @cached_property
+    def form(self) -> tuple[tuple[int, Site, int], ...]:
+        """Where it acts and with which rank: adapters of one form can be stacked."""
+        return tuple(
+            (i, site, len(delta.down_RD))
+            for i, layer in enumerate(self.layers)
+            for site, delta in layer.items()
+        )
+
+    @cached_property
+    def size_bytes(self) -> int:
+        return sum(
+            part.nbytes
+            for layer in self.layers
+            for delta in layer.values()
+            for part in (delta.down_RD, delta.up_OR)
+        )
+
+
+class Placed:
+    """A table with addresses, for as long as this object lives."""
+
+    def __init__(self, table: Table) -> None:
+        self._values = table.values
+        self._segments, self._sites = table.segments.clone(), table.sites.clone()
+        size = table.values.element_size()
+        self._segments[:, 4] = table.values.data_ptr() + size * table.segments[:, 4]
+        self._sites[:, 1] = table.values.data_ptr() + size * table.sites[:, 1]
+        self._sites[:, 3] = self._segments.data_ptr() + 8 * 5 * table.sites[:, 3]
+        self.address = self._sites.data_ptr()
+
+
+def packed(layers: Layers) -> Table:
+    sites: list[tuple[int, int, int, int]] = []
+    segments: list[tuple[int, int, int, int, int]] = []
+    parts: list[Tensor] = []
+    n_values = 0
+
+    def place(matrix: Tensor) -> int:
+        nonlocal n_values
+        parts.append(panels(matrix.float()).flatten())
+        n_values += len(parts[-1])
+        return n_values - len(parts[-1])
+
+    for layer in layers:
+        for site in Site:
+            if (delta := layer.get(site)) is None:
+                sites.append((0, 0, 0, 0))
+                continue
+            blocks = delta.all_blocks()
+            sites.append((len(delta.down_RD), place(delta.down_RD), len(blocks), len(segments)))
+            for block in blocks:
+                rows = slice(block.first, block.first + block.outputs)
+                ranks = slice(block.first_rank, block.first_rank + block.rank)
+                segments.append((*block, place(delta.up_OR[rows, ranks])))
+    return Table(torch.tensor(sites), torch.tensor(segments), torch.cat(parts))
+
+
+def unpacked(table: Table) -> Layers:
+    """The matrices of a table again."""
+    layers: list[dict[Site, Delta]] = []
+    for number, (rank, down, n_segments, first) in enumerate(table.sites.tolist()):
+        if number % len(Site) == 0:
+            layers.append({})
+        if rank == 0:
+            continue
+        ends = [int(at) for at in (*table.segments[:, 4], *table.sites[:, 1]) if at > down]
+        inputs = (min(ends) - down) // (-(-rank // LANES) * LANES)
+        segments = table.segments[first : first + n_segments].tolist()
+        up_OR = torch.zeros(max(s[0] + s[1] for s in segments), rank)
+        for start, outputs, first_rank, block_rank, at in segments:
+            up_OR[start : start + outputs, first_rank : first_rank + block_rank] = _matrix(
+                table.values, at, outputs, block_rank
+            )
+        blocks = tuple(Block(*segment[:4]) for segment in segments)
+        delta = Delta(_matrix(table.values, down, rank, inputs), up_OR, blocks)
+        layers[-1][list(Site)[number % len(Site)]] = delta
+    return layers
+
+
+def _matrix(values: Tensor, at: int, outputs: int, inputs: int) -> Tensor:
+    """(outputs, inputs) of the panels that begin at value `at`."""
+    n_panels = -(-outputs // LANES)
+    panels_PDL = values[at : at + n_panels * inputs * LANES].view(n_panels, inputs, LANES)
+    return panels_PDL.transpose(1, 2).reshape(-1, inputs)[:outputs].float().contiguous()

@@ -1,0 +1,212 @@
+/* All layers of a decoder for any mix of rows, in one call. Its twin in torch is nn/decoder.py.
+ *
+ * Rows of a span (one sequence) lie behind each other. Nothing is kept between calls, nothing is
+ * locked: threads may call it side by side with other rows. Layouts of structs are those of
+ * nn/native_decoder.py.
+ *
+ * Legend: N rows, D hidden size, H query heads, K key/value heads, E head size, I intermediate
+ * size, C cells, R rank. */
+#include "attention.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+typedef struct {
+  const float *input_norm, *q_norm, *k_norm, *mlp_norm; /* q_norm and k_norm may be NULL */
+  Linear qkv, o, gate_up, down;
+  int64_t window; /* 0 is none */
+} Layer;
+
+typedef struct {
+  int64_t n_layers, hidden, intermediate, heads, kv_heads, head_size;
+  float norm_eps;
+  const Layer *layers;
+  const float *norm;
+} Decoder;
+
+/* Outputs [first, first + outputs) see ranks [first_rank, first_rank + rank). */
+typedef struct {
+  int64_t first, outputs, first_rank, rank;
+  const float *up; /* [outputs/16][rank][16], the scale folded in */
+} Segment;
+
+typedef struct {
+  int64_t rank;      /* of all segments; 0 where the adapter leaves the site alone */
+  const float *down; /* [R/16][inputs][16] */
+  int64_t n_segments;
+  const Segment *segments;
+} Site;
+
+enum { QKV, O, GATE_UP, DOWN, SITES };
+
+typedef struct {
+  int64_t first_row, n_rows, first_cell, length;
+  const Site *adapter; /* [n_layers][SITES], or NULL */
+} Span;
+
+typedef struct {
+  float *keys, *values; /* [n_layers][C][K][E] */
+  int64_t n_cells;
+} Cells;
+
+typedef struct {
+  const float *cos, *sin; /* [positions][E / 2] */
+} Rotary;
+
+static void norm(int64_t N, int64_t D, const float *x, int64_t ldx, const float *weight, float eps, float *y, int64_t ldy) {
+  for (int64_t n = 0; n < N; n++, x += ldx, y += ldy) {
+    vec squares = all(0);
+    int64_t i = 0;
+    for (; i + LANES <= D; i += LANES) squares += load(x + i) * load(x + i);
+    float total = sum_of(squares);
+    for (; i < D; i++) total += x[i] * x[i];
+    float factor = 1.0f / sqrtf(total / (float)D + eps);
+    for (i = 0; i + LANES <= D; i += LANES) store(y + i, load(x + i) * factor * load(weight + i));
+    for (; i < D; i++) y[i] = x[i] * factor * weight[i];
+  }
+}
+
+static void swiglu(int64_t N, int64_t I, const float *gate_up, float *y) {
+  for (int64_t n = 0; n < N; n++, gate_up += 2 * I, y += I)
+    for (int64_t i = 0; i < I; i += LANES) {
+      int64_t left = I - i;
+      vec gate = left >= LANES ? load(gate_up + i) : load_part(gate_up + i, left, 0);
+      vec up = left >= LANES ? load(gate_up + I + i) : load_part(gate_up + I + i, left, 0);
+      vec v = gate / (1.0f + exp_of(-gate)) * up;
+      if (left >= LANES)
+        store(y + i, v);
+      else
+        store_part(y + i, v, left);
+    }
+}
+
+static void rotate(float *x, int64_t size, const float *cos, const float *sin) {
+  for (int64_t i = 0; i < size / 2; i++) {
+    float first = x[i], second = x[i + size / 2];
+    x[i] = first * cos[i] - second * sin[i];
+    x[i + size / 2] = second * cos[i] + first * sin[i];
+  }
+}
+
+/* y += the deltas of x, for all rows; neighbours with the same adapter go together. */
+static void add_deltas(int64_t layer, int site, int64_t n_spans, const Span *spans, const float *x, int64_t inputs, float *y, int64_t outputs, float *low) {
+  for (int64_t s = 0; s < n_spans;) {
+    const Site *adapter = spans[s].adapter;
+    int64_t first = spans[s].first_row, rows = 0;
+    for (; s < n_spans && spans[s].adapter == adapter; s++) rows += spans[s].n_rows;
+    if (adapter == NULL) continue;
+    const Site *delta = adapter + layer * SITES + site;
+    if (delta->rank == 0) continue;
+    int64_t width = (delta->rank + LANES - 1) / LANES * LANES;
+    Panels down = {delta->down, LANES, inputs * LANES};
+    Out to_low = {low, width, width, NULL, 0};
+    product(rows, inputs, x + first * inputs, inputs, down, to_low);
+    for (int64_t i = 0; i < delta->n_segments; i++) {
+      const Segment *segment = delta->segments + i;
+      Panels up = {segment->up, LANES, segment->rank * LANES};
+      Out to = {y + first * outputs + segment->first, outputs, segment->outputs, NULL, 1};
+      product(rows, segment->rank, low + segment->first_rank, width, up, to);
+    }
+  }
+}
+
+/* Turns queries and keys, stores keys and values in their cells. */
+static void write_cells(const Decoder *d, const Layer *layer, int64_t index, int64_t n_spans, const Span *spans, float *qkv, Cells cells, Rotary rotary) {
+  int64_t size = d->head_size, heads = d->heads, kv = d->kv_heads, step = kv * size;
+  int64_t width = (heads + 2 * kv) * size;
+  for (int64_t s = 0; s < n_spans; s++)
+    for (int64_t r = 0; r < spans[s].n_rows; r++) {
+      int64_t position = spans[s].length - spans[s].n_rows + r;
+      int64_t cell = (index * cells.n_cells + spans[s].first_cell + position) * step;
+      float *row = qkv + (spans[s].first_row + r) * width;
+      if (layer->q_norm) {
+        norm(heads, size, row, size, layer->q_norm, d->norm_eps, row, size);
+        norm(kv, size, row + heads * size, size, layer->k_norm, d->norm_eps, row + heads * size, size);
+      }
+      for (int64_t h = 0; h < heads + kv; h++)
+        rotate(row + h * size, size, rotary.cos + position * (size / 2), rotary.sin + position * (size / 2));
+      memcpy(cells.keys + cell, row + heads * size, (size_t)step * sizeof(float));
+      memcpy(cells.values + cell, row + (heads + kv) * size, (size_t)step * sizeof(float));
+    }
+}
+
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static int64_t widest_rank(const Decoder *d, int64_t n_spans, const Span *spans) {
+  int64_t rank = 0;
+  for (int64_t s = 0; s < n_spans; s++)
+    for (int64_t i = 0; spans[s].adapter && i < d->n_layers * SITES; i++)
+      rank = most(rank, spans[s].adapter[i].rank);
+  return (rank + LANES - 1) / LANES * LANES;
+}
+
+/* x: embeddings in, last hidden states out, [N][D]. 0, or 1 where there is no memory. */
+int modiste_forward(const Decoder *d, int64_t N, float *x, int64_t n_spans, const Span *spans, Cells cells, Rotary rotary) {
+  int64_t D = d->hidden, I = d->intermediate, size = d->head_size, longest = 0;
+  int64_t width = (d->heads + 2 * d->kv_heads) * size, q = d->heads * size, step = d->kv_heads * size;
+  for (int64_t s = 0; s < n_spans; s++) longest = most(longest, spans[s].length);
+  int64_t group = d->heads / d->kv_heads;
+  int64_t wide = most(most(D, q), I), room = longest + 2 * LANES;
+  int64_t parts[] = {N * wide, N * most(width, 2 * I), N * most(D, 1), N * widest_rank(d, n_spans, spans),
+                     size * LANES, most(QUERIES, group) * room};
+  int64_t floats = 0;
+  for (int i = 0; i < 6; i++) floats += (parts[i] + LANES - 1) / LANES * LANES;
+  float *scratch = aligned_alloc(64, (size_t)floats * sizeof(float));
+  if (scratch == NULL) return 1;
+  float *at[6], *next = scratch;
+  for (int i = 0; i < 6; i++) at[i] = next, next += (parts[i] + LANES - 1) / LANES * LANES;
+  float *h = at[0], *big = at[1], *small = at[2], *low = at[3], *turned = at[4], *scores = at[5];
+
+  for (int64_t l = 0; l < d->n_layers; l++) {
+    const Layer *layer = d->layers + l;
+    const Heads heads = {d->heads, d->kv_heads, size, layer->window};
+    norm(N, D, x, D, layer->input_norm, d->norm_eps, h, D);
+    linear(&layer->qkv, N, h, big);
+    add_deltas(l, QKV, n_spans, spans, h, D, big, width, low);
+    write_cells(d, layer, l, n_spans, spans, big, cells, rotary);
+    for (int64_t s = 0; s < n_spans; s++) {
+      int64_t first = (l * cells.n_cells + spans[s].first_cell) * step, row = spans[s].first_row;
+      attend(&heads, spans[s].n_rows, spans[s].length, big + row * width, width, cells.keys + first,
+             cells.values + first, h + row * q, turned, scores);
+    }
+    linear(&layer->o, N, h, small);
+    add_deltas(l, O, n_spans, spans, h, q, small, D, low);
+    for (int64_t i = 0; i < N * D; i++) x[i] += small[i];
+
+    norm(N, D, x, D, layer->mlp_norm, d->norm_eps, h, D);
+    linear(&layer->gate_up, N, h, big);
+    add_deltas(l, GATE_UP, n_spans, spans, h, D, big, 2 * I, low);
+    swiglu(N, I, big, h);
+    linear(&layer->down, N, h, small);
+    add_deltas(l, DOWN, n_spans, spans, h, I, small, D, low);
+    for (int64_t i = 0; i < N * D; i++) x[i] += small[i];
+  }
+  norm(N, D, x, D, d->norm, d->norm_eps, x, D);
+  free(scratch);
+  return 0;
+}
+
+void modiste_linear(const Linear *w, int64_t N, const float *x, float *y) { linear(w, N, x, y); }
+
+/* Whether this processor and system run what this file was compiled for. */
+int modiste_usable(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+#if defined(__AMX_INT8__)
+  unsigned a, b, c, d;
+  enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d >> 24 & 3) != 3) return 0;
+  if (syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) != 0) return 0;
+#endif
+#if defined(__AVX512VNNI__)
+  return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#elif defined(__AVX2__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+#endif
+  return 1;
+}

@@ -1,0 +1,43 @@
+"""A table holds an adapter's matrices whole, whatever their ranks and sizes."""
+
+import torch
+
+from modiste.nn.adapter_table import AdapterDeltas, Block, Delta, Site, packed, unpacked
+
+
+def layers():
+    generator = torch.Generator().manual_seed(3)
+
+    def random(*size):
+        return torch.randn(*size, generator=generator)
+
+    fused = torch.zeros(80, 12)
+    fused[:48, :5], fused[64:, 5:] = random(48, 5), random(16, 7)
+    blocks = (Block(0, 48, 0, 5), Block(64, 16, 5, 7))
+    return [
+        {
+            Site.QKV: Delta(random(12, 48), fused, blocks),
+            Site.DOWN: Delta(random(3, 72), random(48, 3)),
+        },
+        {},
+        {Site.O: Delta(random(20, 40), random(50, 20))},
+    ]
+
+
+def test_what_is_packed_comes_out_again():
+    given = layers()
+    again = unpacked(packed(given))
+    assert [set(layer) for layer in again] == [set(layer) for layer in given]
+    for layer, same in zip(given, again, strict=True):
+        for site, delta in layer.items():
+            assert torch.equal(delta.down_RD, same[site].down_RD)
+            assert torch.equal(delta.up_OR, same[site].up_OR)
+            assert delta.all_blocks() == same[site].all_blocks()
+
+
+def test_an_adapter_of_a_table_has_the_form_of_its_matrices():
+    given = AdapterDeltas(layers())
+    again = AdapterDeltas.of_table(given.table)
+    assert again.form == given.form
+    assert again.size_bytes == given.size_bytes
+    assert again.placed.address % 8 == 0
