@@ -126,6 +126,9 @@ class Settings(BaseModel):
         ge=0,
         description="Memory per base for prompts that come again; 0 keeps none; default a share",
     )
+    batch_concurrency: int = Field(
+        default=8, ge=1, le=1024, description="Requests of one batch that run at the same time"
+    )
     drain_timeout_s: float = Field(default=30.0, ge=0)
     upstream_hosts: tuple[str, ...] = Field(
         default=("public",),

@@ -548,6 +548,76 @@ class Forgotten:
     created_by: str
 
 
+class BatchStatus(StrEnum):
+    QUEUED = "QUEUED"
+    VALIDATING = "VALIDATING"
+    RUNNING = "RUNNING"
+    FINALIZING = "FINALIZING"
+    """Every request was answered; the files are being made."""
+    SUCCESS = "SUCCESS"
+    """Whatever its requests came to."""
+    FAILED = "FAILED"
+    EXPIRED = "EXPIRED"
+    CANCELLATION_REQUESTED = "CANCELLATION_REQUESTED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def final(self) -> bool:
+        return self in FINAL_BATCH_STATUSES
+
+
+FINAL_BATCH_STATUSES = frozenset(
+    {BatchStatus.SUCCESS, BatchStatus.FAILED, BatchStatus.EXPIRED, BatchStatus.CANCELLED}
+)
+
+
+@dataclass(frozen=True)
+class BatchCounts:
+    """How far a batch is. What was not run (cancelled, expired) is in `total` alone."""
+
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    """Requests that were answered with anything but 200."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    """As the answers say they used."""
+
+    @property
+    def completed(self) -> int:
+        return self.succeeded + self.failed
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Many requests to one endpoint: a file in, a file of results out."""
+
+    id: str
+    """A UUID: clients require it."""
+    status: BatchStatus
+    endpoint: str
+    """Such as `/v1/chat/completions`."""
+    dialect: str
+    """Whose words its results are in: `mistral` or `openai`."""
+    input_files: tuple[str, ...]
+    """Empty where the requests came inline."""
+    model: str | None
+    """For every request that names none."""
+    created_at: datetime
+    created_by: str
+    expires_at: datetime
+    counts: BatchCounts = BatchCounts()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    output_file: str | None = None
+    error_file: str | None = None
+    error: JobError | None = None
+    """Why it failed; its `problems` are those of its lines."""
+    started_at: datetime | None = None
+    finalizing_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
 class Page(NamedTuple):
     """One page of a list, and how many there are in all."""
 

@@ -54,6 +54,12 @@ def test_every_route_is_in_the_document(document: dict[str, Any]) -> None:
         "/fine_tuning/jobs/{job_id}/resume": {"post"},
         "/fine_tuning/jobs/{job_id}/events": {"get"},
         "/fine_tuning/jobs/{job_id}/checkpoints": {"get"},
+        "/batch/jobs": {"get", "post"},
+        "/batch/jobs/{job_id}": {"get", "delete"},
+        "/batch/jobs/{job_id}/cancel": {"post"},
+        "/batches": {"get", "post"},
+        "/batches/{batch_id}": {"get"},
+        "/batches/{batch_id}/cancel": {"post"},
         "/fine_tuning/models/{model_id}": {"patch"},
         "/fine_tuning/models/{model_id}/archive": {"post", "delete"},
         "/models": {"get"},
@@ -173,7 +179,29 @@ def test_real_answers_keep_what_the_document_promises(
         job = client.post(f"{mount}/fine_tuning/jobs", json=job_body)
         job_id = job.json()["id"]
         jobs = f"{mount}/fine_tuning/jobs"
+        line = {"custom_id": "a", "body": ASK}
+        rows = {"file": ("b.jsonl", jsonl(line))}
+        requests = client.post(f"{mount}/files", files=rows, data={"purpose": "batch"}).json()
+        batch_body = {"endpoint": "/v1/chat/completions", "input_files": [requests["id"]]}
+        batch = client.post(f"{mount}/batch/jobs", json=batch_body)
+        asked = {"input_file_id": requests["id"], "completion_window": "24h"}
+        openai_body = {"endpoint": "/v1/chat/completions", **asked}
+        openai_batch = client.post(f"{mount}/batches", json=openai_body)
+        one, other_one = batch.json()["id"], openai_batch.json()["id"]
         answers = [
+            batch,
+            openai_batch,
+            client.post(f"{mount}/batch/jobs", json={}),
+            client.post(f"{mount}/batches", json={}),
+            client.get(f"{mount}/batch/jobs"),
+            client.get(f"{mount}/batches"),
+            client.get(f"{mount}/batch/jobs/{one}"),
+            client.get(f"{mount}/batches/{other_one}"),
+            client.post(f"{mount}/batch/jobs/{one}/cancel"),
+            client.post(f"{mount}/batches/{other_one}/cancel"),
+            client.get(f"{mount}/batch/jobs/{one}", params={"inline": True}),
+            client.delete(f"{mount}/batch/jobs/{one}"),
+            client.get(f"{mount}/batches/{one}"),
             upload,
             job,
             client.post(jobs, json=job_body),

@@ -299,3 +299,78 @@ def test_a_tuned_model_still_answers_the_same_after_everything_was_killed(
     server.kill_supervisor_and_start_again()
     after = server.http.post("/v1/chat/completions", json=body).json()["choices"]
     assert before == after
+
+
+def batch(server: Server, batch_id: str) -> dict[str, Any]:
+    """Outlasts a front that is restarting."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            answer = server.http.get(f"/v1/batch/jobs/{batch_id}")
+            if answer.status_code == 200:
+                return dict(answer.json())
+        except httpx.HTTPError:
+            pass
+        assert time.monotonic() < deadline, "the front does not come back"
+        time.sleep(0.2)
+
+
+def wait_for_results(server: Server, batch_id: str, more_than: int) -> int:
+    """How many the journal holds, as soon as it holds more; read where the kill will hit."""
+    journal = server.home / "runs" / batch_id / "results.journal"
+    deadline = time.monotonic() + 120
+    while not (journal.exists() and journal.read_bytes().count(b"\n") > more_than):
+        assert time.monotonic() < deadline, batch(server, batch_id)
+        time.sleep(0.02)
+    return journal.read_bytes().count(b"\n")
+
+
+def test_a_batch_loses_and_doubles_nothing_whatever_is_killed(server: Server) -> None:
+    n_requests = 300
+    lines = [
+        {
+            "custom_id": f"c{n}",
+            "body": {
+                "messages": [{"role": "user", "content": f"Count from {n}."}],
+                "max_tokens": 60,
+                "random_seed": n,
+            },
+        }
+        for n in range(n_requests)
+    ]
+    content = "".join(json.dumps(line) + "\n" for line in lines)
+    sent = server.http.post(
+        "/v1/files", files={"file": ("requests.jsonl", content)}, data={"purpose": "batch"}
+    )
+    asked = {"input_files": [sent.json()["id"]], "endpoint": "/v1/chat/completions"}
+    made = server.http.post("/v1/batch/jobs", json={**asked, "model": "modiste-tiny"})
+    assert made.status_code == 200, made.text
+    batch_id = str(made.json()["id"])
+
+    n_kept = wait_for_results(server, batch_id, 10)
+    [runner] = server.parts("modiste.api.batch_run")
+    runner.kill()
+    n_kept = wait_for_results(server, batch_id, n_kept)
+    [runner] = server.parts("modiste.api.batch_run")
+    worker = runner.parent()
+    assert worker is not None
+    worker.kill()
+    psutil.wait_procs([runner], timeout=10)
+    assert not runner.is_running(), "the runner outlived its worker"
+    n_kept = wait_for_results(server, batch_id, n_kept)
+    [engine] = server.parts("modiste.serve.process")
+    engine.kill()
+    n_kept = wait_for_results(server, batch_id, n_kept)
+    kept_before = (server.home / "runs" / batch_id / "results.journal").read_bytes()
+    server.kill_supervisor_and_start_again()
+    assert n_kept < n_requests, "it was over before everything was killed"
+
+    deadline = time.monotonic() + 300
+    while (done := batch(server, batch_id))["status"] in ("QUEUED", "RUNNING"):
+        assert time.monotonic() < deadline, done
+        time.sleep(0.2)
+    assert (done["status"], done["succeeded_requests"]) == ("SUCCESS", n_requests), done
+    results = server.http.get(f"/v1/files/{done['output_file']}/content").content.splitlines()
+    assert [json.loads(line)["custom_id"] for line in results] == [f"c{n}" for n in range(300)]
+    kept = [line.split(b" ", 2)[2] for line in kept_before.splitlines() if line.endswith(b"}")]
+    assert set(kept) <= set(results), "a finished result was answered anew"

@@ -36,6 +36,14 @@ ASKERS = [
     ("openai", "1.109.1", "openai_asks.py"),
     ("openai", "3.52.0", "openai_asks.py"),
 ]
+BATCHERS = [
+    ("mistralai", "1.2.6", "mistral_batch.py"),
+    ("mistralai", "1.12.4", "mistral_batch.py"),
+    ("mistralai", "2.5.1", "mistral_batch.py"),
+    ("mistralai", "3.7.0", "mistral_batch.py"),
+    ("openai", "1.109.1", "openai_batch.py"),
+    ("openai", "3.52.0", "openai_batch.py"),
+]
 
 
 @pytest.mark.parametrize(("name", "version", "walk"), WALKERS, ids=lambda value: str(value))
@@ -47,6 +55,14 @@ def test_a_stock_client_walks_the_whole_flow(
 
 @pytest.mark.parametrize(("name", "version", "walk"), ASKERS, ids=lambda value: str(value))
 def test_a_stock_client_asks_every_endpoint_of_inference(
+    request: pytest.FixtureRequest, name: str, version: str, walk: str
+) -> None:
+    walks(request, name, version, walk)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "version", "walk"), BATCHERS, ids=lambda value: str(value))
+def test_a_stock_client_sends_batches(
     request: pytest.FixtureRequest, name: str, version: str, walk: str
 ) -> None:
     walks(request, name, version, walk)

@@ -13,9 +13,12 @@ from alembic.runtime.migration import MigrationContext
 
 from modiste.errors import Unavailable
 from modiste.settings import Settings
+from modiste.store import queue
+from modiste.store.batch_tables import BatchRow
 from modiste.store.database import Database
+from modiste.store.queue import WorkerId
 from modiste.store.schema import config
-from modiste.store.tables import Base, FactRow, FileRow, JobRow, ModelRow
+from modiste.store.tables import Base, FactRow, FileRow, JobRow, ModelRow, Phase
 
 
 def facts(database: Database) -> dict[str, str]:
@@ -80,6 +83,27 @@ def test_what_an_older_modiste_wrote_is_read_by_this_one(settings: Settings) -> 
     assert (file.format, file.report_sha256, file.rows_sha256) == (None, None, None)
     assert (job.noun().dataset, job.rows, job.code_version) == (None, None, None)
     assert model.stale is None
+    database.close()
+
+
+def test_what_was_there_before_batches_is_there_with_them(settings: Settings) -> None:
+    """Data of the revision before: a job that waits is claimed as it was, and no batch is there."""
+    database = Database(settings)
+    with database.transaction() as tx:
+        command.upgrade(config(tx.session.connection()), "0005")
+        for table in ("files", "jobs"):
+            values = OLD_ROWS[table] | ({"queued_for": "train"} if table == "jobs" else {})
+            columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+            statement = sa.text(f"INSERT INTO {table} ({columns}) VALUES ({marks})")
+            tx.session.execute(statement, values)
+    database.migrate()
+    worker = WorkerId.of_this_process()
+    with database.transaction() as tx:
+        claim = queue.claim(tx, worker)
+        assert claim is not None
+        assert (claim.job_id, claim.phase) == ("j", Phase.TRAIN)
+        assert tx.session.scalars(sa.select(BatchRow)).all() == []
+        assert queue.claim(tx, worker, {Phase.BATCH}) is None
     database.close()
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from modiste.errors import TuningFailed
 from modiste.tune.events import Paused
-from modiste.work import training
+from modiste.work import child, training
 from modiste.work.training import EventLog
 
 TINY = Path(__file__).parents[2] / "src/modiste/bases/tiny"
@@ -257,13 +257,13 @@ def test_terminated_it_says_so_but_interrupts_are_its_parents_business(
 
 
 def test_two_trainers_never_run_one_job(tmp_path: Path) -> None:
-    with training._locked(tmp_path / "lock") as first:
+    with child.locked(tmp_path / "lock") as first:
         assert first
         began = time.monotonic()
-        with training._locked(tmp_path / "lock", timeout_s=0.5) as second:
+        with child.locked(tmp_path / "lock", timeout_s=0.5) as second:
             assert not second
         assert time.monotonic() - began >= 0.5
-    with training._locked(tmp_path / "lock", timeout_s=0.5) as third:
+    with child.locked(tmp_path / "lock", timeout_s=0.5) as third:
         assert third
 
 
@@ -271,7 +271,7 @@ def test_a_trainer_that_finds_the_job_held_leaves_without_a_word(
     make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make_job()
-    monkeypatch.setattr(training._locked.__wrapped__, "__kwdefaults__", {"timeout_s": 0.3})
+    monkeypatch.setattr(child.locked.__wrapped__, "__kwdefaults__", {"timeout_s": 0.3})
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     try:
         with (job.folder / "lock").open("ab") as held:

@@ -92,11 +92,13 @@ def add_received(
     expires_in_s: float | None = None,
     visibility: str = "workspace",
     source: str = "upload",
+    sample_type: str | None = None,
     examine: Examine = file_checks.examine,
 ) -> File:
     """`add` for a door that learns only after the bytes what they are.
 
-    Call it inside the block of `database.blobs.receive`.
+    Call it inside the block of `database.blobs.receive`. `sample_type` is known of what was made
+    here; of an upload it is found out.
     """
     require(actor, Scope.DATA)
     purpose = _checked(filename, purpose, expires_in_s, visibility)
@@ -117,7 +119,7 @@ def add_received(
             sha256=stored.sha256,
             created_at=tx.now(),
             created_by=actor.key_id,
-            sample_type=found.sample_type,
+            sample_type=sample_type or found.sample_type,
             source=source,
             n_lines=found.n_lines,
             mimetype=found.mimetype,

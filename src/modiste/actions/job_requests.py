@@ -293,16 +293,20 @@ def _texts(wanted: Wanted) -> list[_Wrong]:
     if not 0 <= fraction <= 0.5:
         text = f"invalid_sample_skip_percentage is {fraction:g}: expected a fraction, 0 to 0.5."
         wrong.append(_Wrong("invalid_sample_skip_percentage", text))
-    metadata = wanted.get("metadata") or {}
+    wrong += [_Wrong("metadata", text) for text in wrong_metadata(wanted.get("metadata") or {})]
+    return wrong
+
+
+def wrong_metadata(metadata: Mapping[str, Any]) -> list[str]:
+    """What is wrong with pairs that a caller attaches."""
+    wrong = []
     if len(metadata) > MAX_METADATA:
-        text = f"metadata has {len(metadata)} pairs; at most {MAX_METADATA} fit."
-        wrong.append(_Wrong("metadata", text))
+        wrong.append(f"metadata has {len(metadata)} pairs; at most {MAX_METADATA} fit.")
     for key, value in metadata.items():
         if not isinstance(value, str) or not 1 <= len(key) <= 64 or len(value) > 512:
-            text = (
+            wrong.append(
                 f"metadata[{key!r:.70}]: keys have 1 to 64 characters, values are texts up to 512."
             )
-            wrong.append(_Wrong("metadata", text))
     return wrong
 
 

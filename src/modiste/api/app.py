@@ -29,6 +29,7 @@ from modiste.actions import keys, models
 from modiste.actions.inference import Renderers
 from modiste.api import (
     aliases,
+    batches,
     chat,
     datasets,
     document,
@@ -102,7 +103,8 @@ def build_app(settings: Settings, *, engine: EngineStream | None = None) -> Fast
     edge.install(app)
     app.include_router(health.router)
     for mount, dialect in MOUNTS.items():
-        routers = [files.router, jobs.router(dialect), *INFERENCE, model_routes.router]
+        works = (files.router, jobs.router(dialect), batches.router)
+        routers = [*works, *INFERENCE, model_routes.router]
         for router in [*OURS, *routers] if mount == "/v1" else routers:
             refusals = document.refusals_of(dialect)
             app.include_router(router, prefix=mount, responses=refusals)

@@ -1,6 +1,7 @@
 """Which vendor's words a request speaks, and which generation of a client sent it.
 
-The choice, in this order: an explicit mount (`/openai/v1`, `/mistral/v1`), the `User-Agent` or any
+The choice, in this order: an explicit mount (`/openai/v1`, `/mistral/v1`) or a path that only one
+vendor has, the `User-Agent` or any
 `x-stainless-*` header of the openai client, a job body with `training_file` but no
 `training_files` (the door of the jobs calls `switch`), and Mistral where nothing says otherwise.
 """
@@ -13,6 +14,8 @@ from typing import Any
 from starlette.requests import HTTPConnection
 
 OPENAI_AGENTS = ("openai/", "asyncopenai/")
+OPENAI_PATHS = ("/v1/batches",)
+"""Paths that only OpenAI has."""
 MISTRAL_0 = "mistral-client-python/0."
 MISTRAL_CLOSED_ENUMS = (MISTRAL_0, "mistral-client-python/1.0.", "mistral-client-python/1.1.")
 
@@ -35,6 +38,8 @@ def of(request: HTTPConnection) -> Dialect:
     for mount, dialect in MOUNTS.items():
         if dialect is not None and path.startswith(f"{mount}/"):
             return dialect
+    if path.startswith(OPENAI_PATHS):
+        return Dialect.OPENAI
     agent = request.headers.get("user-agent", "").lower()
     if agent.startswith(OPENAI_AGENTS) or any(
         name.startswith("x-stainless-") for name in request.headers
@@ -60,3 +65,9 @@ def is_mistral_0(request: HTTPConnection) -> bool:
 def has_closed_enums(request: HTTPConnection) -> bool:
     """Clients that fail on a whole list when one item has a purpose or type they do not know."""
     return request.headers.get("user-agent", "").lower().startswith(MISTRAL_CLOSED_ENUMS)
+
+
+def needs_batch_model(request: HTTPConnection) -> bool:
+    """Clients of Mistral's first generation that cannot read a batch without a `model`."""
+    agent = request.headers.get("user-agent", "").lower()
+    return agent.startswith("mistral-client-python/1.")

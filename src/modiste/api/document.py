@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from modiste.api import (
     aliases,
+    batch_shapes,
     chat_shapes,
     datasets,
     embeddings,
@@ -38,6 +39,8 @@ BODIES: tuple[type[BaseModel], ...] = (
     tokens.TokenizeIn,
     tokens.DetokenizeIn,
     mistral.JobIn,
+    batch_shapes.BatchJobIn,
+    batch_shapes.OpenAIBatchIn,
     openai.OpenAIJobIn,
     models.ModelUpdate,
     native.KeyIn,

@@ -69,10 +69,11 @@ def house(request: Request) -> House:
 _bearer = HTTPBearer(auto_error=False, description="An API key: `modiste keys create`")
 
 
-async def _actor(
+async def authenticated(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
 ) -> Actor:
+    """Who asks. Raises Unauthorized where no key, or no living one, was sent."""
     if credentials is None:
         raise Unauthorized(
             "No API key: send `Authorization: Bearer <key>`. The first key is in "
@@ -82,7 +83,7 @@ async def _actor(
     return await run_sync(_authenticate, house(request).database, secret)
 
 
-Asker = Annotated[Actor, Depends(_actor)]
+Asker = Annotated[Actor, Depends(authenticated)]
 """The parameter of a route that needs a key."""
 
 

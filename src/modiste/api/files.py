@@ -21,6 +21,8 @@ from modiste.api import dialect, form, upload
 from modiste.api.dialect import Dialect
 from modiste.api.door import Asker, House, act, house, look
 from modiste.api.shapes import (
+    BATCH_OUTPUT,
+    BATCH_RESULTS,
     FileDeleted,
     FileList,
     FileObject,
@@ -67,8 +69,12 @@ async def list_files(
     include_total: bool = True,
 ) -> Response:
     """Newest first; by `page` and `page_size`, or by cursor with `after` and `limit`."""
-    if limit is None and (after is not None or dialect.of(request) is Dialect.OPENAI):
+    openai = dialect.of(request) is Dialect.OPENAI
+    if limit is None and (after is not None or openai):
         limit = OPENAI_PAGE
+    if openai and purpose in (BATCH_OUTPUT, Purpose.BATCH):
+        sample_type = list(BATCH_RESULTS) if purpose == BATCH_OUTPUT else ["batch_request"]
+        purpose = Purpose.BATCH
     if dialect.has_closed_enums(request):
         purpose = Purpose.FINE_TUNE  # One other file would break the client's whole list.
     found = await look(
@@ -86,7 +92,7 @@ async def list_files(
         purpose=purpose,
         mimetypes=mimetypes,
     )
-    return JSONResponse(file_list(found).model_dump())
+    return JSONResponse(file_list(found, openai=openai).model_dump())
 
 
 @router.get(
@@ -102,7 +108,8 @@ async def open_signed(request: Request, token: str) -> Response:
 @router.get("/files/{file_id}", responses={200: {"model": FileObject}})
 async def retrieve_file(request: Request, actor: Asker, file_id: str) -> Response:
     file = await look(request, files.get, actor, file_id)
-    return JSONResponse(file_object(file).model_dump())
+    openai = dialect.of(request) is Dialect.OPENAI
+    return JSONResponse(file_object(file, openai=openai).model_dump())
 
 
 @router.get(

@@ -19,6 +19,9 @@ from modiste.serve.upstream import Told
 from modiste.types import File, Model, ModelKind, Page, Spent, Upstream
 
 JSONL = "application/jsonl"
+BATCH_RESULTS = ("batch_result", "batch_error")
+BATCH_OUTPUT = "batch_output"
+"""OpenAI's purpose of both."""
 
 
 class FileObject(BaseModel):
@@ -184,13 +187,15 @@ def seconds_or_none(moment: datetime | None) -> int | None:
     return None if moment is None else seconds(moment)
 
 
-def file_object(file: File) -> FileObject:
+def file_object(file: File, *, openai: bool = False) -> FileObject:
+    """OpenAI tells results of a batch by their purpose, Mistral by their sample_type."""
+    made = openai and file.sample_type in BATCH_RESULTS
     return FileObject(
         id=file.id,
         bytes=file.size_bytes,
         created_at=seconds(file.created_at),
         filename=file.filename,
-        purpose=file.purpose,
+        purpose=BATCH_OUTPUT if made else file.purpose,
         sample_type=file.sample_type,
         source=file.source,
         num_lines=file.n_lines,
@@ -202,8 +207,8 @@ def file_object(file: File) -> FileObject:
     )
 
 
-def file_list(page: Page) -> FileList:
-    data = [file_object(file) for file in page.items]
+def file_list(page: Page, *, openai: bool = False) -> FileList:
+    data = [file_object(file, openai=openai) for file in page.items]
     return FileList(data=data, total=page.total, has_more=page.has_more)
 
 

@@ -1,6 +1,7 @@
 """The queue is the `jobs` table: a lease says who works on a job, a fence says since when.
 
-Versions of datasets wait in their own table under the same rules; "job" below means both.
+Versions of datasets and batches of requests wait in their own tables under the same rules; "job"
+below means all of them.
 
 A worker claims a job for `lease_s` and prolongs the lease while it works. Every claim raises the
 job's fence by one, and every write about a job names the fence it was claimed with: a worker that
@@ -28,6 +29,7 @@ import psutil
 import sqlalchemy as sa
 
 from modiste.errors import LeaseLost
+from modiste.store.batch_tables import BatchRow
 from modiste.store.data_tables import DatasetVersionRow
 from modiste.store.database import Tx
 from modiste.store.tables import JobRow, Leased, Phase, WorkerRow
@@ -37,6 +39,7 @@ L = TypeVar("L", bound=Leased)
 TABLES: Mapping[type[Leased], frozenset[Phase]] = {
     JobRow: frozenset({Phase.VALIDATE, Phase.TRAIN}),
     DatasetVersionRow: frozenset({Phase.CURATE}),
+    BatchRow: frozenset({Phase.BATCH}),
 }
 MAX_ATTEMPTS = 5
 """Claims without progress after which a job is given up: it kills whoever touches it."""
@@ -132,6 +135,11 @@ def held_version(tx: Tx, claim: Claim) -> DatasetVersionRow:
     return _held_in(tx, claim, DatasetVersionRow)
 
 
+def held_batch(tx: Tx, claim: Claim) -> BatchRow:
+    """The same for a batch."""
+    return _held_in(tx, claim, BatchRow)
+
+
 def _held_in(tx: Tx, claim: Claim, table: type[L]) -> L:
     row = tx.session.scalar(
         sa.select(table)
@@ -149,7 +157,8 @@ def _held_in(tx: Tx, claim: Claim, table: type[L]) -> L:
 
 
 def _any_held(tx: Tx, claim: Claim) -> Leased:
-    return held_version(tx, claim) if claim.phase is Phase.CURATE else held(tx, claim)
+    table = next(table for table, phases in TABLES.items() if claim.phase in phases)
+    return _held_in(tx, claim, table)
 
 
 def heartbeat(tx: Tx, claim: Claim) -> Leased:

@@ -148,6 +148,8 @@ class Phase(StrEnum):
     TRAIN = "train"
     CURATE = "curate"
     """Versions of datasets."""
+    BATCH = "batch"
+    """Batches of requests."""
 
 
 class Leased:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from modiste.actions import builds, runs
+from modiste.actions import batch_runs, builds, runs
+from modiste.actions.batch_runs import BatchTask
 from modiste.actions.builds import Build
 from modiste.actions.job_requests import INSTEAD_OF
 from modiste.actions.runs import Assignment, Wish
@@ -152,3 +153,29 @@ class BuildBench(Desk):
 
     def cancelled(self) -> None:
         self.record(lambda tx: builds.record_cancelled(tx, self.claim))
+
+
+@dataclass(frozen=True)
+class BatchBench(Desk):
+    """A batch of requests in hand."""
+
+    task: BatchTask
+    database: Database
+    pulse: Pulse
+    stopping: threading.Event
+    environment: Mapping[str, str]
+
+    @property
+    def claim(self) -> Claim:
+        return self.task.claim
+
+    def fail(self, error: JobError) -> None:
+        log.error("batch %s failed: %s", self.claim.job_id, error.message)
+        self.record(lambda tx: batch_runs.record_failed(tx, self.claim, error))
+
+    def cancelled(self) -> None:
+        """Without files; one that ran ends through `batch_runs.record_ended`."""
+        self.record(lambda tx: batch_runs.record_failed(tx, self.claim, CANCELLED))
+
+
+CANCELLED = JobError("cancelled", "Cancelled.")

@@ -8,11 +8,15 @@ watching thread does the same within a second.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import runpy
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 
@@ -20,6 +24,9 @@ PR_SET_PDEATHSIG = 1
 SIGKILL = 9
 WATCH_INTERVAL_S = 0.5
 MAX_PROCESSES = 4
+LOCK_TIMEOUT_S = 30.0
+EXIT_LOCKED = 75
+"""Exit code of a child that found its run held by another one."""
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -44,6 +51,23 @@ def die_with(pid: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def locked(path: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[bool]:
+    """Whether this process holds the lock; the kernel lets go of it however the process ends."""
+    with path.open("ab") as stream:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    yield False
+                    return
+                time.sleep(0.2)
+        yield True
 
 
 def processors() -> int:

@@ -10,30 +10,41 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from modiste.actions import builds, runs
+from modiste.actions import batch_runs, builds, runs
 from modiste.actions.runs import Wish
 from modiste.errors import LeaseLost, ModisteError
 from modiste.store import queue
-from modiste.store.database import Database
+from modiste.store.database import Database, Tx
 from modiste.store.queue import Claim, WorkerId
 from modiste.store.tables import Phase
 
 log = logging.getLogger(__name__)
 LISTEN_S = 0.4
 """How long a cancellation takes to be heard."""
+WISHES: Mapping[Phase, Callable[[Tx, Claim], Wish]] = {
+    Phase.VALIDATE: runs.wish,
+    Phase.TRAIN: runs.wish,
+    Phase.CURATE: builds.wish,
+    Phase.BATCH: batch_runs.wish,
+}
 
 
 class Pulse:
-    """Start with `with pulse:`; one claim at a time with `with pulse.holding(claim):`."""
+    """Start with `with pulse:`; one claim at a time with `with pulse.holding(claim):`.
 
-    def __init__(self, database: Database, worker: WorkerId) -> None:
+    Args:
+        signs: this worker is to be counted among the living; its second loop is not.
+    """
+
+    def __init__(self, database: Database, worker: WorkerId, *, signs: bool = True) -> None:
         self._database = database
         self._worker = worker
+        self._signs = signs
         self._claim: Claim | None = None
         self._wish = Wish.GO_ON
         self._lost: LeaseLost | None = None
@@ -51,6 +62,8 @@ class Pulse:
             self._stopped = True
             self._changed.notify()
         self._thread.join(timeout=10)
+        if not self._signs:
+            return
         try:
             with self._database.transaction() as tx:
                 queue.worker_gone(tx, self._worker)
@@ -95,8 +108,9 @@ class Pulse:
     def _beat(self) -> None:
         claim = self._claim
         try:
-            with self._database.transaction() as tx:
-                queue.worker_seen(tx, self._worker, job_id=claim.job_id if claim else None)
+            if self._signs:
+                with self._database.transaction() as tx:
+                    queue.worker_seen(tx, self._worker, job_id=claim.job_id if claim else None)
             if claim is not None:
                 with self._database.transaction() as tx:
                     queue.heartbeat(tx, claim)
@@ -111,8 +125,7 @@ class Pulse:
             return
         try:
             with self._database.transaction(write=False) as tx:
-                ask = builds.wish if claim.phase is Phase.CURATE else runs.wish
-                wish = ask(tx, claim)
+                wish = WISHES[claim.phase](tx, claim)
         except LeaseLost as error:
             self._lose(claim, error)
         except (ModisteError, sa.exc.SQLAlchemyError) as error:

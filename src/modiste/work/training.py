@@ -14,15 +14,13 @@ only once the lock is held.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
@@ -33,6 +31,7 @@ from modiste.errors import ModisteError, ProcessLost, TuningFailed
 from modiste.settings import Sharding
 from modiste.tune.events import Cancelled, Event, Failed, Finished, Paused
 from modiste.work import member
+from modiste.work.child import EXIT_LOCKED, LOCK_TIMEOUT_S, locked
 from modiste.work.out_of_memory import StartAgain
 from modiste.work.stall import Alarm
 
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("modiste.trainer")
 
-LOCK_TIMEOUT_S = 30.0
-EXIT_LOCKED = 75
 """EX_TEMPFAIL of sysexits.h."""
 
 
@@ -73,7 +70,7 @@ def train(run_dir: Path, signals: _Signals | member.NoSignals, began: float) -> 
     """The run, or this process's part in it; the exit code."""
     if member.rank() > 0:
         return member.follow(run_dir, lambda: _train(run_dir, lambda event: None, signals))
-    with _locked(run_dir / "lock") as held:
+    with locked(run_dir / "lock") as held:
         if not held:
             log.error("another trainer has held %s for %.0f s", run_dir, LOCK_TIMEOUT_S)
             return EXIT_LOCKED
@@ -289,23 +286,6 @@ def _stop_file(run_dir: Path, signals: _Signals | member.NoSignals) -> Callable[
         return Stop.PAUSE if pause.exists() else None
 
     return should_stop
-
-
-@contextmanager
-def _locked(path: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[bool]:
-    """Whether this process holds the lock; the kernel lets go of it however the process ends."""
-    with path.open("ab") as stream:
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    yield False
-                    return
-                time.sleep(0.2)
-        yield True
 
 
 def _read_job(path: Path) -> Mapping[str, Any]:

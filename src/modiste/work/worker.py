@@ -2,15 +2,17 @@
 
     python -m modiste.work.worker
 
-One job at a time. The job stays ours by the pulse's lease; LeaseLost anywhere means: drop the job,
-take the next. What must survive is in the database or in `runs/<job_id>` before it is relied on, so
-a worker may be killed at any moment and another goes on. SIGTERM drains: the trainer stops behind
-a checkpoint, the job goes back to the queue.
+One job at a time, and beside it one batch of requests, which mostly waits for the engine: a loop
+and a lease of its own, in a thread. The job stays ours by the pulse's lease; LeaseLost anywhere
+means: drop the job, take the next. What must survive is in the database or in `runs/<job_id>`
+before it is relied on, so a worker may be killed at any moment and another goes on. SIGTERM
+drains: the trainer stops behind a checkpoint, the job goes back to the queue.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -21,7 +23,8 @@ from collections.abc import Callable, Mapping
 import sqlalchemy as sa
 
 from modiste import settings as settings_module
-from modiste.actions import builds, runs, sweep
+from modiste.actions import batch_runs, builds, runs, sweep
+from modiste.actions.batch_runs import BatchTask
 from modiste.actions.builds import Build
 from modiste.actions.runs import Assignment, Wish
 from modiste.errors import LeaseLost, ModisteError
@@ -31,8 +34,8 @@ from modiste.store.database import Database, Tx
 from modiste.store.queue import Claim, WorkerId
 from modiste.store.tables import Phase
 from modiste.types import JobError
-from modiste.work import build, finetune, validation
-from modiste.work.bench import Bench, BuildBench, Desk
+from modiste.work import batch, build, finetune, validation
+from modiste.work.bench import BatchBench, Bench, BuildBench, Desk
 from modiste.work.pulse import Pulse
 from modiste.work.supervisor import environment
 
@@ -46,14 +49,24 @@ JOBS: Mapping[Phase, Callable[[Bench], None]] = {
 }
 
 
-class Worker:
-    """Set `stopping` to drain; `run` returns when the job in hand is handed on or done."""
+BATCHES = frozenset({Phase.BATCH})
+NOT_BATCHES = frozenset(Phase) - BATCHES
 
-    def __init__(self, settings: Settings) -> None:
+
+class Worker:
+    """Set `stopping` to drain; `run` returns when the job in hand is handed on or done.
+
+    Args:
+        phases: what it takes: everything but batches, or batches alone beside another loop of
+            this process, which is the one that is counted and that sweeps.
+    """
+
+    def __init__(self, settings: Settings, *, phases: frozenset[Phase] = NOT_BATCHES) -> None:
         self.database = Database(settings)
         self.id = WorkerId.of_this_process()
         self.stopping = threading.Event()
-        self._pulse = Pulse(self.database, self.id)
+        self._phases = phases
+        self._pulse = Pulse(self.database, self.id, signs=phases != BATCHES)
         self._environment = environment(settings)
         self._sweep_at = 0.0
 
@@ -66,15 +79,18 @@ class Worker:
                     self.stopping.wait(IDLE_S)
                     continue
                 with self._pulse.holding(taken.claim):
-                    if isinstance(taken, Build):
-                        self._build(taken)
-                    else:
-                        self._work(taken)
+                    match taken:
+                        case Build():
+                            self._build(taken)
+                        case BatchTask():
+                            self._batch(taken)
+                        case _:
+                            self._work(taken)
 
-    def _next(self) -> Assignment | Build | None:
+    def _next(self) -> Assignment | Build | BatchTask | None:
         try:
             with self.database.transaction(write=False) as tx:
-                if not queue.waiting(tx, self.id):
+                if not queue.waiting(tx, self.id, self._phases):
                     return None
             with self.database.transaction() as tx:
                 return self._take(tx)
@@ -83,10 +99,12 @@ class Worker:
             self.stopping.wait(RETRY_S)
             return None
 
-    def _take(self, tx: Tx) -> Assignment | Build | None:
-        claim = queue.claim(tx, self.id)
+    def _take(self, tx: Tx) -> Assignment | Build | BatchTask | None:
+        claim = queue.claim(tx, self.id, self._phases)
         if claim is None:
             return None
+        if claim.phase is Phase.BATCH:
+            return batch_runs.taken(tx, claim)
         return builds.taken(tx, claim) if claim.phase is Phase.CURATE else runs.taken(tx, claim)
 
     def _work(self, job: Assignment) -> None:
@@ -96,6 +114,11 @@ class Worker:
     def _build(self, wanted: Build) -> None:
         bench = BuildBench(wanted, self.database, self._pulse, self.stopping, self._environment)
         self._do(bench, builds.wish, wanted.given_up, lambda: build.run(bench))
+
+    def _batch(self, task: BatchTask) -> None:
+        """What stops it, it looks into itself: its results so far are kept whatever that is."""
+        bench = BatchBench(task, self.database, self._pulse, self.stopping, self._environment)
+        self._do(bench, lambda _tx, _claim: Wish.GO_ON, False, lambda: batch.run(bench))
 
     def _do(
         self,
@@ -136,12 +159,13 @@ class Worker:
 
     def _sweep(self) -> None:
         """Once an hour, when there is nothing to do: bytes that nothing refers to any more."""
-        if time.monotonic() < self._sweep_at:
+        if self._phases == BATCHES or time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + SWEEP_EVERY_S
         finetune.tidy(self.database)
         try:
             build.tidy(self.database)
+            batch.tidy(self.database)
             gone = sweep.sweep(self.database)
         except (ModisteError, OSError) as error:
             log.warning("could not sweep the blob store: %s", error)
@@ -168,16 +192,38 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        worker = Worker(settings_module.load())
+        settings = settings_module.load()
+        worker, beside = Worker(settings), Worker(settings, phases=BATCHES)
         worker.database.migrate()
     except ModisteError as error:
         log.error("%s", error.message)
         return error.exit_code
+
+    def stop(*_: object) -> None:
+        worker.stopping.set()
+        beside.stopping.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: worker.stopping.set())
-    worker.run()
-    worker.database.close()
+        signal.signal(number, stop)
+    batches = threading.Thread(target=_run_or_die, args=(beside,), name="batches")
+    batches.start()
+    try:
+        worker.run()
+    finally:
+        stop()
+        batches.join()
+        worker.database.close()
+        beside.database.close()
     return 0
+
+
+def _run_or_die(worker: Worker) -> None:
+    """A loop that ends by a fault takes the process along: whoever started it starts it again."""
+    try:
+        worker.run()
+    except BaseException:  # noqa: BLE001 - the edge of a thread: said, then the process ends
+        log.critical("the loop of batches broke: %s", traceback.format_exc())
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
+from modiste.store.batch_tables import BatchRow
 from modiste.store.data_tables import DatasetRow
 from modiste.store.model_tables import AliasRow
 
-TABLES = (DatasetRow, AliasRow)
+TABLES = (DatasetRow, AliasRow, BatchRow)
 """One of each file, so that all tables are known; they share one metadata."""
 
 connection = context.config.attributes["connection"]

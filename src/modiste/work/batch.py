@@ -1,0 +1,200 @@
+"""A batch, from the worker's side: a child process sends its requests, we follow and record.
+
+The child is `modiste.api.batch_run`, which asks the routes of the app itself; it reads
+RUN_DIR/batch-request.json, appends results to the journal, and says in RUN_DIR/batch-state.json how
+far it is. What makes results into files, and files into the batch's, is here: so they are kept
+whatever becomes of the child. Asked with the file `cancel` it gives every request that did not run
+a line of its own; with `pause`, or killed, it leaves the journal for the next one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from modiste.actions import batch_runs
+from modiste.actions.batch_lines import Checked, Input
+from modiste.actions.batch_runs import Results
+from modiste.actions.runs import Wish
+from modiste.store.database import Database
+from modiste.types import Actor, BatchCounts, JobError
+from modiste.work import batch_journal
+from modiste.work.bench import BatchBench
+from modiste.work.local import Child, Died, write_json
+
+RUNNER = "modiste.api.batch_run"
+REQUEST, STATE = "batch-request.json", "batch-state.json"
+LOG = "batch.log"
+LOOK_S = 0.1
+RECORD_S = 0.5
+CANCEL_GRACE_S = 30.0
+"""To write a line for each of many requests that did not run."""
+PAUSE_GRACE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the child is to do."""
+
+    batch_id: str
+    endpoint: str
+    dialect: str
+    model: str | None
+    inputs: tuple[Input, ...]
+    actor: Actor
+    deadline: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class State:
+    """How far the child is; what it counts is on the disk."""
+
+    counts: BatchCounts = field(default_factory=BatchCounts)
+    running: bool = False
+    """Its lines are read and nothing is wrong with them."""
+    ended: bool = False
+    refused: Checked | None = None
+
+
+REQUESTS: TypeAdapter[Request] = TypeAdapter(Request)
+STATES: TypeAdapter[State] = TypeAdapter(State)
+
+
+class _Watched(Enum):
+    ENDED = auto()
+    DIED = auto()
+    HANDED_ON = auto()
+
+
+def run(bench: BatchBench) -> None:
+    """Until the batch ended, or this worker drains."""
+    task = bench.task
+    if task.given_up:
+        return _end(bench, task.batch.counts, error=_died(bench, "several times", ""))
+    if not task.actor.scopes or task.batch.finalizing_at is not None:
+        return _end(bench, task.batch.counts)
+    _write_request(bench)
+    while True:
+        runner = bench.start_child(RUNNER, log_name=LOG)
+        watched = _watch(bench, runner)
+        state = read_state(bench.run_dir)
+        if watched is _Watched.HANDED_ON:
+            return bench.hand_on()
+        if watched is _Watched.ENDED or bench.check() is Wish.CANCEL:
+            break
+        if not bench.record(lambda tx: batch_runs.count_attempt(tx, bench.claim)):
+            died = Died(runner.exit_code or 0, runner.last_words())
+            return _end(bench, state.counts, error=_died(bench, died.how, died.last_words))
+    refused = state.refused
+    if refused is not None:
+        bench.record(lambda tx: batch_runs.record_refused(tx, bench.claim, refused))
+        shutil.rmtree(bench.run_dir, ignore_errors=True)
+    else:
+        _end(bench, state.counts)
+
+
+def read_state(run_dir: Path) -> State:
+    path = run_dir / STATE
+    return STATES.validate_json(path.read_bytes()) if path.exists() else State()
+
+
+def write_state(run_dir: Path, state: State) -> None:
+    write_json(run_dir / STATE, STATES.dump_python(state, mode="json"))
+
+
+def tidy(database: Database) -> None:
+    """Remove what batches left that ended while their worker died."""
+    folders = [path.parent for path in database.settings.runs_dir.glob(f"*/{REQUEST}")]
+    with database.transaction(write=False) as tx:
+        kept = batch_runs.unfinished(tx, [folder.name for folder in folders])
+    for folder in folders:
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_request(bench: BatchBench) -> None:
+    task, cache = bench.task, bench.settings.cache_dir / "blobs"
+    bench.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (bench.run_dir / STATE).unlink(missing_ok=True)
+    request = Request(
+        batch_id=task.batch.id,
+        endpoint=task.batch.endpoint,
+        dialect=task.batch.dialect,
+        model=task.batch.model,
+        inputs=tuple(Input(name, bench.blobs.local(sha256, cache)) for name, sha256 in task.blobs),
+        actor=task.actor,
+        deadline=task.deadline.timestamp(),
+    )
+    write_json(bench.run_dir / REQUEST, REQUESTS.dump_python(request, mode="json"))
+
+
+def _watch(bench: BatchBench, runner: Child) -> _Watched:
+    """Follow the child to its end. It is dead when this returns or raises."""
+    recorder = _Recorder(bench)
+    asked, kill_at = "", float("inf")
+    try:
+        while runner.exit_code is None:
+            wish = bench.check()
+            if wish is Wish.CANCEL and asked != "cancel":
+                runner.ask("cancel")
+                asked, kill_at = "cancel", time.monotonic() + CANCEL_GRACE_S
+            elif bench.stopping.is_set() and not asked:
+                runner.ask("pause")
+                asked, kill_at = "pause", time.monotonic() + PAUSE_GRACE_S
+            if time.monotonic() > kill_at:
+                runner.kill()
+            recorder.look()
+            time.sleep(LOOK_S)
+    finally:
+        runner.kill()
+    recorder.look(now=True)
+    if read_state(bench.run_dir).ended:
+        return _Watched.ENDED
+    return _Watched.HANDED_ON if bench.stopping.is_set() else _Watched.DIED
+
+
+class _Recorder:
+    """Writes down what the child says, where it is news and not too often."""
+
+    def __init__(self, bench: BatchBench) -> None:
+        self._bench = bench
+        self._said = State()
+        self._next_at = 0.0
+
+    def look(self, *, now: bool = False) -> None:
+        if not now and time.monotonic() < self._next_at:
+            return
+        state = read_state(self._bench.run_dir)
+        self._next_at = time.monotonic() + RECORD_S
+        if state != self._said and state.running:
+            claim, counts = self._bench.claim, state.counts
+            self._bench.record(lambda tx: batch_runs.record_progress(tx, claim, counts))
+        self._said = state
+
+
+def _end(bench: BatchBench, counts: BatchCounts, *, error: JobError | None = None) -> None:
+    """Files of the results so far, and the last word."""
+    bench.record(lambda tx: batch_runs.record_finalizing(tx, bench.claim))
+    journal = bench.run_dir / batch_journal.NAME
+    made = batch_journal.assemble(journal, bench.run_dir, n_requests=counts.total)
+    results = Results(
+        batch_runs.store(bench.database, bench.task, made.output, errors=False),
+        batch_runs.store(bench.database, bench.task, made.errors, errors=True),
+    )
+    bench.record(lambda tx: batch_runs.record_ended(tx, bench.claim, counts, results, error=error))
+    shutil.rmtree(bench.run_dir, ignore_errors=True)
+
+
+def _died(bench: BatchBench, how: str, last_words: str) -> JobError:
+    said = f" It said last: {last_words}" if last_words else ""
+    return JobError(
+        "batch_died",
+        f"The process that sends the requests {how}, several times without a result in between; "
+        f"results so far are kept.{said} Its log was {bench.run_dir / LOG}.",
+    )
