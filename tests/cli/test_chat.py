@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,13 +65,55 @@ def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(capsys) -> None:
     assert talk.turns == []
 
 
-def test_the_commands_of_a_conversation(monkeypatch, capsys) -> None:
-    lines = iter(["/help", "", "Hi", "/system Short.", "/clear", "Hi", "/exit"])
-    monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
-    speaker = Speaker("yo")
+def converse(monkeypatch, speaker: Speaker, *lines: str | type[BaseException]) -> None:
+    """A conversation in which these lines are typed, and these keys pressed."""
+    typed = iter(lines)
+
+    def read(prompt: str) -> str:
+        line = next(typed)
+        if isinstance(line, str):
+            return line
+        raise line
+
+    monkeypatch.setattr("builtins.input", read)
     chat._converse(Conversation(speaker, {"model": "m"}))  # type: ignore[arg-type]
+
+
+def test_the_commands_of_a_conversation(monkeypatch, capsys) -> None:
+    speaker = Speaker("yo")
+    lines = ["/help", "", "Hi", "/history", "/system Short.", "/reset", "Hi", "/what", "/exit"]
+    converse(monkeypatch, speaker, *lines)
     assert [len(body["messages"]) for body in speaker.bodies] == [1, 2]
-    assert "/help is no command" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    for word in ("/reset ", "user: Hi\nassistant: yo", "is forgotten", "/what is no command"):
+        assert word in said
+
+
+def test_a_question_can_be_asked_again(monkeypatch, capsys) -> None:
+    speaker = Speaker("yo")
+    converse(monkeypatch, speaker, "/retry", "Hi", "/retry", "/exit")
+    assert [body["messages"] for body in speaker.bodies] == [
+        [{"role": "user", "content": "Hi"}]
+    ] * 2
+    assert "Nothing was asked yet" in capsys.readouterr().err
+
+
+def test_ctrl_c_at_the_prompt_does_not_end_the_conversation_and_ctrl_d_does(
+    monkeypatch, capsys
+) -> None:
+    speaker = Speaker("yo")
+    converse(monkeypatch, speaker, KeyboardInterrupt, "Hi", EOFError)
+    assert len(speaker.bodies) == 1
+    assert "Ctrl-D ends" in capsys.readouterr().err
+
+
+def test_lines_are_kept_for_their_owner_alone(tmp_path: Path) -> None:
+    readline = pytest.importorskip("readline")
+    with chat._line_editing(tmp_path):
+        readline.add_history("where is my order")
+    kept = tmp_path / "chat_history"
+    assert "where is my order" in kept.read_text()
+    assert kept.stat().st_mode & 0o077 == 0
 
 
 def test_json_without_a_question_is_wrong_usage(modiste, monkeypatch) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,14 @@ from modiste.errors import InvalidInput, ModisteError
 
 app = typer.Typer(add_completion=False)
 
-HELP = "/clear forgets the conversation, /system TEXT sets the system prompt, /exit ends."
+HINT = "/help tells the commands; Ctrl-C stops an answer, Ctrl-D ends."
+HELP = """/reset          forget the conversation
+/history        show what was said so far
+/retry          ask the last question again
+/system TEXT    set the system prompt; without TEXT, none
+/exit           end (or Ctrl-D)
+Ctrl-C stops an answer; what was said of it is forgotten. Arrow keys bring back earlier lines."""
+HISTORY_LINES = 1000
 Json = dict[str, Any]
 
 
@@ -47,11 +55,13 @@ def chat(
         "random_seed": seed,
     }
     body = {"model": model, **{name: v for name, v in options.items() if v is not None}}
-    with connect(settings.load(), needs_engine=True, report=say) as client:
+    loaded = settings.load()
+    with connect(loaded, needs_engine=True, report=say) as client:
         talk = Conversation(client, body, system=system)
         if message is None:
             client.get(f"/v1/models/{model}")  # a wrong name is said before the first question
-            _converse(talk)
+            with _line_editing(loaded.home):
+                _converse(talk)
         elif as_json:
             print_json(client.chat({**body, "messages": talk.with_question(message)}))
         else:
@@ -91,30 +101,69 @@ class Conversation:
 
 
 def _converse(talk: Conversation) -> None:
-    with suppress(ImportError):  # a Python without it still reads lines
-        import readline  # noqa: F401 - editing and history for input()
-    say(f"Type a message. {HELP}")
+    """Until /exit or Ctrl-D. Ctrl-C never ends it: it stops an answer, or empties the line."""
+    say(HINT)
     while True:
         try:
             line = input("\n> ").strip()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             say("")
             return
+        except KeyboardInterrupt:
+            say("\n(/exit or Ctrl-D ends)")
+            continue
         match line.partition(" "):
             case ("", _, _):
                 continue
             case ("/exit" | "/quit", _, _):
                 return
-            case ("/clear", _, _):
-                talk.turns.clear()
-                say("The conversation is forgotten.")
-            case ("/system", _, text):
-                talk.system = text or None
-                say("The system prompt is set." if text else "There is no system prompt now.")
-            case (command, _, _) if command.startswith("/"):
-                say(f"{command} is no command. {HELP}")
+            case (command, _, rest) if command.startswith("/"):
+                _command(talk, command, rest)
             case _:
                 _answer(talk, line)
+
+
+def _command(talk: Conversation, command: str, rest: str) -> None:
+    match command:
+        case "/help":
+            say(HELP)
+        case "/reset" | "/clear":
+            talk.turns.clear()
+            say("The conversation is forgotten.")
+        case "/history":
+            said = [f"{turn['role']}: {printable(turn['content'])}" for turn in talk.turns]
+            say("\n".join(said) or "Nothing was said yet.")
+        case "/retry" if talk.turns:
+            question = talk.turns[-2]["content"]
+            del talk.turns[-2:]
+            _answer(talk, question)
+        case "/retry":
+            say("Nothing was asked yet.")
+        case "/system":
+            talk.system = rest or None
+            say("The system prompt is set." if rest else "There is no system prompt now.")
+        case _:
+            say(f"{printable(command)} is no command. {HINT}")
+
+
+@contextmanager
+def _line_editing(home: Path) -> Iterator[None]:
+    """Arrow keys for input(), with the lines of earlier conversations, kept for their owner."""
+    try:
+        import readline
+    except ImportError:  # a Python without it still reads lines
+        yield
+        return
+    path = home / "chat_history"
+    with suppress(OSError):
+        readline.read_history_file(path)
+    readline.set_history_length(HISTORY_LINES)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.touch(mode=0o600)
+            readline.write_history_file(path)
 
 
 def _answer(talk: Conversation, question: str) -> None:
