@@ -15,6 +15,7 @@ from modiste.actions.completions import Ask
 from modiste.actions.inference import Renderers, Serving
 from modiste.errors import BadRequest, Forbidden, NotFound
 from modiste.prepare import render
+from modiste.serve.sequence import Sampling
 from modiste.store.database import Database
 from modiste.types import Actor, Message, Role, Scope
 
@@ -51,7 +52,7 @@ def test_the_same_seed_asks_the_engine_for_the_same_and_another_for_another(
 ) -> None:
     def seeds(seed: int | None) -> list[int | None]:
         engine = Engine(says(tokens("x")))
-        run(database, admin, engine, replace(ASK, n=2, seed=seed))
+        run(database, admin, engine, replace(ASK, n=2, sampling=Sampling(seed=seed)))
         return sorted(request.sampling.seed or 0 for request in engine.asked)
 
     assert seeds(5) == seeds(5)
@@ -83,7 +84,7 @@ def test_more_tokens_than_fit_are_as_many_as_fit(
     database: Database, admin: Actor, tokens: Callable[[str], tuple[int, ...]]
 ) -> None:
     engine = Engine(says(tokens("x")))
-    run(database, admin, engine, replace(ASK, max_tokens=10**6))
+    run(database, admin, engine, replace(ASK, sampling=Sampling(max_tokens=10**6)))
     with database.transaction(write=False) as tx:
         context = models.get(tx, admin, "modiste-tiny").max_context_length
     asked = engine.asked[0]

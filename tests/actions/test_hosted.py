@@ -17,7 +17,7 @@ from modiste.actions.completions import Ask
 from modiste.actions.inference import Renderers, Serving
 from modiste.actions.upstreams import Hosted
 from modiste.errors import Busy, Forbidden, NotYetSupported, UpstreamFailed
-from modiste.serve.sequence import FinishReason
+from modiste.serve.sequence import FinishReason, Sampling
 from modiste.serve.upstream import Upstreams
 from modiste.store.database import Database
 from modiste.types import Actor, Message, Model, Role, Scope, Spent, ToolCall
@@ -143,7 +143,7 @@ def test_completions_of_our_own_words_go_there_and_come_back_as_text(
     database: Database, admin: Actor, big: Model
 ) -> None:
     there = There(database, whole("One.", "Two."))
-    asked = replace(ASK, temperature=0.0, n=2, seed=3, stop=("x",), max_tokens=9)
+    asked = replace(ASK, sampling=Sampling(temperature=0.0, seed=3, max_tokens=9), n=2, stop=("x",))
     done = asyncio.run(completions.create(there.serving, admin, asked))
     assert done.choices == (
         Choice(0, "One.", FinishReason.LENGTH),

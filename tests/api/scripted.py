@@ -55,6 +55,8 @@ class ScriptedEngine:
     aborted: list[str] = field(default_factory=list)
     embedded: list[Embed] = field(default_factory=list)
     text: str = "Hello there."
+    ids: tuple[int, ...] = ()
+    """Said in place of the text, where there are any."""
     pause_s: float = 0.0
     failure: Failed | None = None
     """Told instead of an answer, or after `fails_after` tokens."""
@@ -77,7 +79,7 @@ class ScriptedEngine:
         if request.prompt_logprobs is not None:
             each = [told_logprobs(request.prompt_logprobs, token)[0] for token in request.ids[1:]]
             yield PromptLogprobs(request.id, tuple(each))
-        for token in render.load(TINY).encode(self.text):
+        for token in self.ids or render.load(TINY).encode(self.text):
             if self.failure and n_told == self.fails_after:
                 break
             if n_told == request.sampling.max_tokens:

@@ -63,12 +63,19 @@ def test_a_blocking_answer_has_the_shape_that_every_client_parses(
                     "prefix": False,
                 },
                 "finish_reason": "stop",
+                "logprobs": None,
             }
         ],
         "usage": {
             "prompt_tokens": n_prompt,
             "completion_tokens": n_answer,
             "total_tokens": n_prompt + n_answer,
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
         },
     }
 
@@ -252,26 +259,19 @@ def test_an_unknown_model_is_refused_in_the_words_of_each_vendor(
     assert ours.json()["error"]["param"] == "model"
 
 
-def test_what_is_not_there_yet_is_refused_by_name_all_at_once(
+def test_what_is_not_done_here_is_refused_by_name_all_at_once(
     mistral: httpx.Client, openai: httpx.Client, engine: ScriptedEngine
 ) -> None:
-    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
-    body = {
-        **ASK,
-        "tools": [tool],
-        "response_format": {"type": "json_object"},
-        "logprobs": True,
-        "top_k": 5,
-    }
+    body = {**ASK, "functions": [{"name": "f"}], "min_tokens": 3, "store": True}
     for client in (mistral, openai):
         answer = client.post(CHAT, json=body)
         assert answer.status_code == 422
-        for name in ("tools", "response_format", "logprobs", "top_k", "full serving engine"):
+        for name in ("functions", "min_tokens", "store"):
             assert name in answer.text
     error = mistral.post(CHAT, json=body).json()
     assert error["raw_status_code"] == 422
     assert isinstance(error["detail"], list)
-    assert error["detail"][0]["loc"] == ["body", "tools"]
+    assert error["detail"][0]["loc"] == ["body", "functions"]
     assert engine.asked == []
 
 

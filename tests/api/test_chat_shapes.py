@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from modiste.actions.answers import Choice, Completion, Usage
 from modiste.actions.completions import Ask
 from modiste.api import chat_shapes
 from modiste.errors import InvalidInput, NotYetSupported
-from modiste.serve.sequence import FinishReason
-from modiste.types import Message, Role, ToolCall
+from modiste.serve.sequence import Sampling
+from modiste.types import Message, Role
 
 
 def request(**changes: Any) -> chat_shapes.ChatRequest:
@@ -25,7 +24,8 @@ def ask(**changes: Any) -> Ask:
 
 
 def test_what_is_absent_has_its_documented_default() -> None:
-    assert ask() == Ask(model="m", messages=(Message(Role.USER, "hi"),), temperature=0.7)
+    assert ask() == Ask(model="m", messages=(Message(Role.USER, "hi"),))
+    assert ask().sampling == Sampling(temperature=0.7)
     nulls = dict.fromkeys(
         ("temperature", "top_p", "max_tokens", "stop", "random_seed", "n", "safe_prompt", "stream")
     )
@@ -40,32 +40,29 @@ def test_what_is_absent_has_its_documented_default() -> None:
         ({"max_completion_tokens": 5, "max_tokens": 5}, "max_tokens", 5),
         ({"random_seed": 0}, "seed", 0),
         ({"seed": 4}, "seed", 4),
-        ({"stop": "x"}, "stop", ("x",)),
-        ({"stop": ["x", "y"]}, "stop", ("x", "y")),
         ({"temperature": 0}, "temperature", 0),
-        ({"safe_prompt": True}, "safe_prompt", True),
+        ({"top_p": 0.5}, "top_p", 0.5),
+        ({"top_k": 5}, "top_k", 5),
+        ({"top_k": -1}, "top_k", None),
+        ({"top_k": 0}, "top_k", None),
+        ({"presence_penalty": 1}, "presence_penalty", 1),
+        ({"frequency_penalty": -1}, "frequency_penalty", -1),
+        ({"logit_bias": {"7": -100}}, "logit_bias", {7: -100}),
+        ({"logprobs": True}, "logprobs", 0),
+        ({"logprobs": True, "top_logprobs": 3}, "logprobs", 3),
+        ({"logprobs": False, "top_logprobs": 0}, "logprobs", None),
     ],
 )
 def test_both_vendors_names_mean_the_same(given: Any, field: str, value: object) -> None:
-    assert getattr(ask(**given), field) == value
+    assert getattr(ask(**given).sampling, field) == value
 
 
-def test_every_kind_of_message_is_read() -> None:
-    call = {"id": "abcdefghi", "function": {"name": "f", "arguments": {"a": 1}}}
-    messages = [
-        {"role": "developer", "content": "be brief"},
-        {"role": "user", "content": None},
-        {"role": "assistant", "content": None, "tool_calls": [call]},
-        {"role": "tool", "content": "42", "tool_call_id": "abcdefghi", "name": "f"},
-        {"role": "assistant", "content": "It", "prefix": True},
-    ]
-    assert ask(messages=messages).messages == (
-        Message(Role.SYSTEM, "be brief"),
-        Message(Role.USER, ""),
-        Message(Role.ASSISTANT, None, tool_calls=(ToolCall("abcdefghi", "f", '{"a":1}'),)),
-        Message(Role.TOOL, "42", tool_call_id="abcdefghi", name="f"),
-        Message(Role.ASSISTANT, "It", prefix=True),
-    )
+def test_what_is_no_matter_of_sampling_is_read_too() -> None:
+    assert ask(stop="x").stop == ("x",)
+    assert ask(stop=["x", "y"]).stop == ("x", "y")
+    assert ask(safe_prompt=True).safe_prompt
+    assert ask(n=3).n == 3
+    assert ask(response_format={"type": "json_object"}).schema == {"type": "object"}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +80,11 @@ def test_every_kind_of_message_is_read() -> None:
         {"random_seed": -1},
         {"stream": "true"},
         {"unheard_of": 1},
+        {"logit_bias": {"the": 1}},
+        {"logit_bias": {"7": 101}},
+        {"top_logprobs": 21, "logprobs": True},
+        {"tool_choice": "sometimes"},
+        {"prediction": {"type": "content", "content": 3}},
     ],
 )
 def test_wrong_types_and_names_are_refused(given: Any) -> None:
@@ -93,26 +95,32 @@ def test_wrong_types_and_names_are_refused(given: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"tools": [{"type": "function"}]}, "tools"),
-        ({"functions": [{"name": "f"}]}, "tools"),
-        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
-        ({"logprobs": True}, "logprobs"),
-        ({"top_logprobs": 2}, "top_logprobs"),
-        ({"prompt_logprobs": 1}, "prompt_logprobs"),
+        ({"functions": [{"name": "f"}]}, "functions"),
+        ({"function_call": {"name": "f"}}, "function_call"),
+        ({"prompt_logprobs": True}, "prompt_logprobs"),
+        ({"top_prompt_logprobs": 1}, "top_prompt_logprobs"),
         ({"min_tokens": 1}, "min_tokens"),
         ({"repetition_penalty": 1.2}, "repetition_penalty"),
-        ({"top_k": 3}, "top_k"),
-        ({"prompt_mode": "reasoning"}, "prompt_mode"),
-        ({"reasoning_effort": "high"}, "reasoning_effort"),
-        ({"logit_bias": {"1": 2.0}}, "logit_bias"),
         ({"guardrails": [{"block_on_error": True}]}, "guardrails"),
+        ({"moderation": {"model": "m"}}, "moderation"),
+        ({"audio": {"voice": "v"}}, "audio"),
         ({"modalities": ["audio"]}, "modalities"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"store": True}, "store"),
+        ({"verbosity": "low"}, "verbosity"),
+        ({"stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
     ],
 )
-def test_what_this_version_cannot_do_is_refused_by_name(given: Any, named: str) -> None:
+def test_what_is_not_done_here_is_refused_by_name(given: Any, named: str) -> None:
     with pytest.raises(NotYetSupported, match=named) as caught:
         ask(**given)
     assert caught.value.param == named
+
+
+def test_alternatives_to_a_token_are_told_with_its_log_probability_only() -> None:
+    with pytest.raises(InvalidInput, match="logprobs is not true") as caught:
+        ask(top_logprobs=2)
+    assert caught.value.param == "top_logprobs"
 
 
 def test_a_missing_model_or_too_high_a_temperature_is_refused() -> None:
@@ -120,13 +128,3 @@ def test_a_missing_model_or_too_high_a_temperature_is_refused() -> None:
         ask(model=None)
     with pytest.raises(InvalidInput, match=r"temperature is 1\.6, expected 0 to 1\.5"):
         chat_shapes.ask_of(request(temperature=1.6), max_temperature=1.5)
-
-
-def test_an_answer_has_one_entry_per_choice_and_adds_up_its_usage() -> None:
-    completion = Completion(
-        (Choice(0, "a", FinishReason.STOP), Choice(1, "", FinishReason.LENGTH)), Usage(5, 3)
-    )
-    told = chat_shapes.completion_out(completion, id="x", created=1, model="m").model_dump()
-    assert [choice["finish_reason"] for choice in told["choices"]] == ["stop", "length"]
-    assert [choice["message"]["content"] for choice in told["choices"]] == ["a", ""]
-    assert told["usage"] == {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}

@@ -1,4 +1,4 @@
-"""An answer that was accepted: what the engine says, decoded, cut at its stop strings, counted.
+"""An answer that was accepted: what the engine says, read as text, thoughts and calls, counted.
 
 Nothing ends in silence: a refusal or a dead engine is raised to whoever reads, with what to do.
 Closing the stream aborts the sequences in the engine. Same seed, same text: choice 0 runs under the
@@ -10,16 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import NamedTuple, TypeVar
 
-from modiste.actions.stop_strings import StopStrings
-from modiste.errors import BadRequest, Busy, ModisteError, Unavailable
+from modiste.actions.reading import Chat, Drawn, Heard, Reading, id_seed
+from modiste.errors import BadRequest, Busy, InvalidInput, ModisteError, Unavailable
+from modiste.prepare.answer import Text, Thought
 from modiste.prepare.render import Renderer
-from modiste.serve.sequence import Failed, Finished, FinishReason, Generate, PromptLogprobs, Tokens
+from modiste.serve.sequence import (
+    Failed,
+    FailureCode,
+    Finished,
+    FinishReason,
+    Generate,
+    PromptLogprobs,
+    Tokens,
+)
 from modiste.serve.stream import EngineStream
+from modiste.types import ToolCall
 
 E = TypeVar("E")
 
@@ -30,6 +41,25 @@ class Delta:
 
     index: int
     text: str
+    drawn: tuple[Drawn, ...] = ()
+    """Where log-probabilities were asked for: the tokens since the last such piece, those of
+    thoughts and calls among them."""
+
+
+@dataclass(frozen=True)
+class Thinks:
+    """A piece of what one choice thinks before it answers."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Calls:
+    """One choice calls a function: told once, when the call is whole."""
+
+    index: int
+    call: ToolCall
 
 
 @dataclass(frozen=True)
@@ -37,11 +67,24 @@ class Ended:
     index: int
     reason: FinishReason
     n_tokens: int
+    n_thought: int = 0
+    """How many of the tokens were thoughts."""
+    n_cached: int = 0
+    """How many of the prompt's tokens were not computed for it."""
+    called: bool = False
+    """It called a function, and was not cut off."""
+
+
+Event = Delta | Thinks | Calls | Ended
 
 
 class Usage(NamedTuple):
     prompt_tokens: int
     completion_tokens: int
+    reasoning_tokens: int = 0
+    """How many of `completion_tokens` were thoughts."""
+    cached_tokens: int = 0
+    """How many of `prompt_tokens` were known from earlier requests."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +92,10 @@ class Choice:
     index: int
     text: str
     reason: FinishReason
+    thought: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    called: bool = False
+    drawn: tuple[Drawn, ...] = ()
 
 
 class Completion(NamedTuple):
@@ -69,11 +116,13 @@ class Answer:
         stop: Sequence[str] = (),
         opening: str = "",
         continuing: bool = False,
+        chat: Chat | None = None,
     ) -> None:
         """
         Args:
             opening: text of the prompt that every choice shows first.
             continuing: the answer goes on within a text, so a space at its start belongs to it.
+            chat: thoughts and calls are told from text; without, everything is text.
         """
         self._prompt = prompt
         self._engine = engine
@@ -82,62 +131,69 @@ class Answer:
         self._stop = stop
         self._opening = opening
         self._continuing = continuing
+        self._chat = chat
 
-    async def events(self) -> AsyncGenerator[Delta | Ended | Usage]:
+    async def events(self) -> AsyncGenerator[Event | Usage]:
         """Deltas of all choices as they come, one Ended per choice, then the Usage.
 
         Raises:
             ModisteError: when the engine refuses, fails or goes away.
         """
-        n_generated = 0
+        n_generated, n_thought, n_cached = 0, 0, len(self._prompt.ids)
         async with aclosing(merged([self._choice(i) for i in range(self._n)])) as events:
             async for event in events:
                 if isinstance(event, Ended):
                     n_generated += event.n_tokens
+                    n_thought += event.n_thought
+                    n_cached = min(n_cached, event.n_cached)
                 yield event
-        yield Usage(len(self._prompt.ids), n_generated)
+        yield Usage(len(self._prompt.ids), n_generated, n_thought, n_cached)
 
     async def whole(self) -> Completion:
         return await collected(self.events(), n=self._n)
 
-    async def _choice(self, index: int) -> AsyncGenerator[Delta | Ended]:
+    async def _choice(self, index: int) -> AsyncGenerator[Event]:
         """One sequence in the engine, decoded and cut at its stop strings."""
         if self._prompt.sampling.max_tokens == 0:
             if self._opening:
                 yield Delta(index, self._opening)
             yield Ended(index, FinishReason.LENGTH, 0)
             return
-        shown = self._opening  # Held until the engine speaks: a refusal comes before any text.
-        decoder = self._renderer.stream_decoder(continuing=self._continuing)
-        stops, n_tokens = StopStrings(self._stop), 0
-        async with aclosing(self._engine.generate(self._sequence(index))) as told:
-            async for event in told:
+        reading = Reading(
+            self._renderer,
+            self._chat,
+            stop=self._stop,
+            continuing=self._continuing,
+            id_seed=id_seed(self._prompt.ids, self._prompt.sampling.seed, index),
+        )
+        shown = False  # The opening waits for the engine: a refusal comes before any text.
+        async with aclosing(told(self._engine, self._sequence(index))) as events:
+            async for event in events:
                 match event:
-                    case Tokens(ids=ids):
-                        for token in ids:
-                            n_tokens += 1
-                            text, stopped = stops.push(decoder.push([token]))
-                            if shown + text:
-                                yield Delta(index, shown + text)
-                                shown = ""
-                            if stopped:
-                                yield Ended(index, FinishReason.STOP, n_tokens)
+                    case Tokens(ids=ids, logprobs=logprobs):
+                        for token, logprob in zip_longest(ids, logprobs):
+                            heard = reading.push(token, logprob)
+                            for each in _events(index, self._opened(shown, heard)):
+                                shown = True
+                                yield each
+                            if reading.ended:
+                                yield _ended(index, reading, None)
                                 return
-                    case Finished(reason=FinishReason.CANCELLED):
-                        raise Unavailable(
-                            "the engine stopped this completion before it was done; send it again",
-                            retry_after_s=1.0,
-                        )
-                    case Finished(reason=reason, n_generated=n_generated):
-                        text, stopped = stops.push(decoder.flush())
-                        text += "" if stopped else stops.flush()
-                        if shown + text:
-                            yield Delta(index, shown + text)
-                        yield Ended(index, FinishReason.STOP if stopped else reason, n_generated)
-                        return
-                    case Failed():
-                        raise refusal(event)
-        raise Unavailable("the engine ended the stream without a word; send the request again")
+                    case Finished():
+                        for each in _events(index, self._opened(shown, reading.flush(), last=True)):
+                            yield each
+                        yield _ended(index, reading, event)
+
+    def _opened(self, shown: bool, heard: Heard, *, last: bool = False) -> Heard:
+        """What is told, behind the opening where that is still to be shown."""
+        said = heard.said
+        if shown or not self._opening or not (said or last):
+            return heard
+        if said and isinstance(said[0], Text):
+            said = [Text(self._opening + said[0].text), *said[1:]]
+        else:
+            said = [Text(self._opening), *said]
+        return heard._replace(said=said)
 
     def _sequence(self, index: int) -> Generate:
         sampling = self._prompt.sampling
@@ -146,6 +202,49 @@ class Answer:
             id=f"{self._prompt.id}-{index}",
             sampling=replace(sampling, seed=seed_of_choice(sampling.seed, index)),
         )
+
+
+def _events(index: int, heard: Heard) -> Iterator[Event]:
+    """The tokens go with the last text, or on their own where nothing can be shown of them."""
+    drawn = tuple(heard.drawn)
+    for at, said in enumerate(heard.said, start=1):
+        match said:
+            case Text(text):
+                last = at == len(heard.said)
+                yield Delta(index, text, drawn if last else ())
+                drawn = () if last else drawn
+            case Thought(text):
+                yield Thinks(index, text)
+            case ToolCall():
+                yield Calls(index, said)
+    if drawn:
+        yield Delta(index, "", drawn)
+
+
+def _ended(index: int, reading: Reading, finished: Finished | None) -> Ended:
+    """`finished` is None where the answer ends before the sequence does."""
+    reason = FinishReason.STOP if reading.ended or finished is None else finished.reason
+    return Ended(
+        index,
+        reason,
+        reading.n_tokens if finished is None else finished.n_generated,
+        reading.n_thought,
+        0 if finished is None else finished.n_cached,
+        called=reading.called and reason is FinishReason.STOP,
+    )
+
+
+def _choice(index: int, told: list[Event]) -> Choice:
+    ended = next(event for event in told if isinstance(event, Ended))
+    return Choice(
+        index,
+        "".join(event.text for event in told if isinstance(event, Delta)),
+        ended.reason,
+        "".join(event.text for event in told if isinstance(event, Thinks)),
+        tuple(event.call for event in told if isinstance(event, Calls)),
+        ended.called,
+        tuple(drawn for event in told if isinstance(event, Delta) for drawn in event.drawn),
+    )
 
 
 def seed_of_choice(seed: int | None, index: int) -> int | None:
@@ -157,9 +256,12 @@ def seed_of_choice(seed: int | None, index: int) -> int | None:
 
 def refusal(failed: Failed) -> ModisteError:
     """What the engine could not do, as the error its caller receives."""
-    kind: type[ModisteError] = {"busy": Busy, "context_length_exceeded": BadRequest}.get(
-        failed.code, Unavailable
-    )
+    kinds: dict[str, type[ModisteError]] = {
+        FailureCode.BUSY: Busy,
+        FailureCode.TOO_LONG: BadRequest,
+        FailureCode.INVALID: InvalidInput,
+    }
+    kind = kinds.get(failed.code, Unavailable)
     code = "rate_limited" if kind is Busy else failed.code
     return kind(failed.message, code=code, retry_after_s=failed.retry_after_s)
 
@@ -190,24 +292,17 @@ async def told(
     raise Unavailable("the engine ended the stream without a word; send the request again")
 
 
-async def collected(events: AsyncGenerator[Delta | Ended | Usage], *, n: int) -> Completion:
+async def collected(events: AsyncGenerator[Event | Usage], *, n: int) -> Completion:
     """All choices in whole, once the last has ended."""
-    texts = [""] * n
-    reasons = [FinishReason.STOP] * n
+    told: list[list[Event]] = [[] for _ in range(n)]
     usage = Usage(0, 0)
     async with aclosing(events):
         async for event in events:
-            match event:
-                case Delta(index, text):
-                    texts[index] += text
-                case Ended(index, reason, _):
-                    reasons[index] = reason
-                case Usage():
-                    usage = event
-    choices = [
-        Choice(i, text, reason) for i, (text, reason) in enumerate(zip(texts, reasons, strict=True))
-    ]
-    return Completion(tuple(choices), usage)
+            if isinstance(event, Usage):
+                usage = event
+            else:
+                told[event.index].append(event)
+    return Completion(tuple(_choice(i, of_one) for i, of_one in enumerate(told)), usage)
 
 
 async def merged(

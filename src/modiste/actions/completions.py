@@ -7,13 +7,18 @@ first token; the `Answer` it returns streams what the engine says.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
-from modiste.actions import hosted, inference
+from modiste.actions import hosted, inference, wishes
 from modiste.actions.answers import Answer, Completion
 from modiste.actions.hosted import Told
 from modiste.actions.inference import AnsweredElsewhere, Served, Serving
-from modiste.serve.sequence import Sampling
+from modiste.actions.reading import Chat
+from modiste.actions.wishes import ToolChoice, Tools
+from modiste.errors import InvalidInput
+from modiste.serve.sequence import Grammar, Sampling
 from modiste.types import Actor, Message, Model
 
 DEFAULT_TEMPERATURE = 0.7
@@ -27,16 +32,13 @@ class Ask:
 
     model: str
     messages: tuple[Message, ...]
-    temperature: float = DEFAULT_TEMPERATURE
-    top_p: float = 1.0
-    max_tokens: int | None = None
-    """None: as many as the context has room for."""
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=DEFAULT_TEMPERATURE))
     stop: tuple[str, ...] = ()
-    seed: int | None = None
     n: int = 1
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
     safe_prompt: bool = False
+    tools: Tools = field(default_factory=Tools)
+    schema: Mapping[str, Any] | None = None
+    """The answer is JSON that follows it."""
 
 
 async def create(serving: Serving, actor: Actor, ask: Ask) -> Completion:
@@ -52,29 +54,29 @@ async def begin(serving: Serving, actor: Actor, ask: Ask) -> Answer | Told:
         NotFound: no such model; the message says what to type.
         BadRequest: the engine cannot compute the model, the messages make no prompt, or the prompt
             leaves no room in the context.
+        InvalidInput: the base cannot be held to what is wished of the answer's form, or a biased
+            token is none of its own.
     """
     try:
         served = await inference.find(serving, actor, ask.model)
     except AnsweredElsewhere as elsewhere:
         return await _elsewhere(serving, actor, ask, elsewhere.model)
-    ids = await asyncio.to_thread(prompt_ids, served, ask)
-    sampling = Sampling(
-        temperature=ask.temperature,
-        top_p=ask.top_p,
-        max_tokens=ask.max_tokens,
-        seed=ask.seed,
-        presence_penalty=ask.presence_penalty,
-        frequency_penalty=ask.frequency_penalty,
-    )
+    written = await asyncio.to_thread(_written, served, ask)
+    prompt = await inference.prompt(serving, served, written.ids, ask.sampling, param="messages")
     last = ask.messages[-1]
     return Answer(
-        await inference.prompt(serving, served, ids, sampling, param="messages"),
+        replace(prompt, grammar=written.grammar),
         engine=serving.engine,
         renderer=served.renderer,
         n=ask.n,
         stop=ask.stop,
         opening=(last.content or "") if last.prefix else "",
         continuing=last.prefix,
+        chat=Chat(
+            tools=bool(ask.tools.tools),
+            one_call=ask.tools.one_call,
+            thinks_first=written.thinks_first,
+        ),
     )
 
 
@@ -84,7 +86,11 @@ def prompt_ids(served: Served, ask: Ask) -> list[int]:
     Raises:
         BadRequest: the messages make no prompt.
     """
-    return served.renderer.prompt(ask.messages, safe_prompt=ask.safe_prompt)
+    return served.renderer.prompt(
+        ask.messages,
+        tools=[tool.defined for tool in ask.tools.tools],
+        safe_prompt=ask.safe_prompt,
+    )
 
 
 async def _elsewhere(serving: Serving, actor: Actor, ask: Ask, model: Model) -> Told:
@@ -97,3 +103,46 @@ async def _elsewhere(serving: Serving, actor: Actor, ask: Ask, model: Model) -> 
         body=hosted.body_of(ask),
     )
     return Told(answer, n=ask.n)
+
+
+class _Written(NamedTuple):
+    ids: list[int]
+    grammar: Grammar | None
+    thinks_first: bool
+
+
+def _written(served: Served, ask: Ask) -> _Written:
+    """Takes milliseconds: not for the event loop."""
+    _check(served, ask)
+    renderer, tools = served.renderer, ask.tools
+    ids = prompt_ids(served, ask)
+    thinks_first = renderer.opens_thought(ids)
+    wished = wishes.grammar(renderer.manner, tools, ask.schema, thinks_first=thinks_first)
+    return _Written(ids, wished, thinks_first)
+
+
+def _check(served: Served, ask: Ask) -> None:
+    model, renderer = served.model.id, served.renderer
+    if ask.tools.tools and renderer.manner.calls is None:
+        known = "knows no tools" if not renderer.rules.tools else "writes calls in a way of its own"
+        raise InvalidInput(
+            f"tools is set, and the prompt format of {model} {known}; leave them out, or use a "
+            "base whose chat template has them",
+            code="tools_unsupported",
+            param="tools",
+        )
+    forced = ask.tools.tools and ask.tools.choice is not ToolChoice.AUTO
+    if ask.messages[-1].prefix and (ask.schema is not None or forced):
+        field = "tool_choice" if forced else "response_format"
+        raise InvalidInput(
+            f"{field} asks for a form that begins with the answer, and the last message's prefix "
+            "has begun it already; leave one of them out",
+            param=field,
+        )
+    strange = [token for token in ask.sampling.logit_bias if token >= renderer.vocab_size]
+    if strange:
+        raise InvalidInput(
+            f"logit_bias names token {strange[0]}; the tokens of {model} are 0 to "
+            f"{renderer.vocab_size - 1}",
+            param="logit_bias",
+        )

@@ -23,12 +23,17 @@ from modiste.errors import NotFound, NotYetSupported
 from modiste.serve import hosted_wire
 from modiste.serve.hosted import HostedClient
 from modiste.serve.hosted_wire import Used
-from modiste.serve.sequence import FinishReason
+from modiste.serve.sequence import FinishReason, Sampling
 from modiste.serve.upstream import Upstreams
 from modiste.store.database import Database
 from modiste.types import Actor, Message, Model, ModelKind, Role, Scope
 
 Json = dict[str, Any]
+PASSED_ON = ("model", "messages", "stop", "sampling")
+WORDS_OF_SAMPLING = frozenset(
+    {"top_p", "max_tokens", "seed", "presence_penalty", "frequency_penalty"}
+)
+"""Both vendors know them under these names."""
 
 
 class HostedAnswer:
@@ -171,31 +176,40 @@ def body_of(ask: Any) -> Json:
     Raises:
         NotYetSupported: a field is set that has no word here.
     """
-    known = {
-        "temperature": "temperature",
-        "top_p": "top_p",
-        "max_tokens": "max_tokens",
-        "seed": "seed",
-        "n": "n",
-        "presence_penalty": "presence_penalty",
-        "frequency_penalty": "frequency_penalty",
-        "safe_prompt": "safe_prompt",
-    }
     body: Json = {"messages": [_message(message) for message in ask.messages]}
     if ask.stop:
         body["stop"] = list(ask.stop)
     for field in dataclasses.fields(ask):
         value = getattr(ask, field.name)
-        if field.name in ("model", "messages", "stop") or value == field.default:
+        if field.name in PASSED_ON or value in (field.default, _made(field)):
             continue
-        if field.name not in known:
+        if field.name not in ("n", "safe_prompt"):
             raise NotYetSupported(
                 f"{field.name} is set, and is not passed on to hosted models here",
                 param=field.name,
             )
-        body[known[field.name]] = value
-    body.setdefault("temperature", ask.temperature)
+        body[field.name] = value
+    return {**body, **_sampling(ask.sampling)}
+
+
+def _sampling(sampling: Sampling) -> Json:
+    body: Json = {"temperature": sampling.temperature}
+    for field in dataclasses.fields(sampling):
+        value = getattr(sampling, field.name)
+        if field.name == "temperature" or value in (field.default, _made(field)):
+            continue
+        if field.name not in WORDS_OF_SAMPLING:
+            raise NotYetSupported(
+                f"{field.name} is set, and is not passed on to hosted models here",
+                param=field.name,
+            )
+        body[field.name] = value
     return body
+
+
+def _made(field: dataclasses.Field[Any]) -> Any:
+    """What a field is where nothing was said, if that is made anew each time."""
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else None
 
 
 def choices_of(answer: Mapping[str, Any]) -> list[Json]:

@@ -23,6 +23,10 @@ class StopStrings:
         self._stops = tuple(stop for stop in stops if stop)
         self._held = ""
 
+    @property
+    def holds(self) -> bool:
+        return bool(self._held)
+
     def push(self, text: str) -> Visible:
         """Take the next piece; answer with what is certain not to belong to a stop string."""
         self._held += text

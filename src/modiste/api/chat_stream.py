@@ -7,7 +7,7 @@ still has a status of its own. The engine stops as soon as the client is gone, s
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from enum import Enum, auto
 from typing import Any, NamedTuple
@@ -16,16 +16,19 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from modiste.actions.answers import Answer, Delta, Ended, Usage
+from modiste.actions.answers import Answer, Calls, Delta, Ended, Event, Thinks, Usage
 from modiste.actions.hosted import Told
+from modiste.actions.reading import Drawn
 from modiste.api import dialect, refusals
-from modiste.api.chat_shapes import (
+from modiste.api.chat_answers import (
     ChatCompletion,
-    StreamOptions,
+    call_out,
+    chat_usage_out,
     completion_out,
+    logprobs_out,
     reason_out,
-    usage_out,
 )
+from modiste.api.chat_shapes import StreamOptions
 from modiste.api.dialect import Dialect
 from modiste.api.sse import DONE, EventStream, data, peeked, while_connected
 from modiste.errors import ModisteError
@@ -55,7 +58,9 @@ async def respond(
     head = Head.of(model)
     if not stream:
         completion = await while_connected(request, answer.whole())
-        return JSONResponse(completion_out(completion, **head._asdict()).model_dump())
+        silent = None if dialect.of(request) is Dialect.OPENAI else ""
+        told = completion_out(completion, **head._asdict(), silent=silent)
+        return JSONResponse(told.model_dump())
     events = await peeked(answer.events(), patience_s=PATIENCE_S)
     usage = place_of_usage(options, dialect.of(request))
     return EventStream(
@@ -92,7 +97,7 @@ def place_of_usage(options: StreamOptions | None, spoken: Dialect) -> UsagePlace
 
 
 async def chunks(
-    events: AsyncGenerator[Delta | Ended | Usage], head: Head, *, n: int, usage: UsagePlace
+    events: AsyncGenerator[Event | Usage], head: Head, *, n: int, usage: UsagePlace
 ) -> AsyncGenerator[bytes]:
     """What each event is called on the wire; the last to end carries the end of the answer."""
 
@@ -103,17 +108,25 @@ async def chunks(
     for index in range(n):
         yield chunk(_choice(index, {"role": "assistant", "content": ""}))
     last: dict[str, Any] | None = None
+    n_calls = [0] * n
     async with aclosing(events):
         async for event in events:
             match event:
-                case Delta(index, text):
-                    yield chunk(_choice(index, {"content": text}))
-                case Ended(index, reason, _):
+                case Delta(index, text, drawn):
+                    yield chunk(_choice(index, {"content": text}, drawn))
+                case Calls(index, call):
+                    told = call_out(call, n_calls[index]).model_dump()
+                    n_calls[index] += 1
+                    yield chunk(_choice(index, {"tool_calls": [told]}))
+                case Thinks(index, text):
+                    yield chunk(_choice(index, {"reasoning_content": text}))
+                case Ended(index, reason, called=called):
                     if last is not None:
                         yield chunk(last)
-                    last = _choice(index, {"content": ""}, finish_reason=reason_out(reason))
+                    last = _choice(index, {"content": ""})
+                    last["finish_reason"] = reason_out(reason, called=called)
                 case Usage():
-                    total = usage_out(event).model_dump()
+                    total = chat_usage_out(event).model_dump()
                     ending = [last] if last is not None else []
                     with_it = {"usage": total} if usage is UsagePlace.WITH_THE_END else {}
                     yield chunk(*ending, **with_it)
@@ -122,8 +135,9 @@ async def chunks(
     yield DONE
 
 
-def _choice(index: int, delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
-    return {"index": index, "delta": delta, "finish_reason": finish_reason}
+def _choice(index: int, delta: dict[str, Any], drawn: Sequence[Drawn] = ()) -> dict[str, Any]:
+    choice = {"index": index, "delta": delta, "finish_reason": None}
+    return choice | {"logprobs": logprobs_out(drawn).model_dump()} if drawn else choice
 
 
 def error_event(request: Request, error: ModisteError) -> dict[str, Any]:

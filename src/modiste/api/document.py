@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 from modiste.api import (
     aliases,
     batch_shapes,
+    chat_answers,
     chat_shapes,
     datasets,
     embeddings,
@@ -51,7 +52,7 @@ BODIES: tuple[type[BaseModel], ...] = (
     datasets.DatasetIn,
     datasets.VersionIn,
 )
-STREAMED: tuple[type[BaseModel], ...] = (chat_shapes.ChatCompletionChunk,)
+STREAMED: tuple[type[BaseModel], ...] = (chat_answers.ChatCompletionChunk,)
 DESCRIPTION = """Fine-tune and serve language models on your own machines.
 
 The paths under `/v1` speak Mistral's or OpenAI's dialect, chosen by the request's `User-Agent`, its

@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from modiste.actions import embeddings
 from modiste.actions.embeddings import EmbedAsk, Embeddings
-from modiste.api.chat_shapes import UsageOut, model_asked, one_of
+from modiste.api.chat_answers import UsageOut
+from modiste.api.chat_shapes import model_asked, one_of
 from modiste.api.door import Asker, Body, checked, documents, house, json_body
 from modiste.api.sse import while_connected
 from modiste.errors import NotYetSupported

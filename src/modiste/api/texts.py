@@ -24,17 +24,15 @@ from modiste.actions.answers import Ended, Usage
 from modiste.actions.completions import DEFAULT_TEMPERATURE, MAX_CHOICES
 from modiste.actions.text_reading import Shown
 from modiste.actions.texts import Piece, TextAsk, TextCompletion
+from modiste.api.chat_answers import UsageOut, reason_out, usage_out
 from modiste.api.chat_shapes import (
     Penalty,
     Probability,
     Seed,
     Stops,
     StreamOptions,
-    UsageOut,
     model_asked,
     one_of,
-    reason_out,
-    usage_out,
 )
 from modiste.api.chat_stream import PATIENCE_S, error_event
 from modiste.api.door import Asker, Body, checked, documents, house, json_body

@@ -5,7 +5,7 @@ A prompt is a text or the messages of a chat; its ids are those that a completio
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -13,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from modiste.actions import tokens
-from modiste.api.chat_shapes import AnyMessage, ChatRequest, ask_of, model_asked
+from modiste.api.chat_messages import AnyMessage
+from modiste.api.chat_shapes import ChatRequest, ask_of, model_asked
+from modiste.api.chat_tools import ToolIn
 from modiste.api.door import Asker, Body, checked, documents, house, json_body
 from modiste.errors import InvalidInput
 
@@ -25,7 +27,7 @@ class TokenizeIn(Body):
     prompt: str | None = None
     messages: list[AnyMessage] | None = None
     """Instead of a prompt."""
-    tools: list[dict[str, Any]] | None = None
+    tools: list[ToolIn] | None = None
     add_special_tokens: bool | None = None
     """A prompt opens with the token that begins every text, unless this is false."""
     add_generation_prompt: Literal[True] | None = None

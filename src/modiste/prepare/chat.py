@@ -24,6 +24,8 @@ from modiste.prepare.conversation import (
 )
 from modiste.prepare.detokenize import StreamDecoder
 from modiste.prepare.infill import Infill
+from modiste.prepare.manner import MARKS_OF_CALLS, Manner
+from modiste.prepare.marks import MarkedDecoder
 from modiste.prepare.rendered import Rendered
 from modiste.prepare.turns import Writer
 from modiste.types import Example, Message, Role, SampleType
@@ -93,6 +95,10 @@ class ChatRenderer(ABC):
         """Checked messages, ending with a complete assistant message."""
 
     @property
+    @abstractmethod
+    def manner(self) -> Manner: ...
+
+    @property
     def fim(self) -> Infill | None:
         return None
 
@@ -138,6 +144,34 @@ class ChatRenderer(ABC):
     def stream_decoder(self, *, continuing: bool = False) -> StreamDecoder:
         strip = self._strip_first_space and not continuing
         return StreamDecoder(self.spelling, strip_first_space=strip)
+
+    def answer_decoder(self, *, tools: bool, continuing: bool = False) -> MarkedDecoder:
+        manner = self.manner
+        marks = {*(MARKS_OF_CALLS[manner.calls] if tools and manner.calls else ())}
+        if manner.thinking:
+            marks |= {manner.thinking.begin, manner.thinking.end}
+        return MarkedDecoder(
+            self.stream_decoder(continuing=continuing),
+            control={manner.control[name]: name for name in marks if name in manner.control},
+            spelt=sorted(marks - manner.control.keys()),
+        )
+
+    def opens_thought(self, prompt: Sequence[int]) -> bool:
+        manner = self.manner
+        if manner.thinking is None:
+            return False
+        begin, end = (
+            {**manner.single, **manner.control}.get(name)
+            for name in (manner.thinking.begin, manner.thinking.end)
+        )
+        if begin is None or begin not in prompt:
+            return False
+        behind = list(prompt[len(prompt) - list(reversed(prompt)).index(begin) :])
+        return end not in behind and not self.decode(behind).strip()
+
+    def _control_ids(self) -> dict[str, int]:
+        names = ((self.token_name(token), token) for token in range(self.vocab_size))
+        return {name: token for name, token in names if name is not None}
 
     def _writer(self, example: Example) -> Writer:
         return Writer(

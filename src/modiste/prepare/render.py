@@ -21,6 +21,8 @@ from modiste.errors import InvalidInput
 from modiste.prepare.conversation import Rules
 from modiste.prepare.detokenize import StreamDecoder
 from modiste.prepare.infill import Infill
+from modiste.prepare.manner import Manner
+from modiste.prepare.marks import MarkedDecoder
 from modiste.prepare.rendered import Rendered
 from modiste.types import Example, Message
 
@@ -46,6 +48,11 @@ class Renderer(Protocol):
     @property
     def fim(self) -> Infill | None:
         """How the base is asked to write between two texts; None where it does not know how."""
+        ...
+
+    @property
+    def manner(self) -> Manner:
+        """How the base writes calls of tools and thoughts."""
         ...
 
     def training(self, example: Example) -> Rendered:
@@ -109,6 +116,14 @@ class Renderer(Protocol):
 
     def stream_decoder(self, *, continuing: bool = False) -> StreamDecoder:
         """For ids as they arrive. `continuing` when they follow a `prefix` message's text."""
+        ...
+
+    def answer_decoder(self, *, tools: bool, continuing: bool = False) -> MarkedDecoder:
+        """As `stream_decoder`, with the marks of thoughts and, for `tools`, those of calls."""
+        ...
+
+    def opens_thought(self, prompt: Sequence[int]) -> bool:
+        """Whether the model begins its answer within a thought that the prompt has opened."""
         ...
 
 

@@ -42,6 +42,7 @@ from modiste.prepare.conversation import CallIds, Rules
 from modiste.prepare.cuts import Cuts, sentencepiece_cuts, tekken_cuts
 from modiste.prepare.detokenize import sentencepiece_bytes
 from modiste.prepare.infill import Infill
+from modiste.prepare.manner import THINKS, CallStyle, Manner, manner
 from modiste.prepare.mistral_messages import Conversation, normalise
 from modiste.prepare.words import Words
 from modiste.types import Example, Message, Role
@@ -97,6 +98,18 @@ class MistralRenderer(ChatRenderer):
             return None
         name: str = self._text.id_to_piece(token_id)
         return name
+
+    @cached_property
+    def manner(self) -> Manner:
+        controls = self._control_ids()
+        thinks = self.version >= TokenizerVersion.v13 and THINKS[0][0] in controls
+        return manner(
+            _call_style(self.version),
+            thinks=THINKS[0] if thinks else None,
+            controls=controls,
+            id_of=lambda name: None,
+            words_begin_spaced=is_sentencepiece_tokenizer(self._text),
+        )
 
     @cached_property
     def fim(self) -> Infill | None:
@@ -317,6 +330,12 @@ def _rules(version: TokenizerVersion) -> Rules:
         one_result_per_turn=version == TokenizerVersion.v2,
         json_results=version < TokenizerVersion.v7,
     )
+
+
+def _call_style(version: TokenizerVersion) -> CallStyle | None:
+    if version < TokenizerVersion.v2:
+        return None
+    return CallStyle.LIST if version < TokenizerVersion.v11 else CallStyle.NAMED
 
 
 def _settings(tokenizer: Any) -> ModelSettings:

@@ -24,6 +24,15 @@ from modiste.prepare import chat_template
 from modiste.prepare.chat import ChatRenderer, remembered
 from modiste.prepare.conversation import Rules
 from modiste.prepare.infill import MARKS, Infill
+from modiste.prepare.manner import (
+    PROBE,
+    PROBE_TOOLS,
+    THINKS,
+    CallStyle,
+    Manner,
+    manner,
+    style_of,
+)
 from modiste.prepare.turns import turns
 from modiste.prepare.vocabulary import Vocabulary
 from modiste.types import Message, Role, ToolCall
@@ -59,6 +68,32 @@ class TemplateRenderer(ChatRenderer):
 
     def token_name(self, token_id: int) -> str | None:
         return self._vocabulary.name_of(token_id)
+
+    @cached_property
+    def manner(self) -> Manner:
+        id_of = self._vocabulary.id_of
+        source = "" if self._template is None else "\n".join(self._template.sources.values())
+        taught = [pair for pair in THINKS if pair[0] in source and None not in map(id_of, pair)]
+        return manner(
+            self._call_style(),
+            thinks=taught[0] if taught else None,
+            controls=self._control_ids(),
+            id_of=id_of,
+            words_begin_spaced=self._strip_first_space,
+        )
+
+    def _call_style(self) -> CallStyle | None:
+        if self._template is None or not self._template.knows_tools:
+            return None
+        shown = [chat_template.as_template_message(message) for message in PROBE]
+        try:
+            opening, whole = (
+                self._template.render(shown[:n], tools=PROBE_TOOLS, answer_next=n == 1)
+                for n in (1, 2)
+            )
+        except BadRequest:
+            return None
+        return style_of(opening, whole)
 
     @cached_property
     def fim(self) -> Infill | None:

@@ -17,6 +17,30 @@ STATUSES = {
     "SUCCESS", "CANCELLED", "CANCELLATION_REQUESTED",
 }  # fmt: skip
 
+TRACK = {
+    "type": "function",
+    "function": {
+        "name": "track",
+        "description": "Where an order is",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "order": {"type": "string", "maxLength": 8},
+                "express": {"type": "boolean"},
+            },
+            "required": ["order", "express"],
+            "additionalProperties": False,
+        },
+    },
+}
+COLOUR = {
+    "type": "object",
+    "properties": {"colour": {"enum": ["red", "green"]}, "n": {"enum": [1, 2]}},
+    "required": ["colour", "n"],
+    "additionalProperties": False,
+}
+WHERE = {"role": "user", "content": "Where is my order 7?"}
+
 
 def rows(tag, *, start=0, stop=40):
     """JSONL of small sums; `tag` makes the content, and so the job, unlike every other."""
@@ -65,6 +89,23 @@ def until(look, done, *, timeout_s=120.0):
             return seen
         expect(time.monotonic() < deadline, f"not done after {timeout_s} s", seen)
         time.sleep(0.1)
+
+
+def called(call):
+    """A call of TRACK that follows its schema, however much the model would rather talk."""
+    arguments = json.loads(call.function.arguments)
+    same((call.function.name, set(arguments)), ("track", {"order", "express"}))
+    expect(isinstance(arguments["express"], bool) and len(arguments["order"]) <= 8, arguments)
+    expect(re.fullmatch("[a-zA-Z0-9]{9}", call.id), call)
+    return call.id, call.function.name, call.function.arguments
+
+
+def coloured(text):
+    """JSON that follows COLOUR."""
+    found = json.loads(text)
+    same(set(found), {"colour", "n"})
+    expect(found["colour"] in ("red", "green") and found["n"] in (1, 2), found)
+    return found
 
 
 def say(what):

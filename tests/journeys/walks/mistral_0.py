@@ -6,10 +6,24 @@ purpose, integers where newer ones allow null. Its jobs start by themselves.
 
 import json
 
-from material import BASE, KEY, TUNED_NAME, URL, expect, raises, rows, same, say, until
+from material import (
+    BASE,
+    KEY,
+    TRACK,
+    TUNED_NAME,
+    URL,
+    WHERE,
+    called,
+    expect,
+    raises,
+    rows,
+    same,
+    say,
+    until,
+)
 from mistralai.client import MistralClient
 from mistralai.exceptions import MistralAPIException
-from mistralai.models.chat_completion import ChatMessage
+from mistralai.models.chat_completion import ChatMessage, ToolChoice
 from mistralai.models.jobs import TrainingParameters
 
 STATUSES = {
@@ -122,6 +136,34 @@ def chat(model):
     same(pieces[-1].usage, usage)
 
 
+def tools_and_json(model):
+    messages = [ChatMessage(role="user", content=WHERE["content"])]
+    asked = {"model": model, "tools": [TRACK], "tool_choice": ToolChoice.any, "random_seed": 2}
+    answer = client.chat(messages=messages, **asked)
+    choice = answer.choices[0]
+    same((choice.finish_reason.value, choice.message.content), ("tool_calls", ""))
+    told = [called(call) for call in choice.message.tool_calls]
+    pieces = list(client.chat_stream(messages=messages, **asked))
+    deltas = [call for p in pieces for call in p.choices[0].delta.tool_calls or []]
+    same([called(call) for call in deltas], told)
+    same(pieces[-1].choices[0].finish_reason.value, "tool_calls")
+    results = [
+        ChatMessage(role="tool", content='{"place": "Bern"}', name="track", tool_call_id=call_id)
+        for call_id, _, _ in told
+    ]
+    then = [*messages, choice.message, *results]
+    talked = client.chat(messages=then, model=model, tools=[TRACK], max_tokens=6)
+    same(talked.choices[0].message.role, "assistant")
+    spoken = client.chat(
+        model=model, messages=messages, tools=[TRACK], tool_choice=ToolChoice.none, max_tokens=6
+    )
+    expect(not spoken.choices[0].message.tool_calls, spoken)
+    json_mode = client.chat(
+        model=model, messages=messages, response_format={"type": "json_object"}, max_tokens=40
+    ).choices[0]
+    expect(json_mode.message.content.startswith("{"), json_mode)
+
+
 def models(tuned):
     cards = {card.id: card for card in client.list_models().data}
     same(cards[tuned].root, BASE)
@@ -145,11 +187,6 @@ def errors():
     stranger = MistralClient(api_key="wrong", endpoint=URL)
     same(raises(MistralAPIException, stranger.list_models).http_status, 401)
     messages = [ChatMessage(role="user", content="x")]
-    tool = {"type": "function", "function": {"name": "f", "description": "", "parameters": {}}}
-    for extra in ({"tools": [tool]}, {"response_format": {"type": "json_object"}}):
-        error = raises(MistralAPIException, client.chat, model=BASE, messages=messages, **extra)
-        same(error.http_status, 422)
-        expect("full serving engine" in error.message, error.message)
     streamed = client.chat_stream(model="nope", messages=messages)
     same(raises(MistralAPIException, list, streamed).http_status, 400)
     embedded = raises(MistralAPIException, client.embeddings, model="mistral-embed", input=["a"])
@@ -162,6 +199,7 @@ tuned = jobs(train, valid)
 say("jobs done")
 chat(BASE)
 chat(tuned)
+tools_and_json(BASE)
 say("chat done")
 models(tuned)
 errors()

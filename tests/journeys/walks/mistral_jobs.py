@@ -6,14 +6,20 @@ What differs between 1.2.6, 1.12.4 and 2.5.1 stands in the first lines; the walk
 import asyncio
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Literal
 
 import httpx
 from material import (
     BASE,
+    COLOUR,
     KEY,
     STATUSES,
+    TRACK,
     TUNED_NAME,
     URL,
+    WHERE,
+    called,
+    coloured,
     expect,
     raises,
     rows,
@@ -21,6 +27,7 @@ from material import (
     say,
     until,
 )
+from pydantic import BaseModel
 
 VERSION = version("mistralai")
 if VERSION.startswith("2."):
@@ -32,6 +39,10 @@ else:
 OLD = VERSION == "1.2.6"
 
 client = Mistral(api_key=KEY, server_url=URL)
+
+
+class Colour(BaseModel):
+    colour: Literal["red", "green"]
 
 
 def upload(name, content):
@@ -210,7 +221,7 @@ def chat(model):
     text = "".join(event.data.choices[0].delta.content or "" for event in events)
     same(text, choice.message.content)
     same(events[-1].data.choices[0].finish_reason, choice.finish_reason)
-    same(events[-1].data.usage, usage)
+    same(events[-1].data.usage.total_tokens, usage.total_tokens)
     asyncio.run(chat_async(asked, choice.message.content))
 
     several = client.chat.complete(**{**asked, "n": 2, "presence_penalty": 0.1})
@@ -223,6 +234,50 @@ def chat(model):
         **{**asked, "messages": [{"role": "user", "content": text_chunk}]}
     )
     same(chunked.choices[0].message.content, choice.message.content)
+
+
+def tools_and_json(model):
+    asked = {
+        "model": model,
+        "messages": [WHERE],
+        "tools": [TRACK],
+        "tool_choice": "any",
+        "random_seed": 2,
+    }
+    answer = client.chat.complete(**asked)
+    choice = answer.choices[0]
+    same((choice.finish_reason, choice.message.content), ("tool_calls", ""))
+    told = [called(call) for call in choice.message.tool_calls]
+    events = list(client.chat.stream(**asked))
+    deltas = [call for e in events for call in e.data.choices[0].delta.tool_calls or []]
+    same([called(call) for call in deltas], told)
+    same(events[-1].data.choices[0].finish_reason, "tool_calls")
+    results = [
+        {"role": "tool", "content": "in Bern", "name": "track", "tool_call_id": call_id}
+        for call_id, _, _ in told
+    ]
+    talk = {**asked, "tool_choice": "auto", "max_tokens": 6}
+    talked = client.chat.complete(**{**talk, "messages": [WHERE, choice.message, *results]})
+    same(talked.choices[0].message.role, "assistant")
+    spoken = client.chat.complete(**{**asked, "tool_choice": "none", "max_tokens": 6})
+    expect(not spoken.choices[0].message.tool_calls, spoken)
+    if not hasattr(client.chat, "parse"):  # 1.2: json_object is all it knows
+        begun = client.chat.complete(
+            model=model, messages=[WHERE], response_format={"type": "json_object"}, max_tokens=40
+        )
+        expect(begun.choices[0].message.content.startswith("{"), begun)
+        return
+    named = {"type": "function", "function": {"name": "track"}}
+    one = client.chat.complete(**{**asked, "tool_choice": named, "parallel_tool_calls": False})
+    same(len(one.choices[0].message.tool_calls), 1)
+    schema = {"type": "json_schema", "json_schema": {"name": "c", "schema": COLOUR, "strict": True}}
+    formed = {"model": model, "messages": [WHERE], "response_format": schema, "random_seed": 4}
+    text = client.chat.complete(**formed).choices[0].message.content
+    coloured(text)
+    streamed = "".join(e.data.choices[0].delta.content or "" for e in client.chat.stream(**formed))
+    same(streamed, text)
+    parsed = client.chat.parse(Colour, model=model, messages=[WHERE], random_seed=4)
+    expect(parsed.choices[0].message.parsed.colour in ("red", "green"), parsed)
 
 
 async def chat_async(asked, expected):
@@ -268,11 +323,12 @@ def errors():
         expect("invalid_model" in unknown.body, unknown.body)
         wrong = raises(HTTPValidationError, call, model=BASE, messages=messages, temperature=9.0)
         expect(wrong.data.detail[0].loc == ["body", "temperature"], wrong.data)
-        json_mode = {"type": "json_object"}
-        later = raises(
-            HTTPValidationError, call, model=BASE, messages=messages, response_format=json_mode
-        )
-        expect("full serving engine" in later.data.detail[0].msg, later.data)
+        tool = {**TRACK["function"], "parameters": {"properties": {"a": {"not": {}}}}}
+        strict = {"type": "function", "function": {**tool, "strict": True}}
+        unsure = raises(HTTPValidationError, call, model=BASE, messages=messages, tools=[strict])
+        path = "tools[0].function.parameters.properties.a.not"
+        if hasattr(client.chat, "parse"):  # the client knows `strict`
+            expect(path in unsure.data.detail[0].msg, unsure.data)
     raises(HTTPValidationError, client.fim.complete, model="codestral-latest", prompt="def")
     embed = client.embeddings.create
     same(raises(SDKError, embed, model="mistral-embed", inputs=["a"]).status_code, 400)
@@ -297,6 +353,7 @@ jobs_are_listed(job_id, cancelled_id)
 say("jobs done")
 chat(BASE)
 chat(tuned)
+tools_and_json(BASE)
 say("chat done")
 models(tuned, job_id)
 errors()

@@ -2,12 +2,34 @@
 
 import asyncio
 from importlib.metadata import version
+from typing import Literal
 
 import openai
-from material import BASE, KEY, TUNED_NAME, URL, expect, raises, rows, same, say, until
+from material import (
+    BASE,
+    COLOUR,
+    KEY,
+    TRACK,
+    TUNED_NAME,
+    URL,
+    WHERE,
+    called,
+    coloured,
+    expect,
+    raises,
+    rows,
+    same,
+    say,
+    until,
+)
+from pydantic import BaseModel
 
 VERSION = version("openai")
 client = openai.OpenAI(api_key=KEY, base_url=f"{URL}/v1", max_retries=0)
+
+
+class Colour(BaseModel):
+    colour: Literal["red", "green"]
 
 
 def files():
@@ -160,10 +182,51 @@ def chat(model):
     same(text, choice.message.content)
     same(chunks[0].choices[0].delta.role, "assistant")
     same(chunks[-2].choices[0].finish_reason, choice.finish_reason)
-    same((chunks[-1].choices, chunks[-1].usage), ([], usage))
+    same((chunks[-1].choices, chunks[-1].usage.total_tokens), ([], usage.total_tokens))
     plain = list(client.chat.completions.create(**asked, stream=True))
     same([chunk.usage for chunk in plain], [None] * len(plain))
     asyncio.run(chat_async(asked, text))
+
+
+def tools_and_json(model):
+    create = client.chat.completions.create
+    asked = {"model": model, "messages": [WHERE], "tools": [TRACK], "seed": 2}
+    choice = create(**asked, tool_choice="required").choices[0]
+    same((choice.finish_reason, choice.message.content), ("tool_calls", None))
+    told = [called(call) for call in choice.message.tool_calls]
+    chunks = list(create(**asked, tool_choice="required", stream=True))
+    calls = [call for c in chunks for call in c.choices[0].delta.tool_calls or []]
+    same([call.index for call in calls], list(range(len(told))))
+    same([called(call) for call in calls], told)
+    same(chunks[-1].choices[0].finish_reason, "tool_calls")
+    results = [{"role": "tool", "content": "in Bern", "tool_call_id": told[0][0]}]
+    results += [{"role": "tool", "content": "lost", "tool_call_id": id} for id, _, _ in told[1:]]
+    said = choice.message.model_dump(exclude_unset=True)
+    talked = create(**{**asked, "messages": [WHERE, said, *results]}, max_tokens=6)
+    same(talked.choices[0].message.role, "assistant")
+    named = {"type": "function", "function": {"name": "track"}}
+    one = create(**asked, tool_choice=named, parallel_tool_calls=False).choices[0].message
+    same(len(one.tool_calls), 1)
+    spoken = create(**asked, tool_choice="none", max_tokens=6).choices[0].message
+    same(spoken.tool_calls, None)
+
+    schema = {"type": "json_schema", "json_schema": {"name": "c", "schema": COLOUR, "strict": True}}
+    formed = {"model": model, "messages": [WHERE], "response_format": schema, "seed": 4}
+    answer = create(**formed, logprobs=True, top_logprobs=2).choices[0]
+    coloured(answer.message.content)
+    tokens = answer.logprobs.content
+    same(bytes(b for token in tokens for b in token.bytes).decode(), answer.message.content)
+    expect(all(len(token.top_logprobs) == 2 for token in tokens), tokens)
+    chunks = list(create(**formed, logprobs=True, top_logprobs=2, stream=True))
+    same("".join(c.choices[0].delta.content or "" for c in chunks), answer.message.content)
+    streamed = [t for c in chunks if c.choices[0].logprobs for t in c.choices[0].logprobs.content]
+    same(streamed, tokens)
+    parse = getattr(client.chat.completions, "parse", None) or client.beta.chat.completions.parse
+    parsed = parse(model=model, messages=[WHERE], response_format=Colour, seed=4)
+    expect(parsed.choices[0].message.parsed.colour in ("red", "green"), parsed)
+    banned = {str(tokens[0].top_logprobs[0].token_id): -100}
+    other = create(**formed, logit_bias=banned, logprobs=True).choices[0]
+    expect(other.logprobs.content[0].token_id != int(next(iter(banned))), other)
 
 
 async def chat_async(asked, expected):
@@ -199,10 +262,15 @@ def errors(train):
     same(wrong.param, "temperature")
     streamed = raises(openai.BadRequestError, create, model=BASE, messages=[], stream=True)
     same(streamed.type, "invalid_request_error")
-    later = raises(
-        openai.UnprocessableEntityError, create, model=BASE, messages=messages, logprobs=True
+    stored = raises(
+        openai.UnprocessableEntityError, create, model=BASE, messages=messages, store=True
     )
-    expect("full serving engine" in later.body["message"], later.body)
+    expect("nothing is stored" in stored.body["message"], stored.body)
+    unsure = {"type": "json_schema", "json_schema": {"name": "u", "schema": {"not": {}}}}
+    wrong = raises(
+        openai.BadRequestError, create, model=BASE, messages=messages, response_format=unsure
+    )
+    same(wrong.param, "response_format.json_schema.schema.not")
     raises(openai.NotFoundError, client.embeddings.create, model="e", input=["a"])
     tune = client.fine_tuning.jobs.create
     model = raises(openai.BadRequestError, tune, model="gpt-4o", training_file=train.id)
@@ -228,6 +296,7 @@ jobs_are_listed(job_id, cancelled_id)
 say("jobs done")
 chat(BASE)
 chat(tuned)
+tools_and_json(BASE)
 say("chat done")
 models(tuned)
 errors(train)

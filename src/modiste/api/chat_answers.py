@@ -1,0 +1,190 @@
+"""Answers of a chat in the shape that both vendors' clients parse; pure functions.
+
+One shape serves both dialects but for two things: OpenAI's clients expect `content: null` where
+only functions are called, and read thoughts from `reasoning_content`, where Mistral's expect text
+and chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel
+
+from modiste.actions.answers import Choice, Completion, Usage
+from modiste.actions.reading import Drawn, Likely
+from modiste.serve.sequence import FinishReason
+from modiste.types import ToolCall
+
+Reason = Literal["stop", "length", "tool_calls"]
+
+
+class CachedTokens(BaseModel):
+    cached_tokens: int
+
+
+class CompletionTokens(BaseModel):
+    reasoning_tokens: int
+    accepted_prediction_tokens: Literal[0] = 0
+    rejected_prediction_tokens: Literal[0] = 0
+
+
+class UsageOut(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class ChatUsageOut(UsageOut):
+    """Nothing is predicted here: `prediction` is a hint that saves no tokens."""
+
+    prompt_tokens_details: CachedTokens
+    completion_tokens_details: CompletionTokens
+
+
+class FunctionOut(BaseModel):
+    name: str
+    arguments: str
+    """JSON."""
+
+
+class CallOut(BaseModel):
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionOut
+    index: int
+
+
+class AnswerMessage(BaseModel):
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    tool_calls: list[CallOut] | None = None
+    prefix: Literal[False] = False
+
+
+class TokenLogprob(BaseModel):
+    token: str
+    """What the token says; of a part of a character, with the rest replaced."""
+    token_id: int
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprobs(TokenLogprob):
+    top_logprobs: list[TokenLogprob]
+
+
+class LogprobsOut(BaseModel):
+    content: list[TokenLogprobs]
+    refusal: None = None
+
+
+class ChoiceOut(BaseModel):
+    index: int
+    message: AnswerMessage
+    finish_reason: Reason
+    logprobs: LogprobsOut | None = None
+
+
+class ChatCompletion(BaseModel):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[ChoiceOut]
+    usage: ChatUsageOut
+
+
+class DeltaOut(BaseModel):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    tool_calls: list[CallOut] | None = None
+
+
+class ChunkChoice(BaseModel):
+    index: int
+    delta: DeltaOut
+    finish_reason: Reason | None
+    logprobs: LogprobsOut | None = None
+
+
+class ChatCompletionChunk(BaseModel):
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: ChatUsageOut | None = None
+
+
+def completion_out(
+    completion: Completion, *, id: str, created: int, model: str, silent: str | None = ""
+) -> ChatCompletion:
+    """`silent` is the content of a message that only calls functions."""
+    return ChatCompletion(
+        id=id,
+        created=created,
+        model=model,
+        choices=[_choice_out(choice, silent) for choice in completion.choices],
+        usage=chat_usage_out(completion.usage),
+    )
+
+
+def usage_out(usage: Usage) -> UsageOut:
+    return UsageOut(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+    )
+
+
+def chat_usage_out(usage: Usage) -> ChatUsageOut:
+    return ChatUsageOut(
+        **usage_out(usage).model_dump(),
+        prompt_tokens_details=CachedTokens(cached_tokens=usage.cached_tokens),
+        completion_tokens_details=CompletionTokens(reasoning_tokens=usage.reasoning_tokens),
+    )
+
+
+def reason_out(reason: FinishReason, *, called: bool = False) -> Reason:
+    if called:
+        return "tool_calls"
+    return "length" if reason is FinishReason.LENGTH else "stop"
+
+
+def call_out(call: ToolCall, index: int) -> CallOut:
+    function = FunctionOut(name=call.name, arguments=call.arguments)
+    return CallOut(id=call.id or "null", function=function, index=index)
+
+
+def logprobs_out(drawn: Sequence[Drawn]) -> LogprobsOut:
+    return LogprobsOut(
+        content=[
+            TokenLogprobs(
+                **_likely(token.likely).model_dump(),
+                top_logprobs=[_likely(other) for other in token.top],
+            )
+            for token in drawn
+        ]
+    )
+
+
+def _choice_out(choice: Choice, silent: str | None) -> ChoiceOut:
+    calls = [call_out(call, at) for at, call in enumerate(choice.calls)]
+    content = choice.text or (silent if calls else "")
+    return ChoiceOut(
+        index=choice.index,
+        message=AnswerMessage(content=content, tool_calls=calls or None),
+        finish_reason=reason_out(choice.reason, called=choice.called),
+        logprobs=logprobs_out(choice.drawn) if choice.drawn else None,
+    )
+
+
+def _likely(likely: Likely) -> TokenLogprob:
+    return TokenLogprob(
+        token=likely.text,
+        token_id=likely.token,
+        logprob=likely.logprob,
+        bytes=list(likely.spelt),
+    )

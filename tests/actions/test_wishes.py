@@ -1,0 +1,51 @@
+"""Wishes of an answer's form: a grammar, or a refusal that says what the base cannot do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from modiste.actions.wishes import Tool, ToolChoice, Tools, grammar
+from modiste.errors import InvalidInput
+from modiste.prepare.manner import CallStyle, Manner
+from modiste.serve.sequence import GrammarKind
+
+F = Tool({"type": "function", "function": {"name": "f"}})
+G = Tool({"type": "function", "function": {"name": "g"}})
+LIST = Manner(CallStyle.LIST, control={"[TOOL_CALLS]": 5})
+BARE = Manner(CallStyle.BARE)
+OBJECT = {"type": "object"}
+
+
+def test_free_text_has_no_grammar() -> None:
+    assert grammar(LIST, Tools(), None, thinks_first=False) is None
+    assert grammar(LIST, Tools((F, G)), None, thinks_first=False) is None
+
+
+def test_a_forced_call_names_what_may_be_called() -> None:
+    found = grammar(LIST, Tools((F, G), ToolChoice.ANY), None, thinks_first=False)
+    assert found is not None
+    assert found.kind is GrammarKind.LARK
+    assert found.after is None
+    assert "f" in found.text
+    assert '\\"g\\"' in found.text
+    named = grammar(LIST, Tools((F, G), ToolChoice.NAMED, "g"), None, thinks_first=False)
+    assert named is not None
+    assert '\\"f\\"' not in named.text
+
+
+def test_a_strict_function_is_watched_from_its_mark_on() -> None:
+    strict = replace(G, strict=True)
+    found = grammar(LIST, Tools((F, strict)), None, thinks_first=False)
+    assert found is not None
+    assert found.after == 5
+    with pytest.raises(InvalidInput, match="strict"):
+        grammar(Manner(CallStyle.TAGGED), Tools((F, strict)), None, thinks_first=False)
+
+
+def test_json_or_calls_need_a_mark_to_be_told_apart() -> None:
+    assert grammar(LIST, Tools((F,)), OBJECT, thinks_first=False) is not None
+    with pytest.raises(InvalidInput, match="response_format and tools"):
+        grammar(BARE, Tools((F,)), OBJECT, thinks_first=False)
+    assert grammar(BARE, Tools((F,), ToolChoice.ANY), OBJECT, thinks_first=False) is not None
