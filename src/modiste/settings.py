@@ -119,7 +119,7 @@ class Settings(BaseModel):
         default=ServeLinear.AUTO,
         description="Weights of served bases: exact (auto), or fp32, bf16, int8 (fast, rounded)",
     )
-    engine_max_sequences: int = Field(default=32, ge=1, le=1024)
+    engine_max_sequences: int = Field(default=64, ge=1, le=1024)
     engine_max_waiting: int = Field(default=256, ge=0)
     engine_prefix_mib: int | None = Field(
         default=None,

@@ -1,5 +1,6 @@
 """Deltas reach the right rows, and with the same bits in any company."""
 
+import pytest
 import torch
 
 from modiste.nn.adapter_table import AdapterDeltas, Delta, Site
@@ -111,6 +112,24 @@ def test_large_adapters_are_not_copied_and_their_bits_stay_the_same():
     (stack, (group,)), *_ = Stacks(limit_bytes=1).arrange(groups)
     down_CDR, _ = stack.layers[0][Site.QKV]
     assert down_CDR.data_ptr() == group.deltas.layers[0][Site.QKV].down_RD.data_ptr()
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 4])
+def test_a_row_has_its_bits_wherever_it_lies_in_its_window(rank):
+    """Small ranks go through products so narrow that kernels treat rows by their place."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    mine, other, x = adapter(rank, 1), adapter(rank, 2), torch.randn(20, D)
+    alone = torch.zeros(20, OUT)
+    for row in range(20):
+        one = torch.zeros(1, OUT)
+        RowDeltas([Group(mine, 0, 1)], [], Stacks()).add(0, Site.QKV, x[row : row + 1], one)
+        alone[row] = one
+    groups, stacks = [Group(other, 0, 2), Group(mine, 2, 20)], Stacks()
+    for _ in range(2):  # Stacked only when the company is met again.
+        together = torch.zeros(20, OUT)
+        RowDeltas(groups, [], stacks).add(0, Site.QKV, x, together)
+        assert torch.equal(together[2:], alone[2:])
 
 
 def test_this_machine_computes_deltas_independently():

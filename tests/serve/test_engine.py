@@ -407,6 +407,60 @@ def test_who_shares_a_prompt_goes_on_when_the_other_one_leaves(bench, base):
     )
 
 
+def test_who_must_make_room_is_told_the_same_tokens(bench, base, adapters):
+    """Twelve answers in memory for three: they start, grow, make room, begin again, and nobody can
+    tell."""
+    requests = [
+        Generate(
+            str(n),
+            str(base),
+            prompt(4 + 5 * n, seed=n),
+            adapter=[None, *map(str, adapters)][n % 5],
+            adapter_version="v1",
+            sampling=Sampling(seed=n, logprobs=1, presence_penalty=0.1, max_tokens=180),
+            prompt_logprobs=0 if n % 3 == 0 else None,
+        )
+        for n in range(12)
+    ]
+    roomy, tight = bench(), bench()
+    roomy.run(*requests)
+    lanes = tight.engine._lanes
+    tight.run(Generate("first", str(base), (1,), sampling=Sampling(max_tokens=1)))
+    slots = lanes.get(str(base)).slots
+    slots.n_free = slots.n_cells = 400
+    n_made_way, make_way = 0, tight.engine.scheduler.make_way
+
+    def counted(path):
+        nonlocal n_made_way
+        n_made_way += 1
+        return make_way(path)
+
+    tight.engine.scheduler.make_way = counted
+    tight.run(*requests)
+    assert n_made_way >= 3
+    assert slots.n_free == 400
+    for request in requests:
+        before, after = roomy.told[request.id], tight.told[request.id]
+        assert after[:-1] == before[:-1]
+        assert (after[-1].reason, after[-1].n_generated) == (
+            before[-1].reason, before[-1].n_generated,
+        )  # fmt: skip
+
+
+def test_a_full_line_makes_room_for_an_owner_who_has_less(bench, base):
+    one = bench(max_sequences=1, max_waiting=2)
+    for n in range(3):
+        one.add(Generate(f"many{n}", str(base), prompt(4), sampling=GREEDY, owner="many"))
+    one.add(Generate("few", str(base), prompt(4), sampling=GREEDY, owner="few"))
+    one.add(Generate("many3", str(base), prompt(4), sampling=GREEDY, owner="many"))
+    one.finish()
+    refused = [name for name in one.told if isinstance(one.end(name), Failed)]
+    assert sorted(refused) == ["many2", "many3"]
+    assert one.end("many2").code == "busy"
+    assert one.end("many2").retry_after_s >= 1
+    assert len(one.tokens("few")) == 20
+
+
 def test_without_a_seed_two_requests_differ(bench, base):
     ask = Sampling(temperature=1.5, max_tokens=40)
     a, b = bench().run(
@@ -507,7 +561,7 @@ def test_a_full_engine_refuses_and_a_place_is_free_when_it_said(bench, base):
     one.until(lambda: len(one.tokens("a")) > 20)
     scheduler = one.engine.scheduler
     scheduler.step_s = 0.01  # Steps are counted here, so that a busy machine does not matter.
-    n_steps = min(sequence.rows_left for sequence in scheduler.running)
+    n_steps = min(sequence.end - sequence.length for sequence in scheduler.running)
     one.add(Generate("d", str(base), prompt(4), sampling=ask))
     refused = one.end("d")
     assert refused.code == "busy"

@@ -87,7 +87,7 @@ async def create(serving: Serving, actor: Actor, ask: EmbedAsk) -> Embeddings:
 
     async def one(text: list[int]) -> tuple[float, ...]:
         async with places:
-            return await serving.engine.embed(_request(embedder, text, ask.pooling))
+            return await serving.engine.embed(_request(actor, embedder, text, ask.pooling))
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -155,13 +155,14 @@ def _ids(embedder: Embedder, ask: EmbedAsk) -> list[list[int]]:
     return found
 
 
-def _request(embedder: Embedder, ids: list[int], pooling: Pooling) -> Embed:
+def _request(actor: Actor, embedder: Embedder, ids: list[int], pooling: Pooling) -> Embed:
     return Embed(
         uuid4().hex,
         embedder.base,
         tuple(ids),
         adapter=embedder.adapter,
         adapter_version=embedder.version,
+        owner=actor.key_id,
         pooling=pooling,
     )
 

@@ -69,6 +69,8 @@ class Renderers:
 class Served(NamedTuple):
     model: Model
     renderer: render.Renderer
+    owner: str
+    """Who asks: the engine shares its time among owners."""
 
 
 async def find(serving: Serving, actor: Actor, name: str) -> Served:
@@ -82,7 +84,7 @@ async def find(serving: Serving, actor: Actor, name: str) -> Served:
     """
     require(actor, Scope.INFER)
     model = await asyncio.to_thread(_resolve, serving.database, actor, name)
-    return Served(model, await serving.renderers.get(Path(model.path)))
+    return Served(model, await serving.renderers.get(Path(model.path)), actor.key_id)
 
 
 async def prompts(
@@ -119,6 +121,7 @@ async def prompts(
             adapter_version=found.version,
             ids=tuple(ids),
             stop_ids=served.renderer.stop_ids,
+            owner=served.owner,
             sampling=replace(
                 sampling, max_tokens=left if most is None else min(most, left), seed=seed
             ),

@@ -19,11 +19,13 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from modiste.nn.adapter_table import AdapterDeltas, Delta, Layers, Site
 
 WINDOW = 8
+LEAST_RANK = 4
 STACK_BYTES = 64 * 1024 * 1024
 """Larger adapters are worth no copies: their own products take longer than calling them."""
 
@@ -46,8 +48,8 @@ class Stack:
         for layers in zip(*adapters, strict=True):
             sites = {}
             for site in layers[0]:
-                downs = [layer[site].down_RD for layer in layers]
-                ups = [layer[site].up_OR for layer in layers]
+                downs = [_widened(layer[site].down_RD.t()).t() for layer in layers]
+                ups = [_widened(layer[site].up_OR) for layer in layers]
                 sites[site] = (_together(downs).transpose(1, 2), _together(ups).transpose(1, 2))
             self.layers.append(sites)
 
@@ -169,6 +171,13 @@ class _Windows:
             y_NO[self._rows].add_(mine_NO)
         else:
             y_NO.index_copy_(0, self._rows, y_NO.index_select(0, self._rows) + mine_NO)
+
+
+def _widened(matrix_XR: Tensor) -> Tensor:
+    """With zeros for ranks that it lacks: products of fewer than four columns have bits that
+    depend on where in its window a row lies."""
+    lacking = LEAST_RANK - matrix_XR.shape[1]
+    return F.pad(matrix_XR, (0, lacking)) if lacking > 0 else matrix_XR
 
 
 def _together(tensors: list[Tensor]) -> Tensor:

@@ -115,10 +115,12 @@ class Engine:
             wait = self.scheduler.retry_after_s()
             text = (
                 f"all {self.scheduler.max_sequences} places and {self.scheduler.max_waiting} "
-                f"waiting places are taken; one is free in {wait:.0f} s at the latest"
+                f"waiting places are taken; one should be free in {wait:.0f} s"
             )
-            self._emit(key, Failed(request.id, FailureCode.BUSY, text, wait))
-            return
+            if (displaced := self.scheduler.displaced_by(request.owner)) is None:
+                self._emit(key, Failed(request.id, FailureCode.BUSY, text, wait))
+                return
+            self._fail(displaced, FailureCode.BUSY, text, retry_after_s=wait)
         if key in self._by_key:
             text = f"number {key.number} is taken by a request that still runs"
             self._emit(key, Failed(request.id, FailureCode.INVALID, text))
@@ -126,7 +128,7 @@ class Engine:
         seed = request.sampling.seed if isinstance(request, Generate) else 0
         sequence = Sequence(key, request, secrets.randbits(64) if seed is None else seed)
         self._by_key[key] = sequence
-        self.scheduler.waiting.append(sequence)
+        self.scheduler.add(sequence)
 
     def abort(self, key: Key) -> None:
         """Stop a request before the next step; one that has ended is ignored."""
@@ -143,9 +145,8 @@ class Engine:
     def step(self) -> bool:
         """Start who may start, then one step of every base with work. False: nothing could run."""
         self.scheduler.admit(self._start)
-        for sequence in self.scheduler.running:
-            if sequence.blocks_ahead:
-                self._running_lane(sequence.request.base).reuse(sequence)
+        for sequence in list(self.scheduler.running):
+            self._prepare(sequence)
         plans = list(self.scheduler.plans())
         for plan in plans:
             self._step_began_at = time.monotonic()
@@ -196,6 +197,19 @@ class Engine:
     def close(self) -> None:
         for pool in self._pools:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _prepare(self, sequence: Sequence) -> None:
+        """Copy what is known of its prompt, or find room for its next token, if need be at the
+        cost of who started last."""
+        if sequence.slot is None:
+            return  # It made room a moment ago.
+        lane = self._running_lane(sequence.request.base)
+        if sequence.blocks_ahead:
+            lane.reuse(sequence)
+        while sequence.slot is not None and not (sequence.reading or lane.grow(sequence)):
+            last = self.scheduler.make_way(sequence.request.base)
+            lane.stop(last)
+            self._lanes.unpin(last.request.base)
 
     def _start(self, sequence: Sequence) -> Admission:
         request = sequence.request
@@ -257,7 +271,7 @@ class Engine:
                 self._end(sequence, Embedded(request.id, sequence.vector))
             else:
                 self._fail(sequence, FailureCode.INTERNAL, NOT_NUMBERS)
-        elif request.prompt_logprobs is not None:
+        elif request.prompt_logprobs is not None and not sequence.generated:
             self._emit(sequence.key, PromptLogprobs(request.id, tuple(logprobs)))
             sequence.logprobs = []
 

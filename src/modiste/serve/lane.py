@@ -1,7 +1,9 @@
 """One base in memory and what runs on it: decoder, cells, adapters, and one step for all of them.
 
-A sequence starts when its adapter is loaded and its cells are free, all of them for its whole
-length; it keeps both until it stops. Every row of a step may go through another adapter or none.
+A sequence starts when its adapter is loaded and there are cells for its prompt, and takes more as
+it grows; it keeps all of it until it stops. One that was stopped to make room starts again from its
+prompt and computes its own tokens once more, row by row as they were, so that nobody can tell.
+Every row of a step may go through another adapter or none.
 
 Legend: N rows of a step, M rows that need logits, D hidden size, V vocabulary.
 """
@@ -28,13 +30,14 @@ from modiste.nn.parts import Span
 from modiste.nn.shape import DecoderShape, read_shape
 from modiste.nn.weights import expected_sizes
 from modiste.serve import adapters, prefix, sampling
+from modiste.serve.cells import Cells
 from modiste.serve.grammar import Grammars
 from modiste.serve.precision import Precision, precision_of
 from modiste.serve.prefix import PrefixBlocks
 from modiste.serve.scheduler import GRANULE, Admission, Piece, Plan, Sequence, end_of
 from modiste.serve.sequence import Embed, FailureCode, Generate, Logprob, Pooling, Request, Score
 from modiste.serve.shelf import Shelf
-from modiste.serve.slots import Slots
+from modiste.serve.slots import ALIGNMENT, Slots
 from modiste.settings import ServeLinear
 
 NOT_NUMBERS = (
@@ -93,7 +96,8 @@ class Lane:
         """Which compiled kernels run, or `torch`."""
         self._grammars = grammars
         self.shape = decoder.shape
-        self.slots = Slots(n_cells(self.shape, room))
+        n = n_cells(self.shape, room)
+        self.slots = Slots(room.max_sequences, size=min(self.shape.context, n), n_cells=n)
         self.context = min(self.shape.context, self.slots.n_cells)
         self.reproducible = all(independent(linear) for linear in decoder.linears()) and (
             decoder.kernels != "torch"
@@ -108,7 +112,8 @@ class Lane:
             on_loaded=wake,
         )
         self.prefix = PrefixBlocks(room.prefix_bytes)
-        self._cells = decoder.key_values(self.slots.n_cells)
+        self._memory = Cells(self.shape, self.slots.n_addressed)
+        self._cells = self._memory.key_values
         self._deltas: dict[Sequence, AdapterDeltas | None] = {}
         self._sums: dict[Sequence, Tensor] = {}
         """Of the states of texts that are read for their mean."""
@@ -128,7 +133,8 @@ class Lane:
         if not constrained or (key is not None and deltas is None):
             return Admission.LOADING
         sequence.end = end_of(request, self.context)
-        sequence.slot = self.slots.reserve(sequence.end)
+        n_tokens = max(sequence.length, min(sequence.end, sequence.length + GRANULE))
+        sequence.slot = self.slots.reserve(n_tokens)
         if sequence.slot is None:
             return Admission.NO_ROOM
         if key is not None:
@@ -143,12 +149,17 @@ class Lane:
         for block in self.prefix.known(sequence.blocks_ahead):
             prefix.write(block, self._cells, sequence.slot.first + sequence.n_cached)
             sequence.n_cached += GRANULE
-            sequence.n_reused += GRANULE
+            sequence.n_reused += 0 if sequence.generated else GRANULE
+
+    def grow(self, sequence: Sequence) -> bool:
+        """Whether there is a cell for the sequence's next token."""
+        assert sequence.slot is not None  # noqa: S101  # It runs, so it has one.
+        return self.slots.grow(sequence.slot, sequence.n_cached + 1)
 
     def stop(self, sequence: Sequence) -> None:
         """Give back what `start` took."""
         if sequence.slot is not None:
-            self.slots.release(sequence.slot)
+            self._memory.give_back(sequence.slot, self.slots.release(sequence.slot))
             sequence.slot = None
             del self._deltas[sequence]
             self._sums.pop(sequence, None)
@@ -160,20 +171,22 @@ class Lane:
         """Compute the plan's rows; tokens drawn come back, log-probabilities of prompts are put
         into their sequences."""
         hidden_ND = self._forward(plan)
-        rows, takers = list(range(len(plan.generating))), list(plan.generating)
+        rows = [row for row, one in enumerate(plan.generating) if not one.repeating]
+        takers = [plan.generating[row] for row in rows]
         first = len(plan.generating)
         for piece in plan.pieces:
-            request = piece.sequence.request
+            sequence, request = piece.sequence, piece.sequence.request
             last = first + piece.end - piece.start
             if isinstance(request, Score):
                 self._score(piece, hidden_ND[first:last], n_top=0)
             elif isinstance(request, Embed):
                 self._pool(piece, hidden_ND[first:last], request.pooling)
-            elif request.prompt_logprobs is not None:
-                self._score(piece, hidden_ND[first:last], n_top=request.prompt_logprobs)
-            if isinstance(request, Generate) and piece.end == len(request.ids):
-                rows.append(last - 1)
-                takers.append(piece.sequence)
+            elif not sequence.generated:
+                if request.prompt_logprobs is not None:
+                    self._score(piece, hidden_ND[first:last], n_top=request.prompt_logprobs)
+                if piece.end == len(request.ids):
+                    rows.append(last - 1)
+                    takers.append(sequence)
             first = last
         for sequence in plan.generating:
             sequence.n_cached += 1
@@ -187,7 +200,7 @@ class Lane:
         spans: list[Span] = []
         for sequence in plan.generating:
             spans.append(_span(len(ids), sequence, sequence.n_cached, sequence.n_cached + 1))
-            ids.append(sequence.generated[-1])
+            ids.append(sequence.generated[sequence.n_cached - len(sequence.request.ids)])
         for piece in plan.pieces:
             spans.append(_span(len(ids), piece.sequence, piece.start, piece.end))
             ids += piece.sequence.request.ids[piece.start : piece.end]
@@ -341,9 +354,9 @@ def lane_bytes(path: Path, room: Room) -> int:
 
 
 def n_cells(shape: DecoderShape, room: Room) -> int:
-    """Enough for every sequence at full length, or as many as the memory holds."""
+    """How many may be in use: every sequence at full length, or what the memory holds."""
     affordable = room.cells_bytes // shape.kv_bytes_per_token
-    return min(room.max_sequences * (shape.context + 16), affordable)
+    return min(room.max_sequences * (shape.context + ALIGNMENT), affordable)
 
 
 def adapter_key(request: Request) -> AdapterKey | None:

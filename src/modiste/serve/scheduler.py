@@ -1,18 +1,24 @@
-"""Who runs next: first come, first served, and nobody who runs is stopped for anybody else.
+"""Who runs next: each owner its share, in the order of arrival among its own.
 
 Each step takes one token of every running sequence and fills up with pieces of prompts. Pieces end
 at multiples of `GRANULE` counted from the sequence's own start, whatever the load, so what is
-computed for a prompt never depends on its company. When all places are taken a request is refused
-with the time until one is free. Torch-free; time comes in as an argument.
+computed for a prompt never depends on its company.
+
+Every row that is computed is counted for its owner; places and pieces go to the owner who had
+least. An owner who comes back after a pause has neither credit nor debt. Nobody who runs is stopped
+for another owner; when memory runs out the sequence that started last makes room and waits first in
+its owner's line. When all places are taken a request is refused with the time until one is free.
+Torch-free; time comes in as an argument.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from typing import NamedTuple
 
 from modiste.serve.grammar import Constraint
@@ -67,9 +73,20 @@ class Sequence:
         return self.n_cached < len(self.request.ids)
 
     @property
-    def rows_left(self) -> int:
-        """Rows it will still take at most."""
-        return self.end - self.n_cached
+    def n_unread(self) -> int:
+        return max(0, len(self.request.ids) - self.n_cached)
+
+    @property
+    def repeating(self) -> bool:
+        """Its next row is of a token whose successor is known: it once had to make room."""
+        return self.n_cached + 1 < self.length
+
+    def begin_again(self) -> None:
+        """Forget what was computed; keep what was told."""
+        self.n_cached = 0
+        self.logprobs = []
+        if not self.generated:
+            self.n_reused = 0
 
     @property
     def blocks_ahead(self) -> list[bytes]:
@@ -113,8 +130,13 @@ class Scheduler:
         self.max_sequences, self.max_waiting = max_sequences, max_waiting
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
+        """In the order in which they started."""
         self.row_s, self.step_s = 0.002, 0.02
         """Moving averages: a row beside prompts, and a step. The first values are guesses."""
+        self.answer_tokens: float | None = None
+        """Of answers that ended, on the average."""
+        self._served: dict[str, float] = {}
+        """Rows computed for each owner who is here."""
 
     @property
     def full(self) -> bool:
@@ -125,30 +147,53 @@ class Scheduler:
         return not (self.running or self.waiting)
 
     def retry_after_s(self) -> float:
-        """When a place is free at the latest, if speed stays as it is: 1 to 60 s."""
+        """When a place is expected to be free, if speed and lengths stay as they are: 1 to 60 s."""
         ends = [
-            sequence.rows_left * (self.row_s if sequence.reading else self.step_s)
-            for sequence in self.running
+            one.n_unread * self.row_s + self._tokens_left(one) * self.step_s for one in self.running
         ]
         return min(60.0, max(1.0, min(ends, default=1.0)))
 
-    def admit(self, start: Callable[[Sequence], Admission]) -> None:
-        """Offer the free places to those who wait, in their order.
+    def add(self, sequence: Sequence) -> None:
+        owner = sequence.request.owner
+        if owner not in self._served:
+            self._served[owner] = min(self._served.values(), default=0.0)
+        self.waiting.append(sequence)
 
-        Who cannot start yet keeps its turn. `start` tells what became of it.
-        """
+    def displaced_by(self, owner: str) -> Sequence | None:
+        """Of a full line, who leaves for a request of `owner`: the latest of whoever waits with
+        most, if that stays more than `owner` has."""
+        counts = Counter(sequence.request.owner for sequence in self.waiting)
+        greediest = max(counts, key=counts.__getitem__, default=owner)
+        if counts[greediest] <= counts[owner] + 1:
+            return None
+        return next(s for s in reversed(self.waiting) if s.request.owner == greediest)
+
+    def admit(self, start: Callable[[Sequence], Admission]) -> None:
+        """Offer the free places to those who wait. Who cannot start yet keeps its turn; `start`
+        tells what became of it."""
+        lines: dict[str, deque[Sequence]] = {}
+        for sequence in self.waiting:
+            lines.setdefault(sequence.request.owner, deque()).append(sequence)
+        due = {owner: self._served[owner] for owner in lines}
+        for sequence in self.running:  # What they have still to read is as good as computed.
+            if sequence.request.owner in due:
+                due[sequence.request.owner] += sequence.n_unread
         held_up: set[str] = set()
-        for sequence in list(self.waiting):
-            if len(self.running) >= self.max_sequences:
-                return
+        while lines and len(self.running) < self.max_sequences:
+            owner = min(lines, key=due.__getitem__)
+            sequence = lines[owner].popleft()
+            if not lines[owner]:
+                del lines[owner]
             if sequence.request.base in held_up:
                 continue
             match start(sequence):
                 case Admission.STARTED:
                     self.waiting.remove(sequence)
                     self.running.append(sequence)
+                    due[owner] += sequence.n_unread
                 case Admission.ENDED:
                     self.waiting.remove(sequence)
+                    self._leave(owner)
                 case Admission.NO_ROOM:
                     held_up.add(sequence.request.base)
                 case Admission.LOADING:
@@ -162,7 +207,17 @@ class Scheduler:
             generating.sort(
                 key=lambda s: (s.request.adapter or "", s.request.adapter_version or "")
             )
+            for sequence in generating:
+                self._served[sequence.request.owner] += 1
             yield Plan(base, generating, self._pieces([s for s in mine if s.reading], generating))
+
+    def make_way(self, base: str) -> Sequence:
+        """The sequence that started last on `base` stops running and waits first in line."""
+        sequence = next(s for s in reversed(self.running) if s.request.base == base)
+        self.running.remove(sequence)
+        self.waiting.appendleft(sequence)
+        sequence.begin_again()
+        return sequence
 
     def measured(self, plan: Plan, seconds: float) -> None:
         """Learn how fast steps are. A step without prompts says little about rows: it is mostly
@@ -177,22 +232,44 @@ class Scheduler:
             self.waiting.remove(sequence)
         else:
             self.running.remove(sequence)
+            if n := len(sequence.generated):
+                self.answer_tokens = 0.9 * (self.answer_tokens or n) + 0.1 * n
+        self._leave(sequence.request.owner)
+
+    def _leave(self, owner: str) -> None:
+        if not any(s.request.owner == owner for s in chain(self.running, self.waiting)):
+            del self._served[owner]
+
+    def _tokens_left(self, sequence: Sequence) -> float:
+        most = sequence.end - len(sequence.request.ids) - len(sequence.generated)
+        if self.answer_tokens is None:
+            return most
+        return min(most, max(1.0, self.answer_tokens - len(sequence.generated)))
 
     def _pieces(self, reading: list[Sequence], generating: list[Sequence]) -> list[Piece]:
         rows = STEP_TARGET_S / self.row_s - len(generating)
         n_pieces = max(1, min(MOST_PIECES, int(rows // GRANULE)))
-        pieces: list[Piece] = []
+        lines: dict[str, deque[Piece]] = {}
         planned: set[bytes] = set()
-        for sequence in reading:
+        for sequence in sorted(reading, key=lambda one: self._served[one.request.owner]):
             n_ids, ahead = len(sequence.request.ids), sequence.blocks_ahead
             if planned.intersection(ahead[:1]):
                 continue  # Another one computes just that; it is copied before the next step.
             planned.update(ahead)
+            line = lines.setdefault(sequence.request.owner, deque())
             for start in range(sequence.n_cached, n_ids, GRANULE):
-                if len(pieces) == n_pieces:
-                    return pieces
-                pieces.append(Piece(sequence, start, min(start + GRANULE, n_ids)))
-        return pieces
+                if len(line) == n_pieces:
+                    break
+                line.append(Piece(sequence, start, min(start + GRANULE, n_ids)))
+        pieces: list[Piece] = []
+        while lines and len(pieces) < n_pieces:
+            owner = min(lines, key=self._served.__getitem__)
+            pieces.append(piece := lines[owner].popleft())
+            self._served[owner] += piece.end - piece.start
+            if not lines[owner]:
+                del lines[owner]
+        order = {sequence: at for at, sequence in enumerate(reading)}
+        return sorted(pieces, key=lambda piece: (order[piece.sequence], piece.start))
 
 
 def end_of(request: Request, context: int) -> int:

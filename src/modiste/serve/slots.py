@@ -1,13 +1,17 @@
-"""Which cells of a base's key/value memory belong to which sequence. Counts only; no tensors.
+"""Which cells of a base's key/value memory belong to which sequence, and how many are in use.
 
-A slot is one contiguous range, reserved whole when a sequence starts, so a sequence that has begun
-can always end: there is no eviction and no moving. Ranges start on multiples of `ALIGNMENT`, so
-the memory alignment of a sequence's keys, and with it the last bit of its attention, never varies.
+A slot is one contiguous range as long as the context, so a sequence grows in its place and is never
+moved. That costs addresses, not memory: the system gives memory to cells as they are written
+(`serve.cells`). What is counted is cells in use, which all slots together hold `n_cells` of at
+most. Counts only; no tensors.
+
+Slots start on multiples of `ALIGNMENT`, so the memory alignment of a sequence's keys, and with it
+the last bit of its attention, never varies.
 """
 
 from __future__ import annotations
 
-import bisect
+import heapq
 from typing import NamedTuple
 
 ALIGNMENT = 16
@@ -19,32 +23,44 @@ class Slot(NamedTuple):
 
 
 class Slots:
-    def __init__(self, n_cells: int) -> None:
-        self.n_cells = n_cells - n_cells % ALIGNMENT
-        self._free = [Slot(0, self.n_cells)] if self.n_cells else []
+    def __init__(self, n_slots: int, *, size: int, n_cells: int) -> None:
+        """`size` cells for each slot; all that are in use never hold more than `n_cells`."""
+        self.size = _aligned(size)
+        self.n_cells = self.n_free = n_cells - n_cells % ALIGNMENT
+        self._idle = [n * self.size for n in range(n_slots)]
+        self._held: dict[Slot, int] = {}
 
     @property
-    def n_free(self) -> int:
-        return sum(slot.size for slot in self._free)
+    def n_addressed(self) -> int:
+        """Cells of all slots, in use or not."""
+        return self.size * (len(self._idle) + len(self._held))
 
     def reserve(self, n_tokens: int) -> Slot | None:
-        """The first free range of at least `n_tokens` cells; None while there is none."""
-        size = max(1, -(-n_tokens // ALIGNMENT)) * ALIGNMENT
-        for index, (first, free) in enumerate(self._free):
-            if free >= size:
-                rest = [Slot(first + size, free - size)] if free > size else []
-                self._free[index : index + 1] = rest
-                return Slot(first, size)
-        return None
+        """The first idle slot, with room for `n_tokens`; None while there is none."""
+        if not self._idle or _aligned(n_tokens) > self.n_free:
+            return None
+        slot = Slot(heapq.heappop(self._idle), self.size)
+        self._held[slot] = 0
+        self.grow(slot, n_tokens)
+        return slot
 
-    def release(self, slot: Slot) -> None:
-        """Give a reserved slot back; it joins its free neighbours."""
-        index = bisect.bisect(self._free, slot)
-        first, size = slot
-        if index < len(self._free) and first + size == self._free[index].first:
-            size += self._free.pop(index).size
-        if index and sum(self._free[index - 1]) == first:
-            index -= 1
-            before = self._free.pop(index)
-            first, size = before.first, before.size + size
-        self._free.insert(index, Slot(first, size))
+    def grow(self, slot: Slot, n_tokens: int) -> bool:
+        """Whether the slot has room for `n_tokens` now."""
+        more = _aligned(n_tokens) - self._held[slot]
+        if more > self.n_free:
+            return False
+        if more > 0:
+            self._held[slot] += more
+            self.n_free -= more
+        return True
+
+    def release(self, slot: Slot) -> int:
+        """Give a slot back; how many cells it had in use."""
+        held = self._held.pop(slot)
+        self.n_free += held
+        heapq.heappush(self._idle, slot.first)
+        return held
+
+
+def _aligned(n_tokens: int) -> int:
+    return max(1, -(-n_tokens // ALIGNMENT)) * ALIGNMENT
