@@ -14,8 +14,9 @@ from modiste.actions import inference, models
 from modiste.actions.inference import Renderers, Serving
 from modiste.errors import BadRequest
 from modiste.prepare import render
+from modiste.serve.sequence import Generate, Sampling
 from modiste.store.database import Database
-from modiste.types import Actor
+from modiste.types import Actor, Upstream, UpstreamKind
 
 from .engines import Engine, says
 
@@ -57,3 +58,27 @@ def test_a_model_that_the_engine_cannot_compute_is_refused_with_a_way_out(
         asyncio.run(inference.find(serving, admin, "experts"))
     assert told.value.error_code == "model_not_served"
     assert "modiste models export experts --form merged" in told.value.message
+
+
+def test_a_base_outside_our_families_is_served_by_the_server_it_was_given(
+    database: Database, admin: Actor, random_base: Callable[..., Path], tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(random_base("mixtral", vocab_size=4096), tmp_path / "base"))
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(Path(modiste.__file__).parent / "bases" / "tiny" / name, base / name)
+    there = Upstream(UpstreamKind.VLLM, "http://127.0.0.1:8000")
+    models.add_base(
+        database, admin, name="experts", path=str(base), served_by=there, context_there=64
+    )
+    serving = Serving(database, Engine(says((1,))), Renderers())
+
+    async def found() -> Generate:
+        served = await inference.find(serving, admin, "experts")
+        return await inference.prompt(serving, served, [1, 2], Sampling(), param="messages")
+
+    request = asyncio.run(found())
+    assert (request.upstream, request.base) == (there, str(base))
+    assert request.sampling.max_tokens == 62
+    models.add_base(database, admin, name="experts", path=str(base))
+    with pytest.raises(BadRequest, match="--served-by"):
+        asyncio.run(inference.find(serving, admin, "experts"))

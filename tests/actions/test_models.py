@@ -14,7 +14,7 @@ from modiste.settings import Settings
 from modiste.store.blobs import adapter_of
 from modiste.store.database import Database
 from modiste.store.tables import JobRow
-from modiste.types import Actor, Model, ModelKind, Parity
+from modiste.types import Actor, Model, ModelKind, Parity, Upstream, UpstreamKind
 
 PARITY = Parity(True, 8, 100, 1e-5, 1e-6, 1e-3, 0.5, "fine")
 
@@ -200,3 +200,27 @@ def test_the_hub_offline_says_what_to_do(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(Unavailable, match="copy the model's folder here and give --path DIR"):
         models.add_base(database, admin, name="x", path="hub:nobody/nothing")
+
+
+def test_models_made_of_a_base_move_with_it_to_another_server_and_back(
+    database: Database, admin: Actor, tuned: Model, tiny: Model
+) -> None:
+    there = Upstream(UpstreamKind.VLLM, "http://127.0.0.1:8000")
+    for served_by in (there, None):
+        models.add_base(database, admin, name=tiny.id, path=tiny.path, served_by=served_by)
+        assert resolve(database, admin, tuned.id).upstream == served_by
+        assert resolve(database, admin, tiny.id).upstream == served_by
+        with database.transaction() as tx:
+            models.ensure_shipped(tx)
+        assert resolve(database, admin, tiny.id).upstream == served_by
+
+
+def test_a_whole_model_stands_on_its_own_files_wherever_its_base_is_served(
+    database: Database, admin: Actor, tuned: Model, tiny: Model
+) -> None:
+    with database.transaction() as tx:
+        job = tx.session.query(JobRow).one()
+        models.register(tx, job, adapter=adapter_of({"config.json": "1"}), parity=PARITY)
+    there = Upstream(UpstreamKind.VLLM, "http://127.0.0.1:8000")
+    models.add_base(database, admin, name=tiny.id, path=tiny.path, served_by=there)
+    assert resolve(database, admin, tuned.id).upstream is None

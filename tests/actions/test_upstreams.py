@@ -135,7 +135,7 @@ def test_the_key_is_read_when_it_is_needed_and_its_absence_said_by_name(
     key = upstreams.key_of(settings, model, {"OPENAI_KEY": " sk-1 "})
     assert key is not None
     assert key.get_secret_value() == "sk-1"
-    with pytest.raises(UpstreamFailed, match=r"api\.openai\.com in OPENAI_KEY"):
+    with pytest.raises(UpstreamFailed, match=r"api\.openai\.com is read from OPENAI_KEY"):
         upstreams.key_of(settings, model, {})
     free = add(database, admin, replace(BIG, key_env=None))
     assert upstreams.key_of(settings, free, {}) is None

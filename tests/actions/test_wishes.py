@@ -44,6 +44,15 @@ def test_a_strict_function_is_watched_from_its_mark_on() -> None:
         grammar(Manner(CallStyle.TAGGED), Tools((F, strict)), None, thinks_first=False)
 
 
+def test_a_schema_alone_is_told_beside_its_grammar_and_one_with_more_is_not() -> None:
+    alone = grammar(LIST, Tools(), OBJECT, thinks_first=False)
+    assert alone is not None
+    assert alone.schema == '{"type": "object"}'
+    with_calls = grammar(LIST, Tools((F,)), OBJECT, thinks_first=False)
+    assert with_calls is not None
+    assert with_calls.schema is None
+
+
 def test_json_or_calls_need_a_mark_to_be_told_apart() -> None:
     assert grammar(LIST, Tools((F,)), OBJECT, thinks_first=False) is not None
     with pytest.raises(InvalidInput, match="response_format and tools"):

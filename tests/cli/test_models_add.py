@@ -28,3 +28,12 @@ def test_an_address_on_this_machine_says_what_permits_it(modiste) -> None:
     told = modiste("models", "add", "x", "--upstream", "http://127.0.0.1:8000/v1")
     assert told.code == 1
     assert "MODISTE_UPSTREAM_HOSTS=public,127.0.0.1:8000" in " ".join(told.err.split())
+
+
+def test_a_server_for_a_base_goes_with_the_bases_folder(modiste) -> None:
+    there = ("--served-by", "vllm:http://127.0.0.1:8000")
+    alone = modiste("models", "add", "x", "--upstream", "https://x.test", *there)
+    assert (alone.code, "--path" in alone.err) == (2, True)
+    told = modiste("models", "add", "x", "--path", "y", *there)
+    assert told.code == 1
+    assert "MODISTE_UPSTREAM_HOSTS" in told.err

@@ -19,9 +19,12 @@ from modiste.serve.breaker import Breaker
 from modiste.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))
+import vllm_double
 from hosted_double import HostedDouble, completion, running, streamed
+from vllm_double import VllmDouble
 
 PAGE = (Path(__file__).parents[2] / "docs" / "upstreams.md").read_text(encoding="utf-8")
+TINY = Path(settings_module.__file__).parent / "bases" / "tiny"
 THERE = "https://api.example.com/v1"
 
 
@@ -79,3 +82,18 @@ def test_the_settings_and_numbers_of_the_page_are_those_of_the_code() -> None:
     breaker = Breaker()
     assert vars(breaker)["_failures"] == 5
     assert (vars(breaker)["_first_pause_s"], vars(breaker)["_longest_pause_s"]) == (10.0, 300.0)
+
+
+@pytest.mark.slow
+def test_a_base_is_installed_with_the_server_that_computes_it(
+    double: HostedDouble, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = next(
+        line for block in blocks("bash") for line in block.splitlines() if "--served-by" in line
+    )
+    with vllm_double.running(VllmDouble(TINY, tmp_path)) as server:
+        command = line.replace("/models/big-base", str(TINY))
+        command = command.replace("http://127.0.0.1:8000", server.url)
+        assert main(shlex.split(command)[1:]) == 0
+        assert main(["models", "show", "big-base"]) == 0
+    assert f"{server.url.removeprefix('http://')} (vllm)" in capfd.readouterr().out

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from modiste import settings as settings_module
-from modiste.errors import Busy, LeaseLost, ParityFailed, Unavailable
+from modiste.errors import BadRequest, Busy, LeaseLost, ParityFailed, Unavailable
 from modiste.prepare import render
 from modiste.prepare.formats.chat import parse_row
 from modiste.types import Parity
@@ -259,3 +259,81 @@ def test_what_cannot_be_compared_proves_nothing(
     (tmp_path / "parity.json").write_text(content)
     with pytest.raises(ParityFailed):
         parity.read_rows(tmp_path / "parity.json")
+
+
+class There(Engine):
+    """The server that answers for the base in place of the built-in engine."""
+
+    async def score(self, *asked: Any) -> list[float]:
+        self.asked.append(asked)
+        if self.errors:
+            raise self.errors.pop(0)
+        return self.scores[tuple(asked[2])]
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> There:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text('{"r": 4}')
+    return There()
+
+
+def shifted(there: There, by: float, *, gap: float = 0.5) -> list[dict[str, Any]]:
+    """Rows that the server computes with this much rounding, and training changed by `gap`."""
+    made = rows(there)
+    for scores in there.scores.values():
+        scores[:] = [value + by for value in scores]
+    for row in made:
+        row["base_logprobs"] = [value - gap for value in row["logprobs"]]
+    return made
+
+
+def test_another_servers_rounding_passes_under_bounds_for_bf16(
+    there: There, tmp_path: Path
+) -> None:
+    found = check(tmp_path, shifted(there, 0.008), elsewhere=lambda: there)
+    assert (found.passed, found.served, found.tolerance) == (True, True, 0.05)
+    assert found.mean_abs_logprob_diff == pytest.approx(0.008)
+    assert {asked[:2] for asked in there.asked} == {(str(tmp_path / "adapter"), "v1")}
+    assert there.closed
+
+
+@pytest.mark.parametrize(
+    ("by", "gap", "says"),
+    [
+        (0.06, 5.0, "tolerance 0.05"),
+        (0.02, 5.0, "0.02 apart on average, 0.01 is allowed"),
+        (0.008, 0.05, "0.005 is allowed where the adapter moves them by 0.05"),
+        (float("nan"), 0.5, "nan"),
+    ],
+)
+def test_another_server_that_computes_something_else_fails(
+    there: There, tmp_path: Path, by: float, gap: float, says: str
+) -> None:
+    with pytest.raises(ParityFailed) as told:
+        check(tmp_path, shifted(there, by, gap=gap), elsewhere=lambda: there)
+    assert says in told.value.message
+
+
+def test_a_gap_that_rounding_hides_decides_nothing(there: There, tmp_path: Path) -> None:
+    assert check(tmp_path, shifted(there, 0.0029, gap=0.01), elsewhere=lambda: there).passed
+
+
+def test_a_server_that_refuses_leaves_the_model_unchecked(there: There, tmp_path: Path) -> None:
+    made = rows(there)
+    there.errors = [BadRequest("no room for this adapter's rank")]
+    with pytest.raises(ParityFailed, match="no room for this adapter") as told:
+        check(tmp_path, made, elsewhere=lambda: there)
+    assert told.value.error_code == "parity_unchecked"
+
+
+def test_an_adapter_that_the_server_cannot_compute_is_read_afresh(
+    there: There, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rows(there)
+    (tmp_path / "adapter" / "adapter_config.json").write_text('{"use_dora": true}')
+    own = [row["logprobs"] for row in made]
+    monkeypatch.setattr(parity.reread, "logprobs", lambda *args, **options: own)
+    found = check(tmp_path, made, elsewhere=lambda: there)
+    assert (found.served, found.tolerance, there.asked) == (False, 1e-3, [])
+    assert "DoRA" in found.message

@@ -29,7 +29,7 @@ from modiste.serve.sequence import (
     PromptLogprobs,
     Tokens,
 )
-from modiste.serve.stream import EngineStream
+from modiste.serve.upstream import Engine
 from modiste.types import ToolCall
 
 E = TypeVar("E")
@@ -110,7 +110,7 @@ class Answer:
         self,
         prompt: Generate,
         *,
-        engine: EngineStream,
+        engine: Engine,
         renderer: Renderer,
         n: int = 1,
         stop: Sequence[str] = (),
@@ -267,7 +267,7 @@ def refusal(failed: Failed) -> ModisteError:
 
 
 async def told(
-    engine: EngineStream, request: Generate
+    engine: Engine, request: Generate
 ) -> AsyncGenerator[PromptLogprobs | Tokens | Finished]:
     """What the engine says of one sequence, to its end.
 

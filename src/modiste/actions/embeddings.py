@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from modiste.actions import inference, models
 from modiste.actions.inference import Serving
 from modiste.actions.keys import require
-from modiste.errors import InvalidInput
+from modiste.errors import BadRequest, InvalidInput
 from modiste.nn import encoder_files
 from modiste.nn.shape import read_shape
 from modiste.prepare import sentence_tokens
@@ -114,6 +114,12 @@ async def _embedder(serving: Serving, actor: Actor, name: str) -> Embedder:
             size=info.hidden_size,
         )
     served = await inference.find(serving, actor, name)
+    if served.model.upstream is not None:
+        raise BadRequest(
+            f"{served.model.id} is answered by a vLLM server, which makes text and no embeddings.",
+            code="model_not_served",
+            param="model",
+        )
     found = await inference.weights_of(serving, served)
     return Embedder(
         base=str(found.base),

@@ -22,8 +22,7 @@ from modiste.errors import BadRequest, InvalidInput
 from modiste.nn import servable
 from modiste.prepare import render
 from modiste.serve.sequence import Generate, Sampling
-from modiste.serve.stream import EngineStream
-from modiste.serve.upstream import Upstreams
+from modiste.serve.upstream import Engine, Upstreams
 from modiste.settings import Settings
 from modiste.store.database import Database
 from modiste.types import Actor, Model, ModelKind, Scope
@@ -34,7 +33,7 @@ class Serving:
     """What completions need of the process they run in."""
 
     database: Database
-    engine: EngineStream
+    engine: Engine
     renderers: Renderers
     upstreams: Upstreams = field(default_factory=lambda: Upstreams(Settings()))
 
@@ -122,6 +121,7 @@ async def prompts(
             ids=tuple(ids),
             stop_ids=served.renderer.stop_ids,
             owner=served.owner,
+            upstream=served.model.upstream,
             sampling=replace(
                 sampling, max_tokens=left if most is None else min(most, left), seed=seed
             ),
@@ -161,6 +161,8 @@ def _resolve(database: Database, actor: Actor, name: str) -> Model:
         model = models.resolve(tx, actor, name)
     if model.kind is ModelKind.HOSTED:
         raise AnsweredElsewhere(model)
+    if model.upstream is not None:
+        return model
     if model.makes_embeddings:
         raise BadRequest(
             f"{model.id} makes embeddings and no text; ask it at /v1/embeddings",
@@ -177,7 +179,8 @@ def _resolve(database: Database, actor: Actor, name: str) -> Model:
         raise BadRequest(
             f"{model.id} is not served here: {reason}. "
             f"`modiste models export {model.id} --form merged -o DIR` makes a folder for another "
-            "server, such as vLLM.",
+            "server; with vLLM on it, `modiste models add NAME --path DIR --served-by vllm:URL` "
+            "answers through this one.",
             code="model_not_served",
             param="model",
         )

@@ -23,7 +23,7 @@ from modiste.nn.base import describe_base
 from modiste.prepare import render, sentence_tokens
 from modiste.store.database import Database, Tx
 from modiste.store.tables import JobRow, ModelRow
-from modiste.types import Actor, Adapter, JobStatus, Model, ModelKind, Parity, Scope
+from modiste.types import Actor, Adapter, JobStatus, Model, ModelKind, Parity, Scope, Upstream
 
 SHIPPED = "modiste-tiny"
 BASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
@@ -126,11 +126,24 @@ def delete(tx: Tx, actor: Actor, model_id: str) -> Model:
     return gone
 
 
-def add_base(database: Database, actor: Actor, *, name: str, path: str) -> Model:
+def add_base(
+    database: Database,
+    actor: Actor,
+    *,
+    name: str,
+    path: str,
+    served_by: Upstream | None = None,
+    context_there: int | None = None,
+) -> Model:
     """Install a base under `name`: a local folder, or `hub:org/name` (downloaded now).
 
     Slow for a hub path, so it opens its own transaction at the end. Adding the same name again
     points it at the new folder, unless unfinished jobs or models build on the old one.
+
+    Args:
+        served_by: the vLLM server that computes it and the adapters made of it; None is the engine
+            of this machine.
+        context_there: the most tokens that server reads.
 
     Raises:
         InvalidInput: not a base we can load; everything that is missing is named.
@@ -149,18 +162,25 @@ def add_base(database: Database, actor: Actor, *, name: str, path: str) -> Model
     else:
         folder = Path(path).expanduser().resolve()
     context = _checked_base(folder)
+    if context_there is not None:
+        context = min(context, context_there)
     with database.transaction() as tx:
         row = tx.session.get(ModelRow, name, with_for_update=True)
         if row is not None and row.path != str(folder):
             _refuse_if_built_upon(tx, row)
-        return _save_base(tx, name, folder, context)
+        return _save_base(tx, name, folder, context, served_by)
 
 
 def ensure_shipped(tx: Tx) -> None:
     """Register the base that comes with the package, wherever the package lies today."""
     folder = Path(__file__).resolve().parent.parent / "bases" / "tiny"
     if (folder / "model.safetensors").is_file():
-        _save_base(tx, SHIPPED, folder, _checked_base(folder))
+        known, context = tx.session.get(ModelRow, SHIPPED), _checked_base(folder)
+        if known is None or known.upstream is None:
+            _save_base(tx, SHIPPED, folder, context)
+        else:
+            context = min(context, known.max_context_length)
+            _save_base(tx, SHIPPED, folder, context, known.upstream)
 
 
 def base_for_tuning(tx: Tx, actor: Actor, name: str) -> Model:
@@ -224,6 +244,8 @@ def register(tx: Tx, job: JobRow, *, adapter: Adapter, parity: Parity | None) ->
         )
         tx.session.add(row)
     row.adapter, row.parity = adapter, parity
+    of_base = tx.session.get(ModelRow, job.base)
+    row.upstream = _upstream_of(adapter, None if of_base is None else of_base.upstream)
     tx.session.flush()
     return row.noun()
 
@@ -306,7 +328,9 @@ def _checked_base(folder: Path) -> int:
     return info.max_context_length
 
 
-def _save_base(tx: Tx, name: str, folder: Path, context: int) -> Model:
+def _save_base(
+    tx: Tx, name: str, folder: Path, context: int, served_by: Upstream | None = None
+) -> Model:
     org = organisation(tx)
     tx.alone("bases")
     row = tx.session.get(ModelRow, name)
@@ -320,15 +344,22 @@ def _save_base(tx: Tx, name: str, folder: Path, context: int) -> Model:
             owned_by="modiste" if name == SHIPPED else "local",
         )
         tx.session.add(row)
-    row.path, row.max_context_length = str(folder), context
+    row.path, row.max_context_length, row.upstream = str(folder), context, served_by
     # Fine-tuned models name the folder too, so that serving needs one row: they move along.
     tx.session.execute(
         sa.update(ModelRow)
         .where(ModelRow.base == name)
         .values(path=str(folder), max_context_length=context)
     )
+    for made in tx.session.scalars(sa.select(ModelRow).where(ModelRow.base == name)):
+        made.upstream = _upstream_of(made.adapter, served_by)
     tx.session.flush()
     return _with_aliases(tx, row)
+
+
+def _upstream_of(adapter: Adapter | None, of_base: Upstream | None) -> Upstream | None:
+    """A whole model stands on files of its own, which the server of its base does not have."""
+    return None if adapter is None or adapter.is_whole else of_base
 
 
 def refuse_if_alias(tx: Tx, org: str, name: str) -> None:

@@ -45,6 +45,7 @@ from modiste.types import (
     Model,
     Parity,
     Progress,
+    Upstream,
 )
 
 PHASES = (Phase.VALIDATE, Phase.TRAIN)
@@ -71,6 +72,8 @@ class Assignment:
     adapter: Adapter | None
     tokens_per_s: float | None
     """Measured in the last job on this base; None before there was one."""
+    upstream: Upstream | None
+    """The server that computes the base in place of the built-in engine."""
     given_up: bool
     """Too many claims without progress: say so instead of trying again."""
 
@@ -114,6 +117,7 @@ def taken(tx: Tx, claim: Claim) -> Assignment:
         events_offset=row.events_offset,
         adapter=row.adapter,
         tokens_per_s=measured_speed(tx, row.base),
+        upstream=base.upstream if base else None,
         given_up=row.attempts > queue.MAX_ATTEMPTS,
     )
 

@@ -29,7 +29,7 @@ from modiste.serve.sequence import (
     Sampling,
     Tokens,
 )
-from modiste.serve.stream import EngineStream
+from modiste.serve.upstream import Engine
 from modiste.types import Actor
 
 AT_ONCE = 16
@@ -98,7 +98,7 @@ class TextAnswer:
         prompts: list[Generate],
         written: list[Written],
         *,
-        engine: EngineStream,
+        engine: Engine,
         renderer: Renderer,
     ) -> None:
         self._ask = ask

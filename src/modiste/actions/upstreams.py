@@ -8,7 +8,6 @@ of a day may exceed it.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ from pydantic import SecretStr
 
 from modiste.actions import models
 from modiste.actions.keys import organisation, require
-from modiste.errors import Busy, Conflict, InvalidInput, UpstreamFailed
+from modiste.errors import Busy, Conflict, InvalidInput
 from modiste.serve import outbound
 from modiste.serve.hosted_wire import Used
+from modiste.serve.upstream import Upstreams, key_from_environment
 from modiste.settings import ENVIRONMENT_PREFIX, Settings
 from modiste.store import sealed
 from modiste.store.database import Tx
@@ -85,8 +85,51 @@ def add(tx: Tx, actor: Actor, asked: Hosted) -> Model:
     return models.get(tx, actor, row.id)
 
 
+def served_by(
+    settings: Settings, place: str, *, model: str | None, key_env: str | None
+) -> Upstream:
+    """The vLLM server that `vllm:http://127.0.0.1:8000` names.
+
+    Raises:
+        InvalidInput: another kind of server, no URL, or no name of a variable.
+        Forbidden: an address that the settings do not permit.
+    """
+    kind, colon, url = place.partition(":")
+    if not colon or kind != UpstreamKind.VLLM:
+        raise InvalidInput(
+            f"served_by is {place!r}, expected vllm:URL such as vllm:http://127.0.0.1:8000",
+            param="served_by",
+        )
+    checked = outbound.checked_url(url).removesuffix("/v1")
+    outbound.refuse_unlisted(checked, settings.upstream_hosts)
+    _check_key_env(key_env)
+    return Upstream(UpstreamKind.VLLM, checked, model=model, key_env=key_env)
+
+
+async def context_of(settings: Settings, upstream: Upstream) -> int | None:
+    """The most tokens that a vLLM server reads; None where it does not say.
+
+    Raises:
+        UpstreamFailed: it cannot be reached. InvalidInput: it has no base of this name.
+    """
+    clients = Upstreams(settings)
+    try:
+        adapters = clients.vllm(upstream).adapters
+        cards = await adapters.listed()
+        name = await adapters.base()
+    finally:
+        await clients.close()
+    if name not in cards:
+        raise InvalidInput(
+            f"{outbound.host(upstream.url)} has no model {name!r}; it lists {', '.join(cards)}.",
+            param="upstream_model",
+        )
+    length = cards[name].get("max_model_len")
+    return length if isinstance(length, int) else None
+
+
 def key_of(
-    settings: Settings, model: Model, environment: Mapping[str, str] = os.environ
+    settings: Settings, model: Model, environment: Mapping[str, str] | None = None
 ) -> SecretStr | None:
     """The key to send, read now; None where the model needs none.
 
@@ -99,16 +142,7 @@ def key_of(
         return None
     if upstream.sealed_key is not None:
         return SecretStr(sealed.opened(settings, upstream.sealed_key))
-    if upstream.key_env is None:
-        return None
-    key = environment.get(upstream.key_env, "").strip()
-    if not key:
-        raise UpstreamFailed(
-            f"{model.id} needs the key of {outbound.host(upstream.url)} in {upstream.key_env}, an "
-            "environment variable of the server's process, and it is not set there.",
-            code="upstream_key_missing",
-        )
-    return SecretStr(key)
+    return key_from_environment(upstream, environment)
 
 
 def refuse_if_spent(tx: Tx, model: Model) -> None:
@@ -199,17 +233,21 @@ def _check_key(asked: Hosted) -> None:
         raise InvalidInput("give key_env or api_key, not both", param="key_env")
     if asked.key is not None and not asked.key.get_secret_value().isprintable():
         raise InvalidInput("api_key holds characters that no header can carry", param="api_key")
-    if asked.key_env is None:
+    _check_key_env(asked.key_env)
+
+
+def _check_key_env(key_env: str | None) -> None:
+    if key_env is None:
         return
-    if not ENVIRONMENT_NAME.fullmatch(asked.key_env):
+    if not ENVIRONMENT_NAME.fullmatch(key_env):
         raise InvalidInput(
             "key_env is not the name of an environment variable (the key itself does not belong "
             "there)",
             param="key_env",
         )
-    if asked.key_env.upper().startswith(ENVIRONMENT_PREFIX):
+    if key_env.upper().startswith(ENVIRONMENT_PREFIX):
         raise InvalidInput(
-            f"key_env is {asked.key_env}; what begins with {ENVIRONMENT_PREFIX} is this server's "
+            f"key_env is {key_env}; what begins with {ENVIRONMENT_PREFIX} is this server's "
             "own and sent to nobody",
             param="key_env",
         )

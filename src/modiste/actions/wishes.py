@@ -7,6 +7,7 @@ whatever the model would rather say, and a `strict` function's arguments follow 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -72,7 +73,10 @@ def grammar(
         InvalidInput: the base cannot be held to it.
     """
     found = _grammar(manner, tools, schema, thinks_first=thinks_first)
-    return None if found is None else Grammar(GrammarKind.LARK, found.lark, found.after)
+    if found is None:
+        return None
+    alone = schema is not None and not tools.tools and not thinks_first
+    return Grammar(GrammarKind.LARK, found.lark, found.after, json.dumps(schema) if alone else None)
 
 
 def _grammar(

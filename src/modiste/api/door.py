@@ -23,7 +23,7 @@ from modiste.actions import keys
 from modiste.actions.inference import Renderers, Serving
 from modiste.errors import TooLarge, Unauthorized
 from modiste.serve.stream import EngineStream
-from modiste.serve.upstream import Upstreams
+from modiste.serve.upstream import Engines, Upstreams
 from modiste.settings import Settings
 from modiste.store.database import Database, Tx
 from modiste.types import Actor
@@ -58,7 +58,8 @@ class House:
 
     @property
     def serving(self) -> Serving:
-        return Serving(self.database, self.engine, self.renderers, self.upstreams)
+        engine = Engines(self.engine, self.upstreams)
+        return Serving(self.database, engine, self.renderers, self.upstreams)
 
 
 def house(request: Request) -> House:

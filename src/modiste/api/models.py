@@ -21,7 +21,7 @@ from modiste.api.shapes import (
     tuned_model_out,
 )
 from modiste.store.database import Tx
-from modiste.types import Actor, Spent
+from modiste.types import Actor, ModelKind, Spent
 
 router = APIRouter(tags=["models"])
 
@@ -51,7 +51,8 @@ async def retrieve_model(request: Request, actor: Asker, model_id: str) -> Respo
     if model.upstream is None:
         return JSONResponse(model_card(model).model_dump())
     told = house(request).upstreams.told(model)
-    spent = await look(request, _spent, actor, model.id)
+    hosted = model.kind is ModelKind.HOSTED
+    spent = await look(request, _spent, actor, model.id) if hosted else None
     return JSONResponse(model_card(model, told=told, spent=spent).model_dump())
 
 

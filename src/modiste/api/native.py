@@ -17,7 +17,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from modiste.actions import jobs, keys, models, runs
+from modiste.actions import jobs, keys, models, runs, upstreams
+from modiste.actions.keys import require
 from modiste.api import mistral, refusals
 from modiste.api.dialect import Dialect
 from modiste.api.door import (
@@ -35,7 +36,7 @@ from modiste.api.shapes import BaseModelCard, model_card, seconds, seconds_or_no
 from modiste.api.sse import EventStream, data
 from modiste.errors import ModisteError
 from modiste.store.database import Tx
-from modiste.types import Actor, Job, Key
+from modiste.types import Actor, Job, Key, Scope
 
 POLL_S = 0.5
 router = APIRouter()
@@ -71,6 +72,12 @@ class BaseIn(Body):
     name: str
     path: str
     """A folder on the server, or `hub:org/name`."""
+    served_by: str | None = None
+    """`vllm:URL` of the server that computes it and its adapters; absent: the built-in engine."""
+    upstream_model: str | None = None
+    """The name it has there; absent: the first that the server lists."""
+    key_env: str | None = None
+    """Environment variable of this server that holds the key of that one, if it has one."""
 
 
 class BaseOut(BaseModel):
@@ -267,7 +274,20 @@ def _error_event(request: Request, error: ModisteError) -> bytes:
 
 
 def _add_base(behind: House, actor: Actor, asked: BaseIn) -> Any:
-    return models.add_base(behind.database, actor, name=asked.name, path=asked.path)
+    if asked.served_by is None:
+        return models.add_base(behind.database, actor, name=asked.name, path=asked.path)
+    require(actor, Scope.ADMIN)  # Before any address is asked.
+    there = upstreams.served_by(
+        behind.settings, asked.served_by, model=asked.upstream_model, key_env=asked.key_env
+    )
+    return models.add_base(
+        behind.database,
+        actor,
+        name=asked.name,
+        path=asked.path,
+        served_by=there,
+        context_there=asyncio.run(upstreams.context_of(behind.settings, there)),
+    )
 
 
 def _bases(tx: Tx, actor: Actor) -> list[BaseOut]:

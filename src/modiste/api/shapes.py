@@ -78,23 +78,6 @@ class Capabilities(BaseModel):
     reasoning: bool = False
 
 
-class _Card(BaseModel):
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str
-    capabilities: Capabilities
-    name: str | None
-    description: str | None
-    max_context_length: int
-    aliases: list[str]
-    deprecation: str | None = None
-    deprecation_replacement_model: str | None = None
-    default_model_temperature: float = DEFAULT_TEMPERATURE
-    permission: list[str] = []
-    parent: str | None
-
-
 class SpentOut(BaseModel):
     """What a model behind another server took today (UTC)."""
 
@@ -104,6 +87,17 @@ class SpentOut(BaseModel):
     cost_micro: int
     n_estimated: int
     """Requests whose usage was never told and is a guess."""
+
+
+class LoadOut(BaseModel):
+    """What a vLLM server last said about itself."""
+
+    running: int
+    waiting: int
+    cache_used: float
+    max_adapters: int | None
+    waiting_adapters: list[str]
+    """Adapters for which requests wait: raise the server's --max-loras where that is often."""
 
 
 class UpstreamOut(BaseModel):
@@ -120,14 +114,33 @@ class UpstreamOut(BaseModel):
     where it was not asked since this server started."""
     last_failure: str | None = None
     today: SpentOut | None = None
-    """Where one card is asked for."""
+    """Of a hosted model, where one card is asked for."""
+    load: LoadOut | None = None
+    """Of a vLLM server, where one card is asked for."""
+
+
+class _Card(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+    capabilities: Capabilities
+    name: str | None
+    description: str | None
+    max_context_length: int
+    aliases: list[str]
+    deprecation: str | None = None
+    deprecation_replacement_model: str | None = None
+    default_model_temperature: float = DEFAULT_TEMPERATURE
+    permission: list[str] = []
+    parent: str | None
+    upstream: UpstreamOut | None = None
+    """Absent where the built-in engine answers."""
 
 
 class BaseModelCard(_Card):
     type: Literal["base"] = "base"
     root: None = None
-    upstream: UpstreamOut | None = None
-    """Absent where the built-in engine answers."""
 
 
 class TunedModelCard(_Card):
@@ -226,10 +239,10 @@ def model_card(
         "aliases": list(model.aliases),
         "parent": model.base,
         "capabilities": _capabilities(model),
+        "upstream": model.upstream and _upstream_out(model.upstream, told, spent),
     }
     if model.kind is not ModelKind.FINE_TUNED:
-        upstream = model.upstream and _upstream_out(model.upstream, told, spent)
-        return BaseModelCard.model_validate({**shared, "upstream": upstream})
+        return BaseModelCard.model_validate(shared)
     return TunedModelCard.model_validate(
         {
             **shared,
@@ -260,6 +273,7 @@ def tuned_model_out(model: Model, *, org: str) -> TunedModelOut:
 
 
 def _upstream_out(upstream: Upstream, told: Told | None, spent: Spent | None) -> UpstreamOut:
+    load = told and told.metrics
     return UpstreamOut(
         kind=upstream.kind.value,
         host=outbound.host(upstream.url),
@@ -269,6 +283,7 @@ def _upstream_out(upstream: Upstream, told: Told | None, spent: Spent | None) ->
         state=told and told.state.value,
         last_failure=told and told.last_failure,
         today=None if spent is None else SpentOut(**asdict(spent)),
+        load=None if load is None else LoadOut.model_validate(load._asdict()),
     )
 
 

@@ -46,6 +46,13 @@ def add(
         bool,
         typer.Option("--ask-key", help="Type the key, to be kept sealed.", rich_help_panel=PANEL),
     ] = False,
+    served_by: Annotated[
+        str | None,
+        typer.Option(
+            help="vllm:URL of the server that computes the base of --path and its adapters.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
     upstream_model: Annotated[
         str | None, typer.Option(help="Its name there, if another.", rich_help_panel=PANEL)
     ] = None,
@@ -76,8 +83,12 @@ def add(
     one that another server answers for."""
     if (path is None) == (upstream is None):
         raise InvalidInput("give --path for a base that is installed, or --upstream for a URL")
+    if served_by is not None and path is None:
+        raise InvalidInput("--served-by goes with --path: the base's files are needed here, too")
     if upstream is None:
         route, body = "/v1/models/bases", dict[str, Any](name=name, path=path)
+        if served_by is not None:
+            body |= {"served_by": served_by, "upstream_model": upstream_model, "key_env": key_env}
     else:
         key = typer.prompt("Key", hide_input=True) if ask_key else None
         route = "/v1/models/upstreams"
@@ -113,16 +124,20 @@ def upstream_fields(upstream: dict[str, Any] | None) -> list[tuple[str, str | No
         return []
     today, budget = upstream.get("today"), _budget(upstream)
     state = {None: "not asked yet", "closed": "fine", "open": "left alone for a while"}
+    load = upstream.get("load") or {}
     spent = today and (
         f"{today['n_requests']} requests, {today['prompt_tokens']} + "
         f"{today['completion_tokens']} tokens, {today['cost_micro'] / MICRO:.2f} money"
     )
     failure = upstream.get("last_failure")
+    named = f", as {upstream['model']}" if upstream.get("model") else ""
     told = state.get(upstream.get("state"), "trying again")
     return [
-        ("answered by", f"{upstream['host']} ({upstream['kind']}), as {upstream['model']}"),
+        ("answered by", f"{upstream['host']} ({upstream['kind']}){named}"),
         ("how it does", f"{told}: {failure}" if failure else told),
         ("today", spent or None),
+        ("load", (load and f"{load['running']} running, {load['waiting']} waiting") or None),
+        ("waits for adapters", ", ".join(load.get("waiting_adapters", ())) or None),
         ("budget a day", budget),
     ]
 

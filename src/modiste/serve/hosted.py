@@ -1,4 +1,4 @@
-"""The client of one hosted model: chat completions of any OpenAI- or Mistral-compatible endpoint.
+"""The client of one endpoint that speaks as OpenAI's or Mistral's: chats, or completions.
 
 Requests and answers are JSON objects as the upstream speaks them; `hosted_wire` translates. What
 goes wrong is said in our errors with the upstream named, and never with the key in it. A request is
@@ -46,7 +46,7 @@ class Limits:
 
 
 class HostedClient:
-    """Chat completions at `url`. One per upstream and event loop.
+    """Chat completions at `url`, or what answers alike at `path`. One per upstream and event loop.
 
     Args:
         who: how errors call it, e.g. `big (api.openai.com)`.
@@ -65,9 +65,10 @@ class HostedClient:
         transport: httpx.AsyncBaseTransport,
         breaker: Breaker | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        path: str = "/chat/completions",
     ) -> None:
         self.breaker = breaker or Breaker()
-        self._url = f"{url}/chat/completions"
+        self._url = f"{url}{path}"
         self._who, self._key_name = who, key_name
         self._limits, self._sleep = limits, sleep
         self._client = httpx.AsyncClient(
@@ -241,7 +242,8 @@ class HostedClient:
             return UpstreamFailed(
                 f"{who} failed with status {status}: {said}", retry_after_s=wait_s
             )
-        return BadRequest(f"{who} refused the request: {said}", code="upstream_refused")
+        code = "upstream_not_found" if status == 404 else "upstream_refused"
+        return BadRequest(f"{who} refused the request: {said}", code=code)
 
     def _lost(self, error: httpx.HTTPError) -> UpstreamFailed:
         how = str(error) or type(error).__name__

@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from modiste.errors import Busy, InvalidInput, ModisteError, Unavailable
+from modiste.types import Upstream
 
 SEED_LIMIT = 2**64
 TOKEN_LIMIT = 2**31
@@ -118,6 +119,9 @@ class Grammar:
     text: str
     after: int | None = None
     """Nothing is asked of the answer up to and including the first token of this id."""
+    schema: str | None = None
+    """The same as a JSON schema, where that is all it is: for servers elsewhere, which know no
+    grammar of token ids."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,8 @@ class Generate:
     """As `Sampling.logprobs`, for each of `ids[1:]` given those before it."""
     owner: str = ""
     """Who asked; the engine shares its time fairly among owners. Opaque."""
+    upstream: Upstream | None = None
+    """The server that computes it. None: the engine of this machine, which never sees this."""
 
     def __post_init__(self) -> None:
         _check_ids(self.ids)

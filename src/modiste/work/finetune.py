@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,8 @@ from modiste.actions import continued, runs, weights
 from modiste.actions.runs import Wish
 from modiste.errors import Corrupt, InvalidInput, ModisteError, ParityFailed
 from modiste.nn.base import describe_base
+from modiste.serve.upstream import Upstreams
+from modiste.serve.vllm import VllmEngine
 from modiste.settings import Executor
 from modiste.store.blobs import adapter_of
 from modiste.store.database import Database
@@ -284,6 +286,7 @@ def _certified(bench: Bench, adapter: Adapter) -> Parity | None:
             adapter_folder=found.adapter,
             adapter_version=found.version,
             process_dir=bench.settings.process_dir,
+            elsewhere=_elsewhere(bench, adapter),
             still_wanted=lambda: _still_wanted(bench),
             answer_timeout_s=bench.settings.stall_timeout_s,
         )
@@ -296,6 +299,14 @@ def _certified(bench: Bench, adapter: Adapter) -> Parity | None:
         where = f"The adapter lies in {bench.run_dir / 'adapter'}."
         bench.fail(JobError(error.error_code, f"{error.message} {where}"))
     return None
+
+
+def _elsewhere(bench: Bench, adapter: Adapter) -> Callable[[], VllmEngine] | None:
+    """The server that will answer for the model, where that is not the built-in engine."""
+    upstream = bench.job.upstream
+    if upstream is None or adapter.is_whole:
+        return None
+    return lambda: Upstreams(bench.settings).vllm(upstream)
 
 
 class _NotWanted(Exception):

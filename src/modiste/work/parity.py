@@ -4,8 +4,8 @@ The trainer left rows with their ids, loss mask and teacher-forced logprobs. Her
 conversations go through the prompt path that completions use and through the serving engine. Token
 ids must be equal, logprobs within the tolerance of the kind of weights that are served, or the job
 fails and says where the two part. A model that the engine cannot compute is compared with its own
-files, read afresh (reread.py), and the certificate says that it is not served. The result is stored
-with the model.
+files, read afresh (reread.py), and the certificate says that it is not served. Where a vLLM server
+answers for the base, that is asked. The result is stored with the model.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from modiste.errors import Busy, ModisteError, ParityFailed, Unavailable
+from modiste.errors import Busy, LeaseLost, ModisteError, ParityFailed, Unavailable
 from modiste.nn import servable
 from modiste.prepare import render
 from modiste.prepare.formats.chat import parse_row
 from modiste.prepare.render import Renderer
 from modiste.prepare.turns import turns
+from modiste.serve import vllm_adapters
 from modiste.serve.stream import EngineStream
+from modiste.serve.vllm import VllmEngine
 from modiste.types import Example, Parity, SampleType
 from modiste.work import reread
 
@@ -35,6 +37,8 @@ class Tolerance(NamedTuple):
 
     mean: float
     largest: float
+    least: float = 1e-4
+    """Apart in the mean by this is allowed however little the adapter changes: rounding itself."""
 
 
 EXACT = Tolerance(mean=1e-4, largest=1e-3)
@@ -44,6 +48,8 @@ to 10."""
 ROUNDED = {"bf16": Tolerance(0.01, 0.05), "int8": Tolerance(0.03, 0.15)}
 """What weights of that kind cost, with room for models of other sizes: measured 0.002 to 0.003 and
 0.013 in bf16, 0.007 to 0.013 and 0.05 in int8."""
+ELSEWHERE = Tolerance(0.01, 0.05, least=0.003)
+"""Of a vLLM server, whose kind of weights is not told here: bf16's."""
 GAP_SHARE = 0.1
 """Of the gap between adapter and bare base: differences must stay small beside what was learned."""
 PATIENCE_S = 120.0
@@ -85,6 +91,7 @@ def check(
     adapter_folder: Path | None,
     adapter_version: str | None,
     process_dir: Path,
+    elsewhere: Callable[[], VllmEngine] | None = None,
     environment: Mapping[str, str] = os.environ,
     still_wanted: Callable[[], None] = lambda: None,
     patience_s: float = PATIENCE_S,
@@ -93,6 +100,8 @@ def check(
     """Compare every row of `run_dir/parity.json`.
 
     Args:
+        elsewhere: makes the client of the server that answers for the model; None is the engine in
+            `process_dir`.
         still_wanted: called while waiting; raises to give up (cancelled, lease lost).
 
     Raises:
@@ -107,9 +116,18 @@ def check(
     if found.parted:
         raise ParityFailed(_failure(found.parted))
 
+    folder = None if adapter_folder is None else str(adapter_folder)
     unserved, tolerance = servable.why_not(base_path, adapter_folder), EXACT
-    if unserved is None:
-        folder = None if adapter_folder is None else str(adapter_folder)
+    if elsewhere is not None:
+        unserved = None if adapter_folder is None else vllm_adapters.why_not(adapter_folder)
+    if unserved is None and elsewhere is not None:
+        tolerance = ELSEWHERE
+        served = asyncio.run(
+            _served_elsewhere(
+                elsewhere, rows, folder, adapter_version, still_wanted, patience_s, answer_timeout_s
+            )
+        )
+    elif unserved is None:
 
         def score(engine: EngineStream, ids: list[int]) -> Score:
             return partial(engine.score, str(base_path), folder, adapter_version, ids)
@@ -158,6 +176,35 @@ async def _served(
         raise _unchecked(f"answered and was gone: {error.message}") from error
     finally:
         await engine.close()
+
+
+async def _served_elsewhere(
+    elsewhere: Callable[[], VllmEngine],
+    rows: Sequence[Row],
+    folder: str | None,
+    version: str | None,
+    still_wanted: Callable[[], None],
+    patience_s: float,
+    answer_timeout_s: float,
+) -> list[list[float]]:
+    """What the server that takes the engine's place says of every row."""
+    there = elsewhere()
+    try:
+        return [
+            await _patiently(
+                partial(there.score, folder, version, row.ids),
+                still_wanted,
+                patience_s,
+                answer_timeout_s,
+            )
+            for row in rows
+        ]
+    except ModisteError as error:
+        if isinstance(error, ParityFailed | LeaseLost):
+            raise
+        raise _unchecked(f"refused: {error.message}") from error
+    finally:
+        await there.close()
 
 
 def _tolerance(lane: Mapping[str, Any] | None) -> Tolerance:
@@ -265,7 +312,7 @@ def _mean_apart(found: Differences, tolerance: Tolerance) -> str | None:
     """Why the mean difference is too large, if it is."""
     n = max(1, found.n_tokens)
     mean, gap = found.total / n, found.base_total / n
-    allowed = min(tolerance.mean, max(GAP_SHARE * gap, EXACT.mean))
+    allowed = min(tolerance.mean, max(GAP_SHARE * gap, tolerance.least))
     if mean <= allowed:
         return None
     return (
