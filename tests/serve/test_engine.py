@@ -4,6 +4,7 @@ import json
 import random
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from modiste.serve.sequence import (
     Scored,
     Tokens,
 )
+from modiste.settings import ServeLinear
 
 GREEDY = Sampling(temperature=0.0, max_tokens=20)
 TINY = Path(modiste.__file__).parent / "bases" / "tiny"
@@ -80,9 +82,10 @@ class Bench:
         return [t for event in self.told[name] if isinstance(event, Tokens) for t in event.ids]
 
     def end(self, name):
+        """Its last event, without the fingerprint, which is the machine's and not the request's."""
         *before, last = self.told[name]
         assert all(isinstance(event, Tokens | PromptLogprobs) for event in before)
-        return last
+        return replace(last, fingerprint="") if isinstance(last, Finished) else last
 
     def run(self, *requests):
         for request in requests:
@@ -224,6 +227,70 @@ def test_seeded_requests_give_the_same_tokens_alone_and_together(bench, base, ad
             staggered.engine.step()
     staggered.finish()
     assert [staggered.tokens(request.id) for request in requests] == alone
+
+
+@pytest.fixture(scope="module")
+def many_adapters(base, random_adapter, adapters):
+    return [*adapters, *(random_adapter(base, seed=20 + r, r=r) for r in (1, 2, 5, 32))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("linear", [ServeLinear.FP32, ServeLinear.BF16, ServeLinear.INT8])
+def test_a_hundred_seeded_requests_are_the_same_bytes_in_any_company(
+    bench, base, many_adapters, linear
+):
+    """Tokens and log-probabilities, over eight adapters of ranks 1 to 32 and the base; alone, all
+    at once, in other orders and numbers, with and without prefix blocks, and making room."""
+    rng, folders = random.Random(11), [None, *map(str, many_adapters)]
+    beginnings = [prompt(n, seed=n) for n in (70, 130, 192)]
+    requests = []
+    for n in range(100):
+        own = prompt(rng.choice([1, 20, 63, 64, 65, 100]), seed=1000 + n)
+        folder = folders[n % 9]
+        requests.append(
+            Generate(
+                str(n),
+                str(base),
+                (*beginnings[n % 3], *own) if n % 2 else own,
+                adapter=folder,
+                adapter_version=folder and "v1",
+                sampling=Sampling(
+                    temperature=rng.choice([0.0, 0.7, 1.0, 1.5]),
+                    top_p=rng.choice([0.9, 1.0]),
+                    top_k=rng.choice([None, 40]),
+                    min_p=rng.choice([0.0, 0.02]),
+                    max_tokens=rng.randrange(5, 30),
+                    seed=rng.randrange(2**64),
+                    presence_penalty=rng.choice([0.0, 0.5]),
+                    logprobs=rng.choice([0, 3]),
+                ),
+                prompt_logprobs=1 if n % 10 == 0 else None,
+                owner=str(n % 4),
+            )
+        )
+
+    def told(one):
+        return {request.id: one.told[request.id][:-1] for request in requests}
+
+    alone = bench(linear=linear, prefix_bytes=0)
+    for request in requests:
+        alone.run(request)
+    expected = told(alone)
+    (status,) = alone.engine.status()["bases"].values()
+    assert status["linear"] == linear
+    assert alone.told["0"][-1].fingerprint == status["fingerprint"]
+
+    for settings in ({}, {"prefix_bytes": 0}, {"max_sequences": 9}, {"max_sequences": 64}):
+        crowd = bench(**({"max_waiting": 100, "linear": linear} | settings))
+        order = rng.sample(requests, 100)
+        for request in order:
+            crowd.add(request)
+            for _ in range(rng.choice([0, 0, 0, 1, 3])):
+                crowd.engine.step()
+        crowd.finish()
+        assert told(crowd) == expected
+        if settings.get("prefix_bytes") != 0:
+            assert sum(crowd.end(request.id).n_cached for request in requests) > 1000
 
 
 def test_scores_have_the_same_bits_alone_and_together(bench, base, adapters):

@@ -180,6 +180,8 @@ class Engine:
             "threads": self._threads,
             "bases": {
                 path: {
+                    "fingerprint": lane.fingerprint,
+                    "bits_depend_on": lane.bits_depend_on,
                     "context": lane.context,
                     "reproducible": lane.reproducible,
                     "linear": lane.precision.kind.value,
@@ -308,7 +310,8 @@ class Engine:
 
 def _finished(sequence: Sequence, reason: FinishReason) -> Finished:
     n_generated = len(sequence.generated)
-    return Finished(sequence.request.id, reason, n_generated, sequence.n_reused)
+    fingerprint = sequence.fingerprint
+    return Finished(sequence.request.id, reason, n_generated, sequence.n_reused, fingerprint)
 
 
 def _fitting(path: Path, room: Room, memory_bytes: int) -> int:

@@ -31,6 +31,7 @@ from modiste.nn.shape import DecoderShape, read_shape
 from modiste.nn.weights import expected_sizes
 from modiste.serve import adapters, prefix, sampling
 from modiste.serve.cells import Cells
+from modiste.serve.fingerprint import facts, fingerprint
 from modiste.serve.grammar import Grammars
 from modiste.serve.precision import Precision, precision_of
 from modiste.serve.prefix import PrefixBlocks
@@ -94,6 +95,10 @@ class Lane:
         self.precision = precision
         self.kernels = decoder.kernels
         """Which compiled kernels run, or `torch`."""
+        self.bits_depend_on = facts(
+            linear=precision.kind.value, kernels=self.kernels, threads=torch.get_num_threads()
+        )
+        self.fingerprint = fingerprint(self.bits_depend_on)
         self._grammars = grammars
         self.shape = decoder.shape
         n = n_cells(self.shape, room)
@@ -140,6 +145,7 @@ class Lane:
         if key is not None:
             self.adapters.pin(key)
         self._deltas[sequence] = deltas
+        sequence.fingerprint = self.fingerprint
         sequence.block_keys = self._block_keys(request)
         return Admission.STARTED
 

@@ -191,6 +191,7 @@ def event_to_wire(event: Event, number: int) -> dict[str, Any]:
                 "finished": event.reason,
                 "n_generated": event.n_generated,
                 "n_cached": event.n_cached,
+                "fingerprint": event.fingerprint,
             }
         case Scored():
             return {"id": number, "logprobs": event.logprobs}
@@ -213,7 +214,8 @@ def event_from_wire(message: Mapping[str, Any], name: str) -> Event:
         return PromptLogprobs(name, _logprobs(message["prompt_logprobs"]))
     if "finished" in message:
         reason = FinishReason(message["finished"])
-        return Finished(name, reason, message["n_generated"], message["n_cached"])
+        counts = message["n_generated"], message["n_cached"]
+        return Finished(name, reason, *counts, message.get("fingerprint", ""))
     if "logprobs" in message:
         return Scored(name, tuple(message["logprobs"]))
     if "vector" in message:

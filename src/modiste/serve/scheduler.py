@@ -60,6 +60,8 @@ class Sequence:
     """Of the tokens of the prompt, where they are asked for."""
     vector: tuple[float, ...] = ()
     """Of an `Embed` that was read to its end."""
+    fingerprint: str = ""
+    """Of the base it runs on; see `serve.fingerprint`."""
     compiling: Future[Constraint] | None = None
     constraint: Constraint | None = None
 

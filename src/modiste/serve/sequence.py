@@ -226,6 +226,8 @@ class Finished:
     """Tokens drawn, a final stop token included."""
     n_cached: int = 0
     """Tokens of the prompt that were not computed again: they were known from earlier requests."""
+    fingerprint: str = ""
+    """Names what the answer's bits depend on besides request and model; empty if it never ran."""
 
 
 @dataclass(frozen=True)
