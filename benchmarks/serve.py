@@ -119,7 +119,7 @@ class Bench:
     def prefix(self) -> Any:
         """32 requests with 512 shared tokens and 64 of their own, 16 new: CPU seconds against the
         same without anything shared."""
-        engine = self._engine("auto")
+        engine = self._engine("auto", prefix_mib=256)
         adapter = self._adapters(1)[0]
 
         def ask(shared: bool, turn: int) -> float:
@@ -178,7 +178,7 @@ class Bench:
                 if length <= context:
                     ids = prompt(7, length - 40)
                     asked = [self._request(n, ids[n:], None, n_new=32) for n in range(4)]
-                    engine.ask(asked)  # The second time the prompts are known, where that is kept.
+                    engine.ask(asked)
                     speeds[f"context {length}"] = engine.speed(asked).per_cpu_s
         finally:
             engine.close()
@@ -204,9 +204,9 @@ class Bench:
         print(f"median {statistics.median(found):.1f} ms, of 39 the slowest {found[-1]:.1f} ms")
         return found
 
-    def _engine(self, linear: str, *, threads: int = 1) -> Engine:
+    def _engine(self, linear: str, *, threads: int = 1, prefix_mib: int = 0) -> Engine:
         home = Path(tempfile.mkdtemp(dir=self._folder))
-        return Engine(home, linear=linear, threads=threads)
+        return Engine(home, linear=linear, threads=threads, prefix_mib=prefix_mib)
 
     def _adapters(self, n: int) -> list[Path]:
         return [random_adapter(self._base, self._folder, seed) for seed in range(n)]

@@ -97,19 +97,29 @@ def request(
     number: int, base: Path, ids: Sequence[int], *, adapter: Path | None, n_new: int
 ) -> Generate:
     sampling = Sampling(temperature=0.0, max_tokens=n_new)
-    folder = None if adapter is None else str(adapter)
-    return Generate(str(number), str(base), tuple(ids), adapter=folder, sampling=sampling)
+    if adapter is None:
+        return Generate(str(number), str(base), tuple(ids), sampling=sampling)
+    return Generate(
+        str(number),
+        str(base),
+        tuple(ids),
+        adapter=str(adapter),
+        adapter_version="1",
+        sampling=sampling,
+    )
 
 
 class Engine:
     """An engine process in a home of its own."""
 
-    def __init__(self, home: Path, *, linear: str, threads: int = 1) -> None:
+    def __init__(self, home: Path, *, linear: str, threads: int = 1, prefix_mib: int = 0) -> None:
+        """Prompts that were met are kept only where `prefix_mib` says so: rounds repeat them."""
         self._home = home
         settings = {
             "HOME": home,
             "ENGINE_THREADS": threads,
             "ENGINE_MAX_SEQUENCES": 64,
+            "ENGINE_PREFIX_MIB": prefix_mib,
             "SERVE_LINEAR": linear,
         }
         variables = {f"MODISTE_{name}": str(value) for name, value in settings.items()}

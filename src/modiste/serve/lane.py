@@ -255,7 +255,7 @@ class Lane:
 
     def _choose(self, hidden_MD: Tensor, takers: list[Sequence]) -> Outcome:
         logits_MV = self._decoder.logits(hidden_MD)
-        sound = logits_MV.isfinite().all(-1).tolist()
+        sound = logits_MV.sum(-1).isfinite().tolist()  # One pass; no sum hides what is no number.
         broken, drawing, draws = [], [], []
         for row, (taker, good) in enumerate(zip(takers, sound, strict=True)):
             draw = self._draw(taker)
