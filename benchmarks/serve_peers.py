@@ -78,7 +78,7 @@ class LlamaCpp:
         params.n_parallel = streams
         params.n_ctx = streams * 256
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-        params.warmup = False
+        params.warmup, params.verbosity = False, -1
         self._server = xllamacpp.Server(params)
         self._streams, self._n_new = streams, n_new
 
