@@ -236,6 +236,8 @@ STANDS_FOR_TINY = ("open-mistral-7b", "mistral-small-latest", "codestral-latest"
 class Served(NamedTuple):
     url: str
     key: str
+    process_dir: Path
+    """Where its engine says how to be reached."""
 
 
 @pytest.fixture(scope="session")
@@ -260,7 +262,7 @@ def served(
         key = settings.admin_key_file.read_text(encoding="utf-8").strip()
         _add_base(ready.url, key, name="coder", path=str(coder_base))
         _add_base(ready.url, key, name="sentences", path=str(sentence_base))
-        yield Served(ready.url, key)
+        yield Served(ready.url, key, settings.process_dir)
 
 
 def _add_base(url: str, key: str, **base: str) -> None:

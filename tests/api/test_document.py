@@ -146,6 +146,15 @@ def test_every_route_that_reads_a_body_describes_it(document: dict[str, Any]) ->
             assert next(iter(content.values()))["schema"], path
 
 
+def test_every_refusal_is_json(document: dict[str, Any]) -> None:
+    """Also where the answer itself is a page, a stream or a file."""
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            for status, said in operation["responses"].items():
+                if status[0] in "45" and "content" in said:
+                    assert set(said["content"]) == {"application/json"}, (path, status)
+
+
 def test_a_job_body_is_described_per_mount(document: dict[str, Any]) -> None:
     def names(mount: str) -> str:
         operation = document["paths"][f"{mount}/fine_tuning/jobs"]["post"]

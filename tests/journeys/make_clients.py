@@ -25,7 +25,11 @@ CLIENTS = (
     ("mistralai", "3.7.0"),
     ("openai", "1.109.1"),
     ("openai", "3.52.0"),
+    ("lm-eval", "0.4.13"),
+    ("schemathesis", "4.32.5"),
 )
+NEEDS = {"lm-eval": ("[api]", "transformers==5.24.0")}
+"""Extras, and what else its users install; nothing that brings torch."""
 
 
 def client_dir(name: str, version: str) -> Path:
@@ -46,7 +50,9 @@ def make(name: str, version: str) -> bool:
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-q"]
-    if subprocess.run([*pip, "install", f"{name}=={version}"], check=False).returncode:
+    extras, *others = NEEDS.get(name, ("",))
+    wanted = [f"{name}{extras}=={version}", *others]
+    if subprocess.run([*pip, "install", *wanted], check=False).returncode:
         return False
     (folder / "made").write_text(f"{name}=={version}\n", encoding="utf-8")
     print(f"{folder.name}: made")

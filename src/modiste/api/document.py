@@ -129,4 +129,14 @@ def _document(app: FastAPI) -> dict[str, Any]:
         ref_template="#/components/schemas/{model}",
     )
     document["components"]["schemas"] |= definitions.get("$defs", {})
+    for item in document["paths"].values():
+        for operation in item.values():
+            _say_refusals_in_json(operation)
     return document
+
+
+def _say_refusals_in_json(operation: dict[str, Any]) -> None:
+    """Refusals are JSON, also where the answer is a page or a stream of bytes."""
+    for status, said in operation["responses"].items():
+        if status.startswith(("4", "5")) and (content := said.get("content")):
+            said["content"] = {"application/json": next(iter(content.values()))}
