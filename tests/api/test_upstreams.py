@@ -146,6 +146,12 @@ def test_a_model_tuned_on_it_is_served_there_under_a_name_of_its_bytes(
     assert chat(there, "bot")["choices"][0]["message"]["content"] == said
 
 
+def test_embeddings_of_a_base_served_by_vllm_are_refused_by_name(there: httpx.Client) -> None:
+    refused = there.post("/v1/embeddings", json={"model": "theirs", "input": "hi"})
+    assert refused.status_code == 400
+    assert "makes text and no embeddings" in refused.text
+
+
 def test_json_by_a_schema_is_asked_of_vllm_and_forced_calls_are_refused_by_name(
     there: httpx.Client, vllm: VllmDouble
 ) -> None:

@@ -16,11 +16,12 @@ import pytest
 from modiste.actions import forgetting, jobs, lineage, models
 from modiste.actions.runs import Assignment
 from modiste.errors import LeaseLost, ParityFailed
+from modiste.serve.vllm import VllmEngine
 from modiste.store import queue
 from modiste.store.database import Database
 from modiste.store.queue import Claim, WorkerId
-from modiste.store.tables import JobRow
-from modiste.types import Actor, Job, JobStatus, Parity
+from modiste.store.tables import JobRow, ModelRow
+from modiste.types import Actor, Job, JobStatus, Parity, Upstream, UpstreamKind
 from modiste.work import finetune, out_of_memory, parity
 from modiste.work.bench import Bench
 from modiste.work.pulse import Pulse
@@ -365,6 +366,32 @@ def test_failed_parity_fails_the_job_and_keeps_the_adapter(
     assert str(run_dir(database, job) / "adapter") in failed.error.message
     assert (run_dir(database, job) / "adapter" / "adapter_model.safetensors").is_file()
     assert failed.fine_tuned_model is None
+
+
+def test_a_job_on_a_base_that_vllm_serves_is_certified_there(
+    database: Database,
+    hands: Hands,
+    validated: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = Upstream(UpstreamKind.VLLM, "http://127.0.0.1:8000")
+    with database.transaction() as tx:
+        base = tx.session.get(ModelRow, "modiste-tiny")
+        assert base is not None
+        base.upstream = there
+    asked: list[VllmEngine | None] = []
+
+    def check(*_: Any, elsewhere: Callable[[], VllmEngine] | None, **__: Any) -> Parity:
+        asked.append(elsewhere and elsewhere())
+        return PARITY
+
+    monkeypatch.setattr(parity, "check", check)
+    job = validated()
+    hands.work(steps=3)
+    with database.transaction(write=False) as tx:
+        model = tx.session.query(ModelRow).filter_by(job_id=job.id).one().noun()
+    assert model.upstream == there
+    assert isinstance(asked[0], VllmEngine)
 
 
 def test_a_job_cancelled_during_the_parity_check_makes_no_model(
