@@ -15,9 +15,10 @@ from scripted import ScriptedEngine, settings_for
 
 from modiste import settings as settings_module
 from modiste.actions import keys
-from modiste.actions.batch_lines import Input
+from modiste.actions.batch_lines import ENDPOINTS, Input
 from modiste.api import batch_run
 from modiste.api.app import _open, build_app
+from modiste.api.dialect import MOUNTS
 from modiste.serve.sequence import Failed, FailureCode
 from modiste.store.database import Database
 from modiste.types import Actor, BatchCounts, Scope
@@ -220,6 +221,18 @@ def test_requests_are_sent_with_what_the_key_may_do(home: Home) -> None:
     assert home.run().counts.failed == 1
     _, [line] = home.results(1)
     assert line["response"]["status_code"] == 403
+
+
+def test_every_endpoint_is_a_route_under_every_mount(home: Home) -> None:
+    paths = set(build_app(home.settings).openapi()["paths"])
+    for endpoint in ENDPOINTS:
+        assert {mount.removesuffix("/v1") + endpoint for mount in MOUNTS} <= paths
+
+
+def test_a_batch_has_its_own_name_in_the_engine_and_the_rights_of_its_key(home: Home) -> None:
+    home.write(*lines(1))
+    assert home.run().counts.succeeded == 1
+    assert [asked.owner for asked in home.engine.asked] == [f"batch/{home.actor.key_id}"]
 
 
 def test_a_killed_child_is_run_under_a_lock(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
