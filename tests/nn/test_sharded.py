@@ -17,7 +17,7 @@ from pathlib import Path
 from torch.distributed.tensor import DTensor
 from modiste.errors import InvalidInput
 from modiste.tune.loss import Document, collate
-from modiste.tune.processes import joined, leave
+from modiste.tune.processes import end, joined
 from modiste.tune.tuned import load
 from tests.tune.conftest import ONE_THREAD, spec_of
 from dataclasses import replace
@@ -32,8 +32,7 @@ try:
     parts = load(spec, base, machine, sharded=True)
 except InvalidInput as error:
     print(json.dumps({"refused": error.message}))
-    leave()
-    raise SystemExit
+    end()
 torch.manual_seed(5)
 with torch.no_grad():
     whole.learned.flat.add_(0.02 * torch.randn_like(whole.learned.flat))
@@ -59,7 +58,7 @@ print(json.dumps({
     "spread": isinstance(local, DTensor) and local.to_local().numel() / local.numel(),
     "held": max(held.values(), default=0.5),
 }))
-leave()
+end()
 """
 
 

@@ -14,6 +14,9 @@ from modiste.errors import ProcessLost, TuningFailed
 from modiste.nn.base import describe_base
 from modiste.tune.group import Alone
 from modiste.work import member
+from tests.tune import together
+
+from . import several
 
 TINY = Path(__file__).parents[2] / "src/modiste/bases/tiny"
 
@@ -66,6 +69,55 @@ def test_losing_the_others_is_not_this_process_s_to_tell(tmp_path: Path) -> None
 
     assert member.follow(tmp_path, lose) == 0
     assert not list(tmp_path.iterdir()), "words of an earlier attempt are gone too"
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_words_that_nobody_hears_are_kept_until_the_next_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(member, "HEARD_WITHIN_S", 0.1)
+    assert not member.unheard(tmp_path)
+
+    def fail() -> None:
+        raise TuningFailed("lower max_length", code="out_of_memory")
+
+    assert member.follow(tmp_path, fail) == 0
+    assert member.unheard(tmp_path)
+    words = member.words_of_others(tmp_path, size=8)
+    assert words == ("out_of_memory", "lower max_length (process 1 of 8)")
+    member.follow(tmp_path, fail)
+    member.forget_words(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+FAILS_IN_THE_SECOND = """
+import os, runpy
+from modiste.errors import TuningFailed
+from modiste.tune import sft
+whole = sft.finetune
+
+def finetune(*arguments, on_event, **named):
+    def hear(event):
+        on_event(event)
+        if os.environ["RANK"] == "1" and event.name == "step" and event.step == 2:
+            raise TuningFailed("failed by hand", code="by_hand")
+    return whole(*arguments, on_event=hear, **named)
+
+sft.finetune = finetune
+runpy.run_module("modiste.work.training", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard_base", ["never", "always"])
+def test_a_failure_in_one_of_two_trainers_is_the_run_s_own(tmp_path: Path, shard_base: str) -> None:
+    job = several.make(tmp_path, shard_base=shard_base)
+    ended = together.run(FAILS_IN_THE_SECOND, 2, tmp_path)
+    assert [one.code for one in ended] == [1, 0], ended
+    failed = job.events()[-1]
+    assert (failed["event"], failed["code"]) == ("failed", "by_hand")
+    assert failed["message"] == "failed by hand (process 1 of 2)"
+    assert not list(tmp_path.glob("gave-up*"))
 
 
 def test_a_process_killed_without_a_word_left_none(

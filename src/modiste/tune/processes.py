@@ -5,17 +5,20 @@ pickle; sums run in an order that depends on the number of processes alone, so a
 number ends with the same bits. A process that died is noticed by the next exchange: ProcessLost.
 
 `joined()` works in whatever started this process: torchrun (RANK, WORLD_SIZE, MASTER_ADDR and
-MASTER_PORT in the environment) or Ray Train, which has connected it already.
+MASTER_PORT in the environment) or Ray Train, which has connected it already. A process of ours that
+joined ends with `end()`, never by returning from its main program.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -83,9 +86,23 @@ def joined() -> Processes:
 
 
 def leave() -> None:
-    """Close the connections, so that others notice at once that this process is gone."""
+    """Close the connections, so that others notice at once that this process is gone. Where the
+    base is spread, FSDP holds on to them: only the end of the process closes those."""
     with suppress(RuntimeError, ValueError, AssertionError):  # there may be none
         dist.destroy_process_group()
+
+
+def end(exit_code: int = 0) -> NoReturn:
+    """End this process at once, and with it its connections.
+
+    Python is not taken down: one of gloo's threads may still be letting go of the last exchange's
+    tensors, for which it needs the interpreter, and would abort the process after its work is done.
+    """
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # its reader is gone, or it is closed
+            stream.flush()
+    os._exit(exit_code)
 
 
 @contextmanager

@@ -129,22 +129,36 @@ def follow(run_dir: Path, train: Callable[[], object]) -> int:
     return 0
 
 
-def words_of_others(run_dir: Path) -> Words | None:
+def words_of_others(run_dir: Path, *, size: int | None = None) -> Words | None:
     """Why another process gave up, if one of them said so. Waits for it a moment."""
+    n_processes = size or os.environ.get("WORLD_SIZE", "?")
     deadline = time.monotonic() + HEARD_WITHIN_S / 2
     while time.monotonic() < deadline:
         for path in sorted(run_dir.glob("gave-up-*.json")):
             number = path.stem.rpartition("-")[2]
             said = json.loads(path.read_text(encoding="utf-8"))
             path.unlink()
-            size = os.environ.get("WORLD_SIZE", "?")
-            return Words(said["code"], f"{said['message']} (process {number} of {size})")
+            return Words(said["code"], f"{said['message']} (process {number} of {n_processes})")
         time.sleep(LOOK_S)
     return None
 
 
+def unheard(run_dir: Path) -> bool:
+    """Whether this process left words that rank 0 does not find within a moment."""
+    path, deadline = _words_file(run_dir, rank()), time.monotonic() + HEARD_WITHIN_S
+    while path.exists() and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+    return path.exists()
+
+
+def forget_words(run_dir: Path) -> None:
+    """Of processes of an earlier attempt, before any process of a new one starts."""
+    for path in run_dir.glob("gave-up-*.json"):
+        path.unlink()
+
+
 def _leave_words(path: Path, error: Exception) -> None:
-    """And give rank 0 time to find them: who ends first ends the others, words or not."""
+    """Before rank 0 notices that this process is gone."""
     from modiste.tune.processes import leave
 
     if isinstance(error, ModisteError):
@@ -155,10 +169,6 @@ def _leave_words(path: Path, error: Exception) -> None:
     partial.write_text(json.dumps(said._asdict()), encoding="utf-8")
     partial.replace(path)
     leave()
-    deadline = time.monotonic() + HEARD_WITHIN_S
-    while path.exists() and time.monotonic() < deadline:
-        time.sleep(LOOK_S)
-    path.unlink(missing_ok=True)
 
 
 def _words_file(run_dir: Path, number: int) -> Path:

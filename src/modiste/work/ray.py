@@ -32,9 +32,9 @@ from typing import IO, Any, cast
 
 import psutil
 
-from modiste.errors import InvalidInput, ModisteError
+from modiste.errors import InvalidInput, ModisteError, TuningFailed
 from modiste.tune.events import Failed
-from modiste.work import child, training
+from modiste.work import child, member, training
 from modiste.work.member import EXIT_LOST, NoSignals
 
 log = logging.getLogger("modiste.trainer")
@@ -59,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     run_dir = Path(arguments[0]).resolve()
     job = json.loads((run_dir / "job.json").read_bytes())
+    member.forget_words(run_dir)
     try:
         with connected(run_dir, job):
             return launch(run_dir, job)
@@ -188,7 +189,11 @@ def own_folder(run_dir: Path) -> Path:
 
 
 def launch(run_dir: Path, job: Mapping[str, Any]) -> int:
-    """Train on the cluster and wait; the exit code of the run."""
+    """Train on the cluster and wait; the exit code of the run.
+
+    Raises:
+        TuningFailed: what a process said that the first could not hear.
+    """
     import ray
     from ray.train.torch import TorchConfig
 
@@ -215,6 +220,9 @@ def launch(run_dir: Path, job: Mapping[str, Any]) -> int:
     try:
         trainer.fit()
     except train.TrainingFailedError as error:
+        words = member.words_of_others(run_dir, size=processes)
+        if words is not None:
+            raise TuningFailed(words.message, code=words.code) from error
         log.error("Ray gave up after %d restarts: %s", RESTARTS, " ".join(str(error).split()))
         return EXIT_LOST
     finally:
@@ -258,6 +266,8 @@ def part(config: Mapping[str, str]) -> None:
     code = training.train(run_dir, NoSignals(), time.monotonic())
     if code not in (0, 1):  # 1: it said why it failed, and would fail again
         raise RuntimeError(f"process {os.environ.get('RANK')} ended with exit code {code}")
+    if member.unheard(run_dir):  # the first still waits for this one: only the group's end ends it
+        raise RuntimeError(f"process {os.environ.get('RANK')} failed and was not heard")
 
 
 if __name__ == "__main__":

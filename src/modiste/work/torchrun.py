@@ -16,6 +16,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modiste.work import member
 from modiste.work.member import EXIT_LOST
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = json.loads((run_dir / "job.json").read_bytes()).get("processes")
     for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "TP_SOCKET_IFNAME"):
         os.environ.setdefault(name, "lo" if sys.platform.startswith("linux") else "lo0")
+    member.forget_words(run_dir)
     return launch(run_dir, processes=asked or devices())
 
 

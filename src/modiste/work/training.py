@@ -329,4 +329,9 @@ def _end_of_last_line(stream: BinaryIO) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    code = main()
+    if member.several():
+        from modiste.tune.processes import end
+
+        end(code)
+    raise SystemExit(code)
