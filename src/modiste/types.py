@@ -40,6 +40,8 @@ class Message:
     """Training only: 0 masks an assistant message, 1 or None trains on it."""
     prefix: bool = False
     """Serving only: the assistant's answer continues this message."""
+    thought: str | None = None
+    """Serving only: what the assistant thought before it said this."""
 
 
 class SampleType(StrEnum):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,10 @@ from modiste.actions import completions, models
 from modiste.actions.answers import Completion, Usage
 from modiste.actions.completions import Ask
 from modiste.actions.inference import Renderers, Serving
-from modiste.errors import BadRequest, Forbidden, NotFound
+from modiste.actions.wishes import Tool, ToolChoice, Tools
+from modiste.errors import BadRequest, Forbidden, InvalidInput, NotFound
 from modiste.prepare import render
+from modiste.prepare.manner import Effort
 from modiste.serve.sequence import Sampling
 from modiste.store.database import Database
 from modiste.types import Actor, Message, Role, Scope
@@ -89,3 +92,58 @@ def test_more_tokens_than_fit_are_as_many_as_fit(
         context = models.get(tx, admin, "modiste-tiny").max_context_length
     asked = engine.asked[0]
     assert asked.sampling.max_tokens == context - len(asked.ids)
+
+
+F = Tool({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}})
+
+
+def test_tools_are_in_the_prompt_and_a_forced_call_has_a_grammar(
+    database: Database, admin: Actor, tokens: Callable[[str], tuple[int, ...]]
+) -> None:
+    engine = Engine(says(tokens("x")))
+    for tools in (Tools(), Tools((F,)), Tools((F,), ToolChoice.ANY)):
+        run(database, admin, engine, replace(ASK, tools=tools))
+    without, free, forced = engine.asked
+    assert len(without.ids) < len(free.ids) == len(forced.ids)
+    assert without.grammar is free.grammar is None
+    assert forced.grammar is not None
+    run(database, admin, engine, replace(ASK, schema={"type": "object"}))
+    assert engine.asked[-1].grammar is not None
+
+
+@pytest.mark.parametrize(
+    ("wish", "param"),
+    [
+        ({"effort": Effort.HIGH}, "reasoning_effort"),
+        ({"messages": (*HI, Message(Role.ASSISTANT, "x", thought="t"), *HI)}, "messages[1]"),
+        ({"sampling": Sampling(logit_bias={10**6: 1.0})}, "logit_bias"),
+        (
+            {"messages": (*HI, Message(Role.ASSISTANT, "x", prefix=True)), "schema": {}},
+            "response_format",
+        ),
+        (
+            {
+                "messages": (*HI, Message(Role.ASSISTANT, "x", prefix=True)),
+                "tools": Tools((F,), ToolChoice.ANY),
+            },
+            "tool_choice",
+        ),
+    ],
+)
+def test_what_the_base_cannot_be_held_to_is_refused_by_name(
+    database: Database, admin: Actor, wish: dict[str, Any], param: str
+) -> None:
+    engine = Engine(lambda request: [])
+    with pytest.raises(InvalidInput) as caught:
+        run(database, admin, engine, replace(ASK, **wish))
+    assert caught.value.param == param
+    assert engine.asked == []
+
+
+def test_no_effort_is_no_wish_of_a_base_that_does_not_think(
+    database: Database, admin: Actor, tokens: Callable[[str], tuple[int, ...]]
+) -> None:
+    engine = Engine(says(tokens("x")))
+    for effort in (None, Effort.NONE):
+        run(database, admin, engine, replace(ASK, effort=effort))
+    assert engine.asked[0].ids == engine.asked[1].ids

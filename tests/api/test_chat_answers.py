@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from modiste.actions.answers import Choice, Completion, Usage
 from modiste.actions.reading import Drawn, Likely
-from modiste.api.chat_answers import completion_out, logprobs_out, reason_out
+from modiste.api.chat_answers import Voice, completion_out, logprobs_out, reason_out
 from modiste.serve.sequence import FinishReason
 from modiste.types import ToolCall
 
 CALLS = (ToolCall("a1B2c3D4e", "f", '{"a": 1}'), ToolCall("b1B2c3D4e", "g", "{}"))
 
 
-def told(*choices: Choice, usage: Usage = Usage(5, 3), silent: str | None = "") -> dict:
-    out = completion_out(Completion(choices, usage), id="x", created=1, model="m", silent=silent)
-    return out.model_dump()
+def told(*choices: Choice, usage: Usage = Usage(5, 3), voice: Voice = Voice()) -> Any:
+    completion = Completion(choices, usage)
+    return completion_out(completion, id="x", created=1, model="m", voice=voice)
 
 
 def test_an_answer_has_one_entry_per_choice_and_adds_up_its_usage() -> None:
@@ -44,7 +46,7 @@ def test_calls_are_numbered_and_their_message_is_silent_as_each_vendor_has_it(
     silent: str | None,
 ) -> None:
     called = Choice(0, "", FinishReason.STOP, calls=CALLS, called=True)
-    (choice,) = told(called, silent=silent)["choices"]
+    (choice,) = told(called, voice=Voice(silent))["choices"]
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"]["content"] == silent
     assert choice["message"]["tool_calls"] == [
@@ -53,7 +55,7 @@ def test_calls_are_numbered_and_their_message_is_silent_as_each_vendor_has_it(
         {"id": "b1B2c3D4e", "type": "function", "index": 1,
          "function": {"name": "g", "arguments": "{}"}},
     ]  # fmt: skip
-    (plain,) = told(Choice(0, "", FinishReason.STOP), silent=silent)["choices"]
+    (plain,) = told(Choice(0, "", FinishReason.STOP), voice=Voice(silent))["choices"]
     assert plain["message"]["content"] == ""
 
 
@@ -68,3 +70,21 @@ def test_each_token_has_its_bytes_and_the_likeliest_beside_it() -> None:
     assert (entry["bytes"], entry["logprob"], entry["token_id"]) == ([0xC3], -1.5, 7)
     assert [top["token"] for top in entry["top_logprobs"]] == ["\ufffd", "</s>"]
     assert entry["top_logprobs"][1]["bytes"] == []
+
+
+def test_thoughts_are_chunks_of_the_content_or_a_field_beside_it() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "so"}]}
+    said = Choice(0, "It is.", FinishReason.STOP, thought="so")
+    (chunked,) = told(said, voice=Voice(chunks=True))["choices"]
+    assert chunked["message"]["content"] == [
+        {**thought, "closed": True},
+        {"type": "text", "text": "It is."},
+    ]
+    (beside,) = told(said)["choices"]
+    assert beside["message"]["content"] == "It is."
+    assert beside["message"]["reasoning_content"] == "so"
+    (plain,) = told(Choice(0, "It is.", FinishReason.STOP))["choices"]
+    assert "reasoning_content" not in plain["message"]
+    cut = Choice(0, "", FinishReason.LENGTH, thought="so")
+    (unfinished,) = told(cut, voice=Voice(chunks=True))["choices"]
+    assert unfinished["message"]["content"] == [{**thought, "closed": False}]

@@ -20,7 +20,10 @@ CALL = {"id": "abcdefghi", "function": {"name": "f", "arguments": {"a": 1}}}
         ({"role": "developer", "content": "be brief"}, Message(Role.SYSTEM, "be brief")),
         ({"role": "user", "content": None}, Message(Role.USER, "")),
         (
-            {"role": "user", "content": [{"type": "text", "text": "a"}, {"text": "b"}]},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+            },
             Message(Role.USER, "ab"),
         ),
         (
@@ -30,6 +33,30 @@ CALL = {"id": "abcdefghi", "function": {"name": "f", "arguments": {"a": 1}}}
         (
             {"role": "tool", "content": "42", "tool_call_id": "abcdefghi", "name": "f"},
             Message(Role.TOOL, "42", tool_call_id="abcdefghi", name="f"),
+        ),
+        (
+            {"role": "assistant", "content": "It", "reasoning_content": "so"},
+            Message(Role.ASSISTANT, "It", thought="so"),
+        ),
+        (
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "so"}]},
+                    {"type": "text", "text": "It"},
+                ],
+            },
+            Message(Role.ASSISTANT, "It", thought="so"),
+        ),
+        (
+            {
+                "role": "assistant",
+                "content": [{"type": "thinking", "thinking": "so", "closed": True}],
+                "tool_calls": [CALL],
+            },
+            Message(
+                Role.ASSISTANT, tool_calls=(ToolCall("abcdefghi", "f", '{"a":1}'),), thought="so"
+            ),
         ),
         (
             {"role": "assistant", "content": "It", "prefix": True},

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from modiste.actions.completions import Ask
 from modiste.api import chat_shapes
 from modiste.errors import InvalidInput, NotYetSupported
+from modiste.prepare.manner import Effort
 from modiste.serve.sequence import Sampling
 from modiste.types import Message, Role
 
@@ -84,6 +85,8 @@ def test_what_is_no_matter_of_sampling_is_read_too() -> None:
         {"logit_bias": {"7": 101}},
         {"top_logprobs": 21, "logprobs": True},
         {"tool_choice": "sometimes"},
+        {"reasoning_effort": "much"},
+        {"prompt_mode": "fast"},
         {"prediction": {"type": "content", "content": 3}},
     ],
 )
@@ -115,6 +118,22 @@ def test_what_is_not_done_here_is_refused_by_name(given: Any, named: str) -> Non
     with pytest.raises(NotYetSupported, match=named) as caught:
         ask(**given)
     assert caught.value.param == named
+
+
+@pytest.mark.parametrize(
+    ("given", "effort"),
+    [
+        ({}, None),
+        ({"reasoning_effort": "none"}, Effort.NONE),
+        ({"reasoning_effort": "low"}, Effort.LOW),
+        ({"prompt_mode": "reasoning"}, Effort.HIGH),
+        ({"prompt_mode": "reasoning", "reasoning_effort": "medium"}, Effort.MEDIUM),
+    ],
+)
+def test_how_much_to_think_has_an_older_and_a_newer_word(given: Any, effort: Effort | None) -> None:
+    assert ask(**given).effort is effort
+    with pytest.raises(InvalidInput, match="send one of them"):
+        ask(prompt_mode="reasoning", reasoning_effort="none")
 
 
 def test_alternatives_to_a_token_are_told_with_its_log_probability_only() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from modiste.actions.answers import Calls, Delta, Ended, Event, Usage
-from modiste.api.chat_answers import chat_usage_out
+from modiste.actions.answers import Calls, Delta, Ended, Event, Thinks, Usage
+from modiste.api.chat_answers import Voice, chat_usage_out
 from modiste.api.chat_shapes import StreamOptions
 from modiste.api.chat_stream import Head, UsagePlace, chunks, place_of_usage
 from modiste.api.dialect import Dialect
@@ -39,11 +39,20 @@ async def _calling() -> AsyncGenerator[Event | Usage]:
     yield Usage(3, 9)
 
 
+async def _thinking() -> AsyncGenerator[Event | Usage]:
+    yield Thinks(0, "so")
+    yield Delta(0, "a")
+    yield Ended(0, FinishReason.STOP, 4, n_thought=2)
+    yield Usage(3, 4, 2)
+
+
 def told(
-    usage: UsagePlace, events: Callable[[], AsyncGenerator[Event | Usage]] = _events
+    usage: UsagePlace,
+    events: Callable[[], AsyncGenerator[Event | Usage]] = _events,
+    voice: Voice = Voice(),
 ) -> list[dict[str, Any]]:
     async def read() -> list[bytes]:
-        return [chunk async for chunk in chunks(events(), HEAD, n=2, usage=usage)]
+        return [chunk async for chunk in chunks(events(), HEAD, n=2, usage=usage, voice=voice)]
 
     lines = asyncio.run(read())
     assert lines[-1] == DONE
@@ -104,3 +113,14 @@ def test_each_call_comes_whole_and_is_numbered_within_its_choice() -> None:
     assert calls[1][1]["function"] == {"name": "g", "arguments": '{"a": 1}'}
     ends = {c["index"]: c["finish_reason"] for c in said if c["finish_reason"]}
     assert ends == {1: "tool_calls", 0: "length"}
+
+
+def test_thoughts_come_as_chunks_of_the_content_or_in_a_field_beside_it() -> None:
+    def deltas(voice: Voice) -> list[Any]:
+        said = told(UsagePlace.NOWHERE, _thinking, voice)
+        return [c["delta"] for chunk in said[2:] for c in chunk["choices"]]
+
+    assert deltas(Voice())[0] == {"reasoning_content": "so"}
+    (chunk,) = deltas(Voice(chunks=True))[0]["content"]
+    assert (chunk["type"], chunk["thinking"][0]["text"]) == ("thinking", "so")
+    assert deltas(Voice(chunks=True))[1] == {"content": "a"}

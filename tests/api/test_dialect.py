@@ -71,3 +71,19 @@ def test_a_body_does_not_decide_against_the_path() -> None:
 def test_generations_are_told_apart(agent: str, old: bool, closed: bool) -> None:
     assert dialect.is_mistral_0(request(user_agent=agent)) is old
     assert dialect.has_closed_enums(request(user_agent=agent)) is closed
+
+
+@pytest.mark.parametrize(
+    ("agent", "knows"),
+    [
+        ("mistral-client-python/0.4.2", False),
+        ("mistral-client-python/1.2.6", False),
+        ("mistral-client-python/1.9.11", False),
+        ("mistral-client-python/1.10.1", True),
+        ("mistral-client-python/1.12.4", True),
+        ("mistral-client-python/2.5.0", True),
+        ("curl/8", True),
+    ],
+)
+def test_clients_from_before_thoughts_are_known(agent: str, knows: bool) -> None:
+    assert dialect.knows_no_thoughts(request(user_agent=agent)) is not knows

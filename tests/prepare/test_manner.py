@@ -12,7 +12,7 @@ import pytest
 from modiste.prepare import render
 from modiste.prepare.answer import AnswerReader
 from modiste.prepare.calls import Call
-from modiste.prepare.manner import CallStyle, Thinking
+from modiste.prepare.manner import CallStyle, Effort, Thinking
 from modiste.types import Message, Role, ToolCall
 
 HEAD = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
@@ -144,3 +144,53 @@ def test_a_thought_that_a_user_opens_is_not_the_models(
                     plain=("<think>", "</think>"))  # fmt: skip
     assert renderer.manner.thinking is not None
     assert not renderer.opens_thought(renderer.prompt([Message(Role.USER, "<think>")]))
+
+
+def test_thoughts_of_earlier_turns_are_written_as_mistrals_encoder_does(pair) -> None:
+    if pair.ours.manner.thinking is None:
+        return
+    from mistral_common.protocol.instruct import messages as mc
+    from mistral_common.protocol.instruct.chunk import TextChunk, ThinkChunk
+
+    said = Message(Role.ASSISTANT, "It is.", thought="so")
+    ids = pair.ours.prompt([ASKED, said, Message(Role.USER, "and?")])
+    theirs = mc.AssistantMessage(
+        content=[ThinkChunk(thinking="so"), TextChunk(text="It is.")], prefix=False
+    )
+    encoded = list(pair.theirs.instruct_tokenizer.encode_assistant_message(theirs, True))
+    begin = pair.ours.manner.control["[THINK]"]
+    at = ids.index(begin)
+    assert ids[at : at + len(encoded)] == encoded
+    assert not pair.ours.opens_thought(ids)
+
+
+def test_how_much_to_think_can_be_told_where_the_tokenizer_says_so(pair) -> None:
+    efforts = pair.ours.manner.efforts
+    assert efforts == ({Effort.NONE, Effort.HIGH} if pair.version == 15 else frozenset())
+    if efforts:
+        plain, high, none = (
+            pair.ours.prompt([ASKED], effort=effort) for effort in (None, Effort.HIGH, Effort.NONE)
+        )
+        assert plain == none != high
+
+
+SWITCHED = THINKS_FIRST.replace(
+    "assistant\n<think>\n{% endif %}",
+    "assistant\n{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>"
+    "\n\n{% endif %}{% endif %}",
+)
+
+
+def test_a_template_with_a_switch_turns_thoughts_off(
+    base: Callable[..., render.Renderer],
+) -> None:
+    source = SWITCHED.replace("{{ m.content }}", "{{ m.reasoning_content }}{{ m.content }}")
+    renderer = base(source, plain=("<think>", "</think>"))
+    assert renderer.manner.efforts == {Effort.NONE, Effort.HIGH}
+    off, on, plain = (
+        renderer.prompt([ASKED], effort=effort) for effort in (Effort.NONE, Effort.HIGH, None)
+    )
+    assert on == plain
+    assert renderer.decode(off[len(on) :]) == "<think>\n\n</think>\n\n"
+    said = Message(Role.ASSISTANT, "It is.", thought="so")
+    assert "soIt is." in renderer.decode(renderer.prompt([ASKED, said, ASKED]))

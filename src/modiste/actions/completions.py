@@ -18,6 +18,7 @@ from modiste.actions.inference import AnsweredElsewhere, Served, Serving
 from modiste.actions.reading import Chat
 from modiste.actions.wishes import ToolChoice, Tools
 from modiste.errors import InvalidInput
+from modiste.prepare.manner import Effort
 from modiste.serve.sequence import Grammar, Sampling
 from modiste.types import Actor, Message, Model
 
@@ -39,6 +40,8 @@ class Ask:
     tools: Tools = field(default_factory=Tools)
     schema: Mapping[str, Any] | None = None
     """The answer is JSON that follows it."""
+    effort: Effort | None = None
+    """How much the model is to think; None leaves it as it is in training."""
 
 
 async def create(serving: Serving, actor: Actor, ask: Ask) -> Completion:
@@ -90,6 +93,7 @@ def prompt_ids(served: Served, ask: Ask) -> list[int]:
         ask.messages,
         tools=[tool.defined for tool in ask.tools.tools],
         safe_prompt=ask.safe_prompt,
+        effort=_effort(served, ask),
     )
 
 
@@ -121,6 +125,24 @@ def _written(served: Served, ask: Ask) -> _Written:
     return _Written(ids, wished, thinks_first)
 
 
+def _effort(served: Served, ask: Ask) -> Effort | None:
+    """
+    Raises:
+        InvalidInput: the base thinks, or does not, whatever is asked.
+    """
+    manner = served.renderer.manner
+    if ask.effort is None or ask.effort in manner.efforts:
+        return ask.effort
+    if ask.effort is Effort.NONE and manner.thinking is None:
+        return None
+    known = ", ".join(sorted(manner.efforts)) or "nothing of the kind"
+    raise InvalidInput(
+        f"reasoning_effort is {ask.effort.value!r}, and the prompt format of {served.model.id} can "
+        f"be told {known}; leave it out",
+        param="reasoning_effort",
+    )
+
+
 def _check(served: Served, ask: Ask) -> None:
     model, renderer = served.model.id, served.renderer
     if ask.tools.tools and renderer.manner.calls is None:
@@ -130,6 +152,12 @@ def _check(served: Served, ask: Ask) -> None:
             "base whose chat template has them",
             code="tools_unsupported",
             param="tools",
+        )
+    thought = next((at for at, said in enumerate(ask.messages) if said.thought), None)
+    if thought is not None and renderer.manner.thinking is None:
+        raise InvalidInput(
+            f"messages[{thought}] holds a thought, and {model} does not think; leave thoughts out",
+            param=f"messages[{thought}]",
         )
     forced = ask.tools.tools and ask.tools.choice is not ToolChoice.AUTO
     if ask.messages[-1].prefix and (ask.schema is not None or forced):

@@ -8,7 +8,7 @@ and chunks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
@@ -56,9 +56,27 @@ class CallOut(BaseModel):
     index: int
 
 
+class Thought(BaseModel):
+    type: Literal["text"] = "text"
+    text: str
+
+
+class ThinkChunk(BaseModel):
+    type: Literal["thinking"] = "thinking"
+    thinking: list[Thought]
+    closed: bool
+
+
+class TextChunk(BaseModel):
+    type: Literal["text"] = "text"
+    text: str
+
+
 class AnswerMessage(BaseModel):
+    """`content` is chunks where the model thought and the client knows them."""
+
     role: Literal["assistant"] = "assistant"
-    content: str | None
+    content: str | list[ThinkChunk | TextChunk] | None
     tool_calls: list[CallOut] | None = None
     prefix: Literal[False] = False
 
@@ -118,17 +136,35 @@ class ChatCompletionChunk(BaseModel):
     usage: ChatUsageOut | None = None
 
 
+class Voice(NamedTuple):
+    """What differs between clients in how an answer is told."""
+
+    silent: str | None = ""
+    """The content of a message that only calls functions."""
+    chunks: bool = False
+    """Thoughts are chunks of the content; otherwise they are `reasoning_content`."""
+
+
 def completion_out(
-    completion: Completion, *, id: str, created: int, model: str, silent: str | None = ""
-) -> ChatCompletion:
-    """`silent` is the content of a message that only calls functions."""
-    return ChatCompletion(
+    completion: Completion, *, id: str, created: int, model: str, voice: Voice = Voice()
+) -> dict[str, Any]:
+    """A `ChatCompletion`; `reasoning_content` is there only where something was thought."""
+    choices = [_choice_out(choice, voice) for choice in completion.choices]
+    told = ChatCompletion(
         id=id,
         created=created,
         model=model,
-        choices=[_choice_out(choice, silent) for choice in completion.choices],
+        choices=choices,
         usage=chat_usage_out(completion.usage),
-    )
+    ).model_dump()
+    for choice, said in zip(completion.choices, told["choices"], strict=True):
+        if choice.thought and not voice.chunks:
+            said["message"]["reasoning_content"] = choice.thought
+    return told
+
+
+def think_chunk(thought: str, *, closed: bool) -> ThinkChunk:
+    return ThinkChunk(thinking=[Thought(text=thought)], closed=closed)
 
 
 def usage_out(usage: Usage) -> UsageOut:
@@ -170,9 +206,15 @@ def logprobs_out(drawn: Sequence[Drawn]) -> LogprobsOut:
     )
 
 
-def _choice_out(choice: Choice, silent: str | None) -> ChoiceOut:
+def _choice_out(choice: Choice, voice: Voice) -> ChoiceOut:
     calls = [call_out(call, at) for at, call in enumerate(choice.calls)]
-    content = choice.text or (silent if calls else "")
+    content: str | list[ThinkChunk | TextChunk] | None = choice.text
+    if choice.thought and voice.chunks:
+        closed = bool(choice.text or calls)
+        said = [TextChunk(text=choice.text)] if choice.text else []
+        content = [think_chunk(choice.thought, closed=closed), *said]
+    elif calls and not choice.text:
+        content = voice.silent
     return ChoiceOut(
         index=choice.index,
         message=AnswerMessage(content=content, tool_calls=calls or None),

@@ -12,11 +12,23 @@ from modiste.types import Message, Role, ToolCall
 
 
 class TextChunk(Body):
-    type: Literal["text"] = "text"
+    type: Literal["text"]
     text: str
 
 
 Content = str | list[TextChunk]
+
+
+class ThinkChunk(Body):
+    """What the assistant thought, as Mistral's clients send it back."""
+
+    type: Literal["thinking"]
+    thinking: Content
+    closed: bool | None = None
+    signature: str | None = None
+
+
+AnyChunk = Annotated[TextChunk | ThinkChunk, Field(discriminator="type")]
 
 
 class SystemMessage(Body):
@@ -47,7 +59,9 @@ class AssistantMessage(Body):
     """As it was answered, so that an answer can be sent back: what is always null may be there."""
 
     role: Literal["assistant"]
-    content: Content | None = None
+    content: str | list[AnyChunk] | None = None
+    reasoning_content: str | None = None
+    """What it thought, as OpenAI-like clients send it back."""
     tool_calls: list[Call] | None = None
     prefix: bool = False
     name: str | None = None
@@ -72,9 +86,13 @@ AnyMessage = Annotated[
 def message_of(message: AnyMessage) -> Message:
     match message:
         case AssistantMessage():
+            chunks = message.content if isinstance(message.content, list) else []
+            thoughts = [_text(c.thinking) for c in chunks if isinstance(c, ThinkChunk)]
+            texts = [chunk for chunk in chunks if isinstance(chunk, TextChunk)]
             return Message(
                 role=Role.ASSISTANT,
-                content=None if message.content is None else _text(message.content),
+                content=message.content if isinstance(message.content, str) else _said(texts),
+                thought=message.reasoning_content or "".join(thoughts) or None,
                 tool_calls=tuple(_tool_call(call) for call in message.tool_calls or ()),
                 prefix=message.prefix,
             )
@@ -89,6 +107,10 @@ def message_of(message: AnyMessage) -> Message:
             return Message(role=Role.SYSTEM, content=_text(message.content))
         case UserMessage():
             return Message(role=Role.USER, content=_text(message.content or ""))
+
+
+def _said(chunks: list[TextChunk]) -> str | None:
+    return _text(chunks) if chunks else None
 
 
 def _text(content: Content) -> str:

@@ -17,6 +17,7 @@ from modiste.api.chat_messages import AnyMessage, Content, message_of
 from modiste.api.chat_tools import Choice, ResponseFormat, ToolIn, schema_of, tools_of
 from modiste.api.door import Body
 from modiste.errors import InvalidInput, NotYetSupported
+from modiste.prepare.manner import Effort as AnyEffort
 from modiste.serve.sequence import MOST_ALTERNATIVES, Sampling
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -24,6 +25,7 @@ Penalty = Annotated[float, Field(ge=-2, le=2)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Stops = Annotated[list[str], Field(max_length=64)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 TokenId = Annotated[str, Field(pattern=r"^\d{1,9}$")]
 
 
@@ -67,6 +69,9 @@ class ChatRequest(Body):
     tools: list[ToolIn] | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
+    reasoning_effort: Effort | None = None
+    prompt_mode: Literal["reasoning"] | None = None
+    """Mistral's older word for `reasoning_effort: high`."""
 
     # Refused by name, unless they ask for nothing.
     functions: list[dict[str, Any]] | None = None
@@ -75,8 +80,6 @@ class ChatRequest(Body):
     top_prompt_logprobs: int | None = None
     min_tokens: int | None = None
     repetition_penalty: float | None = None
-    prompt_mode: str | None = None
-    reasoning_effort: str | None = None
     guardrails: list[dict[str, Any]] | None = None
     moderation: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
@@ -115,8 +118,6 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "top_prompt_logprobs": (0,),
     "min_tokens": (0,),
     "repetition_penalty": (1.0,),
-    "prompt_mode": (),
-    "reasoning_effort": ("none",),
     "guardrails": ([],),
     "moderation": (),
     "audio": (),
@@ -168,6 +169,7 @@ def ask_of(request: ChatRequest, *, max_temperature: float) -> Ask:
         safe_prompt=bool(request.safe_prompt),
         tools=tools_of(request.tools, request.tool_choice, parallel=request.parallel_tool_calls),
         schema=schema_of(request.response_format),
+        effort=_effort(request),
     )
 
 
@@ -194,6 +196,17 @@ def one_of(request: BaseModel, first: str, second: str) -> int | None:
         )
     found: int | None = other if one is None else one
     return found
+
+
+def _effort(request: ChatRequest) -> AnyEffort | None:
+    if request.prompt_mode is None:
+        return None if request.reasoning_effort is None else AnyEffort(request.reasoning_effort)
+    if request.reasoning_effort == "none":
+        raise InvalidInput(
+            "prompt_mode is 'reasoning' but reasoning_effort is 'none'; send one of them",
+            param="prompt_mode",
+        )
+    return AnyEffort(request.reasoning_effort or "high")
 
 
 def _logprobs(request: ChatRequest) -> int | None:

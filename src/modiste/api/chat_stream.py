@@ -22,11 +22,13 @@ from modiste.actions.reading import Drawn
 from modiste.api import dialect, refusals
 from modiste.api.chat_answers import (
     ChatCompletion,
+    Voice,
     call_out,
     chat_usage_out,
     completion_out,
     logprobs_out,
     reason_out,
+    think_chunk,
 )
 from modiste.api.chat_shapes import StreamOptions
 from modiste.api.dialect import Dialect
@@ -58,13 +60,11 @@ async def respond(
     head = Head.of(model)
     if not stream:
         completion = await while_connected(request, answer.whole())
-        silent = None if dialect.of(request) is Dialect.OPENAI else ""
-        told = completion_out(completion, **head._asdict(), silent=silent)
-        return JSONResponse(told.model_dump())
+        return JSONResponse(completion_out(completion, **head._asdict(), voice=voice_of(request)))
     events = await peeked(answer.events(), patience_s=PATIENCE_S)
     usage = place_of_usage(options, dialect.of(request))
     return EventStream(
-        chunks(events, head, n=n, usage=usage),
+        chunks(events, head, n=n, usage=usage, voice=voice_of(request)),
         on_error=lambda error: data(error_event(request, error)),
     )
 
@@ -79,6 +79,13 @@ class Head(NamedTuple):
     @classmethod
     def of(cls, model: str) -> Head:
         return cls(uuid4().hex, int(time.time()), model)
+
+
+def voice_of(request: Request) -> Voice:
+    """As the caller's client parses it."""
+    if dialect.of(request) is Dialect.OPENAI:
+        return Voice(silent=None)
+    return Voice(chunks=not dialect.knows_no_thoughts(request))
 
 
 class UsagePlace(Enum):
@@ -97,7 +104,12 @@ def place_of_usage(options: StreamOptions | None, spoken: Dialect) -> UsagePlace
 
 
 async def chunks(
-    events: AsyncGenerator[Event | Usage], head: Head, *, n: int, usage: UsagePlace
+    events: AsyncGenerator[Event | Usage],
+    head: Head,
+    *,
+    n: int,
+    usage: UsagePlace,
+    voice: Voice = Voice(),
 ) -> AsyncGenerator[bytes]:
     """What each event is called on the wire; the last to end carries the end of the answer."""
 
@@ -119,7 +131,7 @@ async def chunks(
                     n_calls[index] += 1
                     yield chunk(_choice(index, {"tool_calls": [told]}))
                 case Thinks(index, text):
-                    yield chunk(_choice(index, {"reasoning_content": text}))
+                    yield chunk(_choice(index, _thought(text, voice)))
                 case Ended(index, reason, called=called):
                     if last is not None:
                         yield chunk(last)
@@ -133,6 +145,12 @@ async def chunks(
                     if usage is UsagePlace.AFTER_THE_END:
                         yield chunk(usage=total)
     yield DONE
+
+
+def _thought(text: str, voice: Voice) -> dict[str, Any]:
+    if not voice.chunks:
+        return {"reasoning_content": text}
+    return {"content": [think_chunk(text, closed=False).model_dump()]}
 
 
 def _choice(index: int, delta: dict[str, Any], drawn: Sequence[Drawn] = ()) -> dict[str, Any]:

@@ -8,6 +8,7 @@ vendor has, the `User-Agent` or any
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +18,8 @@ OPENAI_AGENTS = ("openai/", "asyncopenai/")
 OPENAI_PATHS = ("/v1/batches",)
 """Paths that only OpenAI has."""
 MISTRAL_0 = "mistral-client-python/0."
+MISTRAL_WITHOUT_THOUGHTS = re.compile(r"mistral-client-python/(0|1\.[0-9])\.")
+"""Clients that cannot parse chunks of thoughts: some 1.9 can, all from 1.10 on."""
 MISTRAL_CLOSED_ENUMS = (MISTRAL_0, "mistral-client-python/1.0.", "mistral-client-python/1.1.")
 
 
@@ -60,6 +63,12 @@ def switch(request: HTTPConnection, body: Any) -> Dialect:
 def is_mistral_0(request: HTTPConnection) -> bool:
     """The 0.x client: it knows seven statuses, one purpose, and expects jobs to start."""
     return request.headers.get("user-agent", "").lower().startswith(MISTRAL_0)
+
+
+def knows_no_thoughts(request: HTTPConnection) -> bool:
+    """Clients that fail on an answer whose content holds thoughts."""
+    agent = request.headers.get("user-agent", "").lower()
+    return MISTRAL_WITHOUT_THOUGHTS.match(agent) is not None
 
 
 def has_closed_enums(request: HTTPConnection) -> bool:

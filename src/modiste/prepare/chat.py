@@ -24,7 +24,7 @@ from modiste.prepare.conversation import (
 )
 from modiste.prepare.detokenize import StreamDecoder
 from modiste.prepare.infill import Infill
-from modiste.prepare.manner import MARKS_OF_CALLS, Manner
+from modiste.prepare.manner import MARKS_OF_CALLS, Effort, Manner
 from modiste.prepare.marks import MarkedDecoder
 from modiste.prepare.rendered import Rendered
 from modiste.prepare.turns import Writer
@@ -84,7 +84,10 @@ class ChatRenderer(ABC):
 
     @abstractmethod
     def prompt_ids(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]],
+        effort: Effort | None = None,
     ) -> list[int]:
         """Checked messages, ending where the model takes over; weights must not matter."""
 
@@ -108,13 +111,15 @@ class ChatRenderer(ABC):
         *,
         tools: Sequence[Mapping[str, Any]] = (),
         safe_prompt: bool = False,
+        effort: Effort | None = None,
     ) -> list[int]:
         found = violations(messages, tools=tools, rules=self.rules, use=Use.SERVING)
         if found:
             raise BadRequest(
                 found[0].message, param=found[0].path, code=_request_error_code(found[0])
             )
-        return self.prompt_ids(with_safe_prompt(messages) if safe_prompt else messages, tools)
+        shown = with_safe_prompt(messages) if safe_prompt else messages
+        return self.prompt_ids(shown, tools, effort)
 
     def training(self, example: Example) -> Rendered:
         if example.sample_type is SampleType.PRETRAIN:

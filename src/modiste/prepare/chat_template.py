@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import jinja2
@@ -47,8 +48,10 @@ class ChatTemplate:
         *,
         tools: Sequence[Mapping[str, Any]],
         answer_next: bool,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> str:
-        """The conversation as text; `answer_next` opens the assistant's turn.
+        """The conversation as text; `answer_next` opens the assistant's turn; `options` are
+        variables of the template's own, such as `enable_thinking`.
 
         Raises:
             BadRequest: the template refuses the conversation, in its own words.
@@ -60,7 +63,7 @@ class ChatTemplate:
                 tools=list(tools) or None,
                 documents=None,
                 add_generation_prompt=answer_next,
-                **self._variables,
+                **{**self._variables, **options},
             )
         except Exception as error:  # foreign code may raise anything
             raise BadRequest(
@@ -93,6 +96,8 @@ def special_tokens(base_dir: Path, config: Mapping[str, Any]) -> dict[str, str]:
 def as_template_message(message: Message) -> dict[str, Any]:
     """What templates expect: arguments as an object, no key that is not there."""
     shown: dict[str, Any] = {"role": str(message.role), "content": message.content or ""}
+    if message.thought:
+        shown["reasoning_content"] = message.thought
     if message.tool_calls:
         shown["tool_calls"] = [
             {

@@ -8,11 +8,23 @@ this file does not know, and then tools are refused for it by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from modiste.types import Message, Role, ToolCall
+
+
+class Effort(StrEnum):
+    """How much a base is to think, where it can be told."""
+
+    NONE = "none"
+    MINIMAL = "minimal"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    XHIGH = "xhigh"
+    MAX = "max"
 
 
 class CallStyle(StrEnum):
@@ -61,6 +73,8 @@ class Manner:
     """Ids of the marks that are control tokens."""
     single: Mapping[str, int] = field(default_factory=dict)
     """Ids of the marks that are text, where the text is one token."""
+    efforts: frozenset[Effort] = frozenset()
+    """What the base can be told of how much to think."""
     words_begin_spaced: bool = False
     """The vocabulary opens every text with a space of its own, behind a mark too."""
 
@@ -110,6 +124,7 @@ def manner(
     thinks: tuple[str, str] | None,
     controls: Mapping[str, int],
     id_of: Callable[[str], int | None],
+    efforts: Iterable[Effort] = (),
     words_begin_spaced: bool,
 ) -> Manner:
     """
@@ -126,5 +141,6 @@ def manner(
         None if thinks is None else Thinking(*thinks),
         control,
         {name: token for name, token in single.items() if token is not None},
+        frozenset(efforts),
         words_begin_spaced,
     )

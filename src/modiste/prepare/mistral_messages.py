@@ -94,6 +94,7 @@ def _assistant(messages: Sequence[Message]) -> Message:
         _joined(messages),
         tool_calls=calls,
         prefix=any(m.prefix for m in messages),
+        thought=JOIN.join(m.thought for m in messages if m.thought) or None,
     )
 
 

@@ -21,7 +21,7 @@ from modiste.errors import InvalidInput
 from modiste.prepare.conversation import Rules
 from modiste.prepare.detokenize import StreamDecoder
 from modiste.prepare.infill import Infill
-from modiste.prepare.manner import Manner
+from modiste.prepare.manner import Effort, Manner
 from modiste.prepare.marks import MarkedDecoder
 from modiste.prepare.rendered import Rendered
 from modiste.types import Example, Message
@@ -92,11 +92,13 @@ class Renderer(Protocol):
         *,
         tools: Sequence[Mapping[str, Any]] = (),
         safe_prompt: bool = False,
+        effort: Effort | None = None,
     ) -> list[int]:
         """The ids behind which the model answers.
 
         A last assistant message with `prefix` is continued. `tools` as in the API:
-        `{"type": "function", "function": {"name", "description", "parameters"}}`.
+        `{"type": "function", "function": {"name", "description", "parameters"}}`. `effort` is one
+        of `manner.efforts`; None leaves it as it is in training.
 
         Raises:
             BadRequest: with the API's `error_code`: `invalid_request_message_order`,

@@ -27,7 +27,12 @@ import numpy as np
 from mistral_common.exceptions import MistralCommonException
 from mistral_common.protocol.fim.request import FIMRequest
 from mistral_common.protocol.instruct import messages as mc
-from mistral_common.protocol.instruct.request import ChatCompletionRequest, ModelSettings
+from mistral_common.protocol.instruct.chunk import TextChunk, ThinkChunk
+from mistral_common.protocol.instruct.request import (
+    ChatCompletionRequest,
+    ModelSettings,
+    ReasoningEffort,
+)
 from mistral_common.protocol.instruct.tool_calls import FunctionCall, Tool
 from mistral_common.protocol.instruct.tool_calls import ToolCall as McToolCall
 from mistral_common.tokens.tokenizers.base import TokenizerVersion
@@ -42,7 +47,7 @@ from modiste.prepare.conversation import CallIds, Rules
 from modiste.prepare.cuts import Cuts, sentencepiece_cuts, tekken_cuts
 from modiste.prepare.detokenize import sentencepiece_bytes
 from modiste.prepare.infill import Infill
-from modiste.prepare.manner import THINKS, CallStyle, Manner, manner
+from modiste.prepare.manner import THINKS, CallStyle, Effort, Manner, manner
 from modiste.prepare.mistral_messages import Conversation, normalise
 from modiste.prepare.words import Words
 from modiste.types import Example, Message, Role
@@ -108,6 +113,7 @@ class MistralRenderer(ChatRenderer):
             thinks=THINKS[0] if thinks else None,
             controls=controls,
             id_of=lambda name: None,
+            efforts=_efforts(self._text) if thinks else (),
             words_begin_spaced=is_sentencepiece_tokenizer(self._text),
         )
 
@@ -179,9 +185,12 @@ class MistralRenderer(ChatRenderer):
         return [*opens, later[:-1], later[-1:], [self.eos_id]]
 
     def prompt_ids(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]],
+        effort: Effort | None = None,
     ) -> list[int]:
-        return self._write(messages, tools, weighed=False)
+        return self._write(messages, tools, weighed=False, effort=effort)
 
     def whole_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
@@ -189,18 +198,28 @@ class MistralRenderer(ChatRenderer):
         return self._write(messages, tools, weighed=True)
 
     def _write(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, weighed: bool
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]],
+        *,
+        weighed: bool,
+        effort: Effort | None = None,
     ) -> list[int]:
         conversation = normalise(messages, version=self.version, weighed=weighed)
         defined = json.dumps([dict(t) for t in tools], ensure_ascii=False) if tools else "[]"
         ids: list[int] = list(self._encoder.start())
         with _refusing():
             for index, message in enumerate(conversation.messages):
-                ids += self._one(index, message, conversation, defined)
+                ids += self._one(index, message, conversation, defined, effort)
         return ids
 
     def _one(
-        self, index: int, message: Message, conversation: Conversation, tools: str
+        self,
+        index: int,
+        message: Message,
+        conversation: Conversation,
+        tools: str,
+        effort: Effort | None,
     ) -> Sequence[int]:
         is_first, is_last = index == conversation.first_user, index == conversation.last_user
         place = _Place(
@@ -209,6 +228,7 @@ class MistralRenderer(ChatRenderer):
             is_last,
             conversation.system_prompt if is_first or is_last else None,
             tools if is_first or is_last else "[]",
+            effort,
         )
         if len(message.content or "") + len(place.system_prompt or "") > REMEMBERED_LENGTH:
             return self._message_ids(message, place)
@@ -226,7 +246,7 @@ class MistralRenderer(ChatRenderer):
                 is_first=place.is_first_user,
                 system_prompt=place.system_prompt,
                 force_img_first=True,
-                settings=self._settings,
+                settings=self._settings_of(place.effort),
             )
         elif message.role is Role.TOOL:
             result = mc.ToolMessage(
@@ -239,6 +259,11 @@ class MistralRenderer(ChatRenderer):
             ids, _ = encoder.encode_system_message(mc.SystemMessage(content=content))
         return tuple(ids)
 
+    def _settings_of(self, effort: Effort | None) -> ModelSettings:
+        if effort is None:
+            return self._settings
+        return self._settings.model_copy(update={"reasoning_effort": ReasoningEffort(effort)})
+
 
 class _Place(NamedTuple):
     """All that the ids of a message depend on beside itself."""
@@ -249,6 +274,7 @@ class _Place(NamedTuple):
     system_prompt: str | None
     tools: str
     """As JSON."""
+    effort: Effort | None
 
 
 def _assistant(message: Message) -> Any:
@@ -256,9 +282,11 @@ def _assistant(message: Message) -> Any:
         McToolCall(id=call.id, function=FunctionCall(name=call.name, arguments=call.arguments))
         for call in message.tool_calls
     ]
-    return mc.AssistantMessage(
-        content=message.content, tool_calls=calls or None, prefix=message.prefix
-    )
+    content: Any = message.content
+    if message.thought:
+        said = [TextChunk(text=message.content)] if message.content else []
+        content = [ThinkChunk(thinking=message.thought), *said]
+    return mc.AssistantMessage(content=content, tool_calls=calls or None, prefix=message.prefix)
 
 
 def _cuts(tokenizer: Any) -> Cuts | None:
@@ -336,6 +364,13 @@ def _call_style(version: TokenizerVersion) -> CallStyle | None:
     if version < TokenizerVersion.v2:
         return None
     return CallStyle.LIST if version < TokenizerVersion.v11 else CallStyle.NAMED
+
+
+def _efforts(tokenizer: Any) -> list[Effort]:
+    """What v15's settings accept."""
+    builder = tokenizer.model_settings_builder
+    field = None if builder is None else builder.reasoning_effort
+    return [] if field is None else [Effort(value) for value in field.values]
 
 
 def _settings(tokenizer: Any) -> ModelSettings:

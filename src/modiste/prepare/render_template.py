@@ -29,6 +29,7 @@ from modiste.prepare.manner import (
     PROBE_TOOLS,
     THINKS,
     CallStyle,
+    Effort,
     Manner,
     manner,
     style_of,
@@ -36,6 +37,9 @@ from modiste.prepare.manner import (
 from modiste.prepare.turns import turns
 from modiste.prepare.vocabulary import Vocabulary
 from modiste.types import Message, Role, ToolCall
+
+SWITCH = "enable_thinking"
+"""What templates call the variable that turns thoughts on and off: Qwen3's name for it."""
 
 
 class TemplateRenderer(ChatRenderer):
@@ -74,11 +78,13 @@ class TemplateRenderer(ChatRenderer):
         id_of = self._vocabulary.id_of
         source = "" if self._template is None else "\n".join(self._template.sources.values())
         taught = [pair for pair in THINKS if pair[0] in source and None not in map(id_of, pair)]
+        efforts = [Effort.NONE, Effort.HIGH] if SWITCH in source else []
         return manner(
             self._call_style(),
             thinks=taught[0] if taught else None,
             controls=self._control_ids(),
             id_of=id_of,
+            efforts=efforts if taught else (),
             words_begin_spaced=self._strip_first_space,
         )
 
@@ -116,12 +122,15 @@ class TemplateRenderer(ChatRenderer):
         return Infill(prompt, self.encode, frozenset({prefix, suffix, middle}))
 
     def prompt_ids(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]],
+        effort: Effort | None = None,
     ) -> list[int]:
         if messages[-1].role is Role.ASSISTANT and messages[-1].prefix:
-            opening = self._text(messages[:-1], tools, answer_next=True)
+            opening = self._text(messages[:-1], tools, answer_next=True, effort=effort)
             return self._behind(opening, messages[-1].content or "")
-        return self._encode(self._text(messages, tools, answer_next=True))
+        return self._encode(self._text(messages, tools, answer_next=True, effort=effort))
 
     def whole_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
@@ -149,6 +158,7 @@ class TemplateRenderer(ChatRenderer):
         tools: Sequence[Mapping[str, Any]],
         *,
         answer_next: bool,
+        effort: Effort | None = None,
     ) -> str:
         if self._template is None:
             raise BadRequest(
@@ -158,7 +168,9 @@ class TemplateRenderer(ChatRenderer):
             )
         hide = self._vocabulary.hide
         shown = [_hidden(chat_template.as_template_message(m), hide) for m in messages]
-        rendered = self._template.render(shown, tools=hide(list(tools)), answer_next=answer_next)
+        rendered = self._template.render(
+            shown, tools=hide(list(tools)), answer_next=answer_next, options=_options(effort)
+        )
         return self._vocabulary.control(rendered)
 
     def _writes_ids_of_calls(self) -> bool:
@@ -173,6 +185,10 @@ class TemplateRenderer(ChatRenderer):
         except BadRequest:
             return False
         return "Xq7Zw9Kv3" in with_id and "probe" in without
+
+
+def _options(effort: Effort | None) -> dict[str, Any]:
+    return {} if effort is None else {SWITCH: effort is not Effort.NONE}
 
 
 def _hidden(message: dict[str, Any], hide: Any) -> dict[str, Any]:
