@@ -83,9 +83,9 @@ def lists(job_id):
 
 
 def cancelled():
-    lines = [line(n, max_tokens=200) for n in range(400)]
+    lines = [line(n, max_tokens=60) for n in range(400)]
     job = batches.create(input_files=[upload(lines)], endpoint=CHAT, model=BASE)
-    until(lambda: batches.get(job_id=job.id).completed_requests, lambda n: n > 0)
+    until(lambda: batches.get(job_id=job.id).completed_requests, lambda n: n > 0, timeout_s=200)
     expect(batches.cancel(job_id=job.id).status in ("CANCELLATION_REQUESTED", "CANCELLED"), job)
     done = ended(job.id)
     same((done.status, done.total_requests), ("CANCELLED", 400))

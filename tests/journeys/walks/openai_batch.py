@@ -71,8 +71,12 @@ def lists(batch_id):
 
 
 def cancelled():
-    batch = create([line(n, max_tokens=200) for n in range(400)])
-    until(lambda: client.batches.retrieve(batch.id).request_counts.completed, lambda n: n > 0)
+    batch = create([line(n, max_tokens=60) for n in range(400)])
+    until(
+        lambda: client.batches.retrieve(batch.id).request_counts.completed,
+        lambda n: n > 0,
+        timeout_s=200,
+    )
     expect(client.batches.cancel(batch.id).status in ("cancelling", "cancelled"), batch)
     done = ended(batch.id)
     same(done.status, "cancelled")
