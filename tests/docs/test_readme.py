@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(served: tuple[str, str], folder: Path) -> dict[str, str]:
-    url, key = served
+    url, key = served.url, served.key
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MODISTE_")}
     return kept | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
