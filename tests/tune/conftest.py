@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from modiste.tune.events import Event
+from modiste.tune.group import Group
 from modiste.tune.machine import Machine
 from modiste.tune.mixture import Samples, Source
 from modiste.tune.sft import Done, Stop, Stopped, finetune
@@ -66,6 +67,7 @@ class Run:
         *,
         kill_at: Callable[[Event], bool] = lambda _: False,
         should_stop: Callable[[], Stop | None] = lambda: None,
+        group: Group | None = None,
     ) -> Done | Stopped:
         def on_event(event: Event) -> None:
             self.events.append(event)
@@ -81,6 +83,7 @@ class Run:
             machine=self.machine,
             on_event=on_event,
             should_stop=should_stop,
+            group=group,
         )
 
     def named(self, name: str) -> list[Any]:

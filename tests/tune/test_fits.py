@@ -95,7 +95,7 @@ def test_several_processes_need_several_times_the_memory_and_fewer_are_advised()
     load = Load(200, 2048)
     (problem,) = fitted(spec(), BASE, load, room).problems
     assert "this machine (of 4 processes) has 1.5 GB" in problem.message
-    assert problem.hint == "`MODISTE_TRAIN_PROCESSES=2` needs 1.3 GB and fits"
+    assert problem.hint == "`MODISTE_TRAIN_PROCESSES=2` needs 1.4 GB and fits"
     assert not fitted(spec(), BASE, load, replace(room, processes=2)).problems
 
 

@@ -52,9 +52,9 @@ def test_other_runtime_errors_are_not_called_memory() -> None:
 def test_less_memory_is_fewer_samples_at_once_and_then_computing_twice() -> None:
     spec, machine, seen = spec_of(), choose(BASE), []
     while (machine := machine.less(spec)) is not None:  # type: ignore[assignment]
-        seen.append((machine.microbatch_tokens, machine.recomputes(spec)))
+        seen.append((machine.tokens_at_once, machine.recomputes(spec)))
     if not torch.cuda.is_available():
-        half = choose(BASE).microbatch_tokens // 2
+        half = choose(BASE).tokens_at_once // 2
         smaller = [half >> n for n in range(4) if half >> n >= 256]
         assert seen == [*((tokens, False) for tokens in smaller), (256, True)]
     assert seen[-1][1] is True
@@ -76,4 +76,5 @@ def test_what_saves_memory_is_kept_with_the_run_and_is_no_part_of_what_it_is(
 def test_the_spec_decides_dtype_and_micro_batch_where_it_says_them() -> None:
     asked = choose(BASE, spec=spec_of(dtype="bfloat16", microbatch_tokens=300))
     assert asked.dtype == "bfloat16"
-    assert asked.microbatch_tokens == 300
+    assert asked.tokens_at_once == 300
+    assert choose(BASE, threads=2, spec=spec_of(microbatch_tokens=300)).microbatch_tokens == 150

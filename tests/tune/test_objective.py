@@ -10,9 +10,8 @@ import torch
 
 from modiste.errors import TuningFailed
 from modiste.tune.group import Alone
-from modiste.tune.loss import Document
-from modiste.tune.mixture import Conversation, Samples
-from modiste.tune.objective import NextToken, batches, summed
+from modiste.tune.mixture import Conversation, Sample, Samples
+from modiste.tune.objective import NextToken, summed, together
 from modiste.tune.tuned import load
 
 from .conftest import ONE_THREAD, samples_of, spec_of
@@ -31,22 +30,44 @@ def test_pairs_are_never_learned_as_one_text() -> None:
         NextToken(None, ONE_THREAD).n_units(Samples.of_pairs([(pair, pair)]))  # type: ignore[arg-type]
 
 
+def samples_with(*lengths: int) -> list[Sample]:
+    samples = Samples([([7] * n, [True] * n) for n in lengths])
+    return [samples[i] for i in range(len(lengths))]
+
+
 def test_batches_keep_the_order_and_stay_below_the_limit_where_they_can() -> None:
-    documents = [Document([7] * n, [True] * n) for n in (5, 6, 30, 2, 3)]
-    found = list(batches(documents, most_tokens=11, device="cpu"))
-    lengths = [[int(n) + 1 for n in batch.owners.bincount()] for batch in found]
-    assert lengths == [[5, 6], [30], [2, 3]], "a document alone may be longer than the limit"
-    assert list(batches([], most_tokens=11, device="cpu")) == []
+    machine = replace(ONE_THREAD, at_once=11)
+    found = together(samples_with(5, 6, 30, 2, 3), machine)
+    lengths = [[len(sample.ids) for sample in part] for part in found]
+    assert lengths == [[5, 6], [30], [2, 3]], "a sample alone may be longer than the limit"
+    assert list(together([], machine)) == []
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([50, 60, 10], [[50], [60, 10]]),
+        ([10, 10, 10, 10, 10], [[10, 10, 10], [10, 10]]),
+        ([90, 90, 20, 10, 90, 5], [[90], [90], [20, 10], [90, 5]]),
+        ([300, 1, 1], [[300], [1, 1]]),
+        ([7], [[7]]),
+        ([], []),
+    ],
+)
+def test_lanes_get_batches_of_about_one_size(lengths: list[int], expected: list[list[int]]) -> None:
+    """A short batch at the end of a step would leave one lane idle for the length of another."""
+    machine = replace(ONE_THREAD, at_once=200, lanes=2)
+    found = [[len(sample.ids) for sample in p] for p in together(samples_with(*lengths), machine)]
+    assert found == expected
 
 
 def test_each_target_knows_its_document() -> None:
-    documents = [
-        Document([1, 2, 3], [False, True, True]),
-        Document([4, 5, 6], [False, False, True]),
-    ]
-    (batch,) = batches(documents, most_tokens=100, device="cpu")
+    samples = Samples([([1, 2, 3], [False, True, True]), ([4, 5, 6], [False, False, True])])
+    objective = NextToken(None, ONE_THREAD)  # type: ignore[arg-type]
+    (batch,) = objective.batches([samples[0], samples[1]])
     assert batch.targets.tolist() == [2, 3, 6]
     assert batch.owners.tolist() == [0, 0, 1]
+    assert objective.n_tokens(batch) == 32, "a row is filled up"
 
 
 def test_losses_of_batches_add_up_whatever_the_batches_are(base: Path) -> None:

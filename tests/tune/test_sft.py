@@ -7,15 +7,19 @@ import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from modiste.errors import TuningFailed
 from modiste.nn.adapter_io import load_peft
-from modiste.tune import machine, resume
+from modiste.tune import machine, methods, resume, sft
 from modiste.tune.events import Event
+from modiste.tune.group import Alone, Answer
+from modiste.tune.lanes import Item, Lanes
 from modiste.tune.mixture import Origin, Samples, Source
 from modiste.tune.objective import NextToken
 from modiste.tune.sft import Done, Stop, Stopped
@@ -105,6 +109,46 @@ def test_the_loss_does_not_depend_on_how_a_step_is_cut_into_batches(
     for step, (loss, norm) in whole.losses().items():
         # fp32 gradients summed in another order, and one update made from them.
         assert cut.losses()[step] == pytest.approx((loss, norm), rel=1e-4)
+
+
+class OneLane(Lanes[Item]):
+    def __init__(self, n: int, flat: nn.Parameter, **options: Any) -> None:
+        assert n == 2
+        super().__init__(1, flat, **options)
+
+
+def test_lanes_change_no_bit_of_a_run(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other or two at a time."""
+    machine_of_two = machine.Machine("cpu", "float32", 1, at_once=64, lanes=2)
+    runs = [make_run(f"{n}", batch_size=4, machine=machine_of_two) for n in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(sft, "Lanes", OneLane)
+        runs[0].start()
+    runs[1].start()
+    assert runs[0].losses() == runs[1].losses()
+    assert runs[0].named("evaluated") == runs[1].named("evaluated")
+    assert runs[0].adapter() == runs[1].adapter()
+
+
+class InStep(Alone):
+    """The others of a group have two batches more in every step."""
+
+    lockstep = True
+
+    def everyones(self, answer: Answer) -> list[Answer]:
+        return [answer, answer + 2] if isinstance(answer, int) else [answer]  # type: ignore[list-item]
+
+
+def test_what_is_computed_to_keep_step_with_others_is_not_learned(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(methods, "spread", lambda model, *, device: None)
+    alone, in_step = make_run("alone", max_steps=3), make_run("in-step", max_steps=3)
+    alone.start()
+    in_step.start(group=InStep())
+    for step, numbers in alone.losses().items():
+        # A base that is spread over processes is computed layer by layer: fp32, another order.
+        assert in_step.losses()[step] == pytest.approx(numbers, rel=1e-4)
 
 
 @pytest.mark.parametrize("kill_step", [1, 4, 5, 6, 11, 12])

@@ -101,9 +101,9 @@ def gradients(
     return dq_HPE[:, :n_rows], dk_KTE, dv_KTE
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _tiles(lengths: tuple[int, ...], window: int | None, n_heads: int) -> list[Tile]:
-    """The same for all layers of a micro-batch."""
+    """The same for all layers of a micro-batch; several threads have one each."""
     n_rows = sum(lengths)
     begins_T = torch.tensor([0, *lengths[:-1]]).cumsum(0).repeat_interleave(torch.tensor(lengths))
     first_P = F.pad(begins_T, (0, -n_rows % BLOCK))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from modiste.nn.dropout import Dropout
+from modiste.nn.lanes import here
 from modiste.nn.lora_linear import LoraLinear, Matrix, frozen_product
 
 
@@ -54,7 +55,7 @@ class DoraLinear(LoraLinear):
             y_NO = frozen_product(x_NI, self.base)
             y_NO = y_NO + self._change(x_NI).to(y_NO.dtype)
         else:
-            parts = (self.lora_A, self.lora_B, self.magnitude)
+            parts = (here(self.lora_A), here(self.lora_B), here(self.magnitude))
             y_NO = cast(Any, _DoraProduct).apply(x_NI, *parts, self)
         return y_NO.view(*x.shape[:-1], y_NO.shape[-1])
 
@@ -64,8 +65,8 @@ class DoraLinear(LoraLinear):
         base_NO = frozen_product(low_NI.to(x_NI.dtype), self.base).to(self.lora_A.dtype)
         if self.bias_O is not None:
             base_NO = base_NO - self.bias_O
-        scale_O = self.magnitude / self.lengths()
-        delta_NO = low_NI @ self.lora_A.t() @ self.lora_B.t() * self.scaling
+        scale_O = here(self.magnitude) / self.lengths()
+        delta_NO = low_NI @ here(self.lora_A).t() @ here(self.lora_B).t() * self.scaling
         return (scale_O - 1) * base_NO + scale_O * delta_NO
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ Legend: N rows (tokens), I inputs, O outputs, R rank.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -18,6 +19,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from modiste.nn.lanes import here
 from modiste.nn.lora_linear import LoraLinear, Matrix
 
 
@@ -26,17 +28,21 @@ class Dropout:
 
     def __init__(self, share: float, *, seed: int) -> None:
         self.share, self.seed = share, seed
-        self.at: tuple[int, ...] | None = None
-        """Step, process and batch that learn now; None: nothing is dropped."""
+        self._thread = threading.local()  # lanes learn on different batches
 
     @contextmanager
     def training(self, *at: int) -> Iterator[None]:
         """The backward pass belongs into the block too: it may compute blocks a second time."""
-        self.at = at
+        self._thread.at = at
         try:
             yield
         finally:
-            self.at = None
+            self._thread.at = None
+
+    @property
+    def at(self) -> tuple[int, ...] | None:
+        """Step, process and batch that learn now; None: nothing is dropped."""
+        return getattr(self._thread, "at", None)
 
     @property
     def drops(self) -> bool:
@@ -75,8 +81,8 @@ class DroppedLora(LoraLinear):
         x_NI = x.reshape(-1, x.shape[-1])
         y_NO = dropped_product(
             x_NI,
-            self.lora_A,
-            self.lora_B,
+            here(self.lora_A),
+            here(self.lora_B),
             base=self.base,
             scaling=self.scaling,
             mask=lambda like: self.dropout.mask(like, self.name),

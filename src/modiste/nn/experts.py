@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from modiste.nn.adapter_io import PARAMETERS
 from modiste.nn.dropout import Dropout, dropped_product
+from modiste.nn.lanes import here
 from modiste.nn.lora_linear import Matrix, frozen_product, lora_product
 
 
@@ -42,7 +43,7 @@ class ExpertsLora:
         self.enabled = True
 
     def product(self, x_NI: Tensor, expert: int, base: Matrix) -> Tensor:
-        A_RI, B_OR = self.each[expert]
+        A_RI, B_OR = map(here, self.each[expert])
         scaling = self.scaling if self.enabled else 0.0
         if not (self.enabled and self.dropout.drops):
             return lora_product(x_NI, A_RI, B_OR, base=base, scaling=scaling)

@@ -12,6 +12,7 @@ Legend: N rows (tokens), I inputs, F inner size, O outputs, R rank, S sum of the
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -19,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modiste.nn.lanes import here
 from modiste.nn.lora_linear import LoraLinear, Matrix
 from modiste.nn.rms_norm import rms_norm
 
@@ -86,13 +88,21 @@ def _patch(
 # Siblings: q, k and v.
 
 
+class _Siblings(threading.local):
+    """What a thread has asked for and not yet taken."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.waiting: dict[int, Tensor] = {}
+
+
 def _join(attention: nn.Module) -> bool:
     """The first of q, k and v that is asked computes all three; the others find theirs."""
     layers = [cast(LoraLinear, getattr(attention, name)) for name in ("q_proj", "k_proj", "v_proj")]
-    waiting: dict[int, Tensor] = {}
-    asked: list[Any] = []
+    thread = _Siblings()
 
     def forward(number: int, x: Tensor) -> Tensor:
+        asked, waiting = thread.asked, thread.waiting
         now = [x._version, layers[0].lora_A._version, layers[0].enabled, torch.is_grad_enabled()]
         if not (asked and asked[0] is x and asked[1:] == now and number in waiting):
             asked[:] = [x, *now]
@@ -110,10 +120,15 @@ def _join(attention: nn.Module) -> bool:
 
 def products(x_NI: Tensor, layers: Sequence[LoraLinear]) -> tuple[Tensor, ...]:
     """What each layer makes of x, (N, O) each."""
-    low = [matrix for layer in layers for matrix in (layer.lora_A, layer.lora_B)]
     bases, scalings = [layer.base for layer in layers], _scalings(layers)
+    low = _low(layers)
     outputs: tuple[Tensor, ...] = cast(Any, _Products).apply(x_NI, bases, scalings, *low)
     return outputs
+
+
+def _low(layers: Sequence[LoraLinear]) -> list[Tensor]:
+    """A and B of each."""
+    return [here(matrix) for layer in layers for matrix in (layer.lora_A, layer.lora_B)]
 
 
 def _scalings(layers: Sequence[LoraLinear]) -> list[float]:
@@ -208,8 +223,8 @@ def _mlp(module: nn.Module) -> Callable[[Tensor], Tensor]:
     ]
 
     def forward(x: Tensor) -> Tensor:
-        low = [matrix for layer in layers for matrix in (layer.lora_A, layer.lora_B)]
         bases, scalings = [layer.base for layer in layers], _scalings(layers)
+        low = _low(layers)
         y_NO = cast(Any, _GatedMlp).apply(x.reshape(-1, x.shape[-1]), bases, scalings, *low)
         out: Tensor = y_NO.view(*x.shape[:-1], y_NO.shape[-1])
         return out

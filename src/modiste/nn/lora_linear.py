@@ -14,6 +14,8 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from modiste.nn.lanes import here
+
 
 class Matrix(Protocol):
     """A frozen W (O, I) with an optional bias, in frozen.py or in four bits in quantized.py."""
@@ -43,7 +45,8 @@ class LoraLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x_NI = x.reshape(-1, x.shape[-1])
         scaling = self.scaling if self.enabled else 0.0
-        y_NO = lora_product(x_NI, self.lora_A, self.lora_B, base=self.base, scaling=scaling)
+        low = (here(self.lora_A), here(self.lora_B))
+        y_NO = lora_product(x_NI, *low, base=self.base, scaling=scaling)
         return y_NO.view(*x.shape[:-1], y_NO.shape[-1])
 
 

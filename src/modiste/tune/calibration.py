@@ -9,6 +9,7 @@ layer costs what a layer costs. Nothing of it is kept but the speed.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from modiste.nn.base import BaseInfo, Layout, read_config
-from modiste.tune.loss import Document, collate
+from modiste.tune.lanes import Lanes
+from modiste.tune.loss import Batch, Document, collate
 from modiste.tune.machine import Machine
 from modiste.tune.memory import Load
 from modiste.tune.spec import TuneSpec
@@ -110,17 +112,28 @@ def _of(
         n_parameters = round(info.n_parameters * (n_layers + 1) / (info.n_layers + 1))
     n_tokens = _how_many(n_parameters, sample.load, machine)
     batch = collate(_documents(sample, info, n_tokens), device=machine.device)
-    n_tokens = batch.ids.numel()
+    lanes = Lanes[Batch](
+        machine.lanes,
+        tuned.learned.flat,
+        threads=machine.threads,
+        alone=lambda batch: machine.is_filled_by(batch.ids.numel()),
+    )
+    batches = [batch] * machine.lanes
+    n_tokens = batch.ids.numel() * len(batches)
 
     def train() -> None:
         tuned.learned.zero_grad()
+        deque(lanes.each(batches, learn), maxlen=0)
+
+    def learn(_: int, batch: Batch) -> None:
         tuned.scorer.loss(batch).backward()  # type: ignore[no-untyped-call]
 
     def forward() -> None:
-        tuned.scorer.measure(batch)
+        deque(lanes.each(batches, lambda _, batch: tuned.scorer.measure(batch)), maxlen=0)
 
     optimizer = torch.optim.AdamW([tuned.learned.flat], lr=1e-9, fused=True)
     trained_s, forward_s = _fastest_s(train, machine), _fastest_s(forward, machine)
+    lanes.close()
     update_s = _fastest_s(optimizer.step, machine)
     return Cost(trained_s / n_tokens, forward_s / n_tokens, update_s)
 

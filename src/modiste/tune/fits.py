@@ -120,9 +120,7 @@ def _chosen(spec: TuneSpec, base: BaseInfo, load: Load, room: Room) -> TuneSpec:
             chosen = smaller
             if _fits(chosen, base, load, room):
                 return chosen
-            smaller = (
-                None if spec.microbatch_tokens else _smaller_microbatch(chosen, base, load, room)
-            )
+            smaller = None if spec.microbatch_tokens else _smaller_microbatch(chosen, load, room)
     return chosen
 
 
@@ -141,10 +139,9 @@ def _why(asked: TuneSpec, chosen: TuneSpec) -> list[str]:
     return said
 
 
-def _smaller_microbatch(spec: TuneSpec, base: BaseInfo, load: Load, room: Room) -> TuneSpec | None:
+def _smaller_microbatch(spec: TuneSpec, load: Load, room: Room) -> TuneSpec | None:
     """Half of it; None where that changes nothing any more."""
-    dtype = _need(spec, base, load, room).dtype
-    now = memory.together(spec, base, load, device=room.device, dtype=dtype)
+    now = memory.together(spec, load, device=room.device)
     half = now // 2
     if now <= load.longest or half < SMALLEST[room.device]:
         return None

@@ -26,6 +26,9 @@ from modiste.tune.memory import MICROBATCH_TOKENS
 from modiste.tune.room import DEFAULT_THREADS as DEFAULT_THREADS
 from modiste.tune.spec import TuneSpec
 
+FILLING = 1.25
+"""Of a micro-batch: parts are cut where samples end, so they are of about one size."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -34,7 +37,9 @@ class Machine:
     """`float32` or `bfloat16`, of the frozen base; adapters are always fp32."""
     threads: int
     at_once: int | None = field(default=None, repr=False)
-    """Tokens that samples are computed together up to; None: what suits the device."""
+    """Tokens computed at the same time, by all lanes; None: what suits the device."""
+    lanes: int = field(default=1, repr=False)
+    """Batches computed side by side, each by its share of the threads."""
     recompute: bool = field(default=False, repr=False)
     """Activations are computed twice, whatever the spec says."""
 
@@ -44,9 +49,17 @@ class Machine:
         return dtype
 
     @property
+    def tokens_at_once(self) -> int:
+        return self.at_once or MICROBATCH_TOKENS[self.device]
+
+    @property
     def microbatch_tokens(self) -> int:
         """Samples are computed together up to this many tokens."""
-        return self.at_once or MICROBATCH_TOKENS[self.device]
+        return self.tokens_at_once // self.lanes
+
+    def is_filled_by(self, n_tokens: int) -> bool:
+        """Whether a batch of so many leaves no room for another beside it."""
+        return n_tokens > FILLING * self.microbatch_tokens
 
     def recomputes(self, spec: TuneSpec) -> bool:
         """Whether gradient checkpointing is on."""
@@ -54,7 +67,7 @@ class Machine:
 
     def less(self, spec: TuneSpec) -> Machine | None:
         """The same with less memory; None where nothing is left to save."""
-        half = self.microbatch_tokens // 2
+        half = self.tokens_at_once // 2
         longest = spec.max_length or 0  # As planned: more than half of it has the longest sample.
         if half >= max(SMALLEST[self.device], longest // 2):
             return replace(self, at_once=half)
@@ -97,8 +110,9 @@ def choose(info: BaseInfo, *, threads: int | None = None, spec: TuneSpec | None 
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # Each holds a copy.
     host_bytes = room.memory().total_bytes // beside
     dtype = memory.dtype_of(spec, info, device=device, host_bytes=host_bytes)
-    at_once = memory.microbatch_tokens(spec, info, device=device, dtype=dtype)
-    return Machine(device, dtype, threads, at_once=at_once)
+    at_once = memory.microbatch_tokens(spec, device=device)
+    lanes = memory.lanes(spec, device=device, threads=threads)
+    return Machine(device, dtype, threads, at_once=at_once, lanes=lanes)
 
 
 @contextmanager

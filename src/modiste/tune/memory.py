@@ -30,8 +30,9 @@ KEPT_H, KEPT_I = 10, 4
 """Values of each size that every layer keeps for the way back, per token."""
 KEPT_RANKS = 14
 """Low-rank products that every layer keeps: of each of its linear layers, and their gradients."""
-FRAGMENTS = 1.15
-"""What several micro-batches of a step take more than one, as freed memory does not fit again."""
+PASSING_H, PASSING_I = 6, 5
+"""Values that the way back through one layer makes and forgets, per token: they count where not all
+layers' are kept."""
 HEAD_ROWS = 128
 HEAD_COPIES = 3
 """Logits, probabilities and their gradient of a chunk of rows."""
@@ -42,10 +43,10 @@ MOMENTS = 4
 """fp32 copies of what learns: values, gradient and two moments."""
 WRITTEN = 3
 """fp32 copies of what learns in a checkpoint: all but the gradient."""
-MICROBATCH_TOKENS = {"cpu": 1_024, "cuda": 16_384}
-"""Samples are computed together up to this many tokens: on a CPU more are not faster."""
-SMALL_BASE_TOKENS, SMALL_BASE_BYTES = 2_048, 600_000_000
-"""But for small bases, where a step is mostly overhead, twice as many if they take no more."""
+MICROBATCH_TOKENS = {"cpu": 2_048, "cuda": 16_384}
+"""Samples are computed together up to this many tokens: on a CPU more are not faster. Lanes share
+them."""
+MOST_LANES = 3
 SHARE_FOR_FP32 = 0.6
 """A CPU computes in fp32 where three copies of the base fit into this share of its memory."""
 NATIVE_BF16_FROM = 50_000_000
@@ -99,20 +100,22 @@ def need(
     dtype = dtype_of(spec, base, device=device, host_bytes=host_bytes // n)
     waste = WASTE if device == "cpu" else 1.0
     weights = _weights(spec, base, dtype=dtype, device=device, shards=shards)
+    n_lanes = lanes(spec, device=device, threads=room.DEFAULT_THREADS)
+    gradients = n_lanes if n_lanes > 1 else 0  # beside the one that they are added to
     standing = {
         "runtime": RUNTIME_BYTES * n,
         "base": round(waste * weights) * n,
-        "learning": n_learned(spec, base) * 4 * MOMENTS * n,
+        "learning": n_learned(spec, base) * 4 * (MOMENTS + gradients) * n,
     }
-    # Each process computes its share of a step.
-    n_tokens = together(spec, base, load, device=device, dtype=dtype)
-    more = FRAGMENTS if load.tokens_per_step > n_tokens * n else 1.0
-    step = _step(spec, base, n_tokens * more, BYTES_OF[dtype])
-    found = [Need(standing | {name: size * n for name, size in step.items()}, dtype)]
+    n_tokens = together(spec, load, device=device)  # Each process computes its share of a step.
+    step = _step(spec, base, n_tokens, BYTES_OF[dtype])
+    step["head"] *= n_lanes
+    standing_and_step = standing | {name: size * n for name, size in step.items()}
     if device != "cpu":  # Checkpoints and certificates are made in RAM.
-        return found[0]
+        return Need(standing_and_step, dtype)
+    # The allocator keeps what a step has freed.
     writing = {"a checkpoint": 2 * checkpoint_bytes(spec, base)}
-    found.append(Need(standing | writing, dtype, "at a checkpoint"))
+    found = [Need(standing_and_step | writing, dtype, "at a checkpoint")]
     runtime, read = RUNTIME_BYTES * n, base.weights_bytes * n
     loading = {"runtime": runtime, "the base as it is loaded": read}
     found.append(Need(loading, dtype, "while it loads"))
@@ -144,19 +147,23 @@ def _certified_apart(spec: TuneSpec, dtype: str) -> bool:
     return dtype != "float32" or spec.method is Method.QLORA
 
 
-def together(spec: TuneSpec, base: BaseInfo, load: Load, *, device: str, dtype: str) -> int:
+def together(spec: TuneSpec, load: Load, *, device: str) -> int:
     """Tokens computed at once: a micro-batch, or one longer sample."""
-    most = microbatch_tokens(spec, base, device=device, dtype=dtype)
+    most = microbatch_tokens(spec, device=device)
     return max(load.longest, min(most, load.tokens_per_step))
 
 
-def microbatch_tokens(spec: TuneSpec, base: BaseInfo, *, device: str, dtype: str) -> int:
+def microbatch_tokens(spec: TuneSpec, *, device: str) -> int:
     """Samples are computed together up to this many tokens, where memory allows it."""
-    if spec.microbatch_tokens is not None:
-        return spec.microbatch_tokens
-    more = _step(spec, base, SMALL_BASE_TOKENS, BYTES_OF[dtype])
-    small = device == "cpu" and sum(more.values()) <= SMALL_BASE_BYTES
-    return SMALL_BASE_TOKENS if small else MICROBATCH_TOKENS[device]
+    return spec.microbatch_tokens or MICROBATCH_TOKENS[device]
+
+
+def lanes(spec: TuneSpec, *, device: str, threads: int) -> int:
+    """How many batches are computed side by side, each by its share of the threads: what the
+    micro-batch holds makes no more than a few that are worth it."""
+    if device != "cpu" or spec.method is not Method.LORA:
+        return 1
+    return threads if threads <= MOST_LANES else 2
 
 
 def dtype_of(spec: TuneSpec, base: BaseInfo, *, device: str, host_bytes: int) -> str:
@@ -263,7 +270,8 @@ def _step(spec: TuneSpec, base: BaseInfo, n_tokens: float, size: int) -> dict[st
     if spec.method is not Method.FULL:
         layer += KEPT_RANKS * spec.lora.rank * 4
     if spec.gradient_checkpointing is True:
-        kept = base.n_layers * base.hidden_size * size + layer
+        passing = (PASSING_H * base.hidden_size + PASSING_I * inner) * size
+        kept = base.n_layers * base.hidden_size * size + layer + passing
     else:
         kept = base.n_layers * layer
     return {

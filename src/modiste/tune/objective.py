@@ -6,6 +6,8 @@ nothing else.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -60,6 +62,8 @@ class Objective(Protocol):
         """The samples in order, as many together as the machine takes, at least one."""
         ...
 
+    def n_tokens(self, batch: object) -> int: ...
+
     def loss(self, batch: object) -> Computed: ...
 
     def measure(self, batch: object) -> Measured:
@@ -99,11 +103,12 @@ class NextToken:
         return samples.n_targets()
 
     def batches(self, samples: Sequence[Sample]) -> Iterator[Batch]:
-        return batches(
-            [Document(sample.ids, sample.mask) for sample in samples],
-            most_tokens=self.machine.microbatch_tokens,
-            device=self.machine.device,
-        )
+        for part in together(samples, self.machine):
+            documents = [Document(sample.ids, sample.mask) for sample in part]
+            yield collate(documents, device=self.machine.device)
+
+    def n_tokens(self, batch: object) -> int:
+        return cast(Batch, batch).ids.numel()
 
     def loss(self, batch: object) -> Computed:
         return Computed(self.scorer.loss(cast(Batch, batch)))
@@ -112,18 +117,38 @@ class NextToken:
         return self.scorer.measure(cast(Batch, batch))
 
 
-def batches(documents: Sequence[Document], *, most_tokens: int, device: str) -> Iterator[Batch]:
-    """Documents in order, together up to `most_tokens`, at least one."""
-    group: list[Document] = []
+def together(samples: Sequence[Sample], machine: Machine) -> Iterator[Sequence[Sample]]:
+    """Samples in order, together up to the machine's micro-batch, at least one; where it has lanes,
+    in so many parts of about one size that none waits long for the others."""
+    sizes = [len(sample.ids) for sample in samples]
+    most, n_lanes = machine.microbatch_tokens, machine.lanes
+    if n_lanes > 1:
+        n_parts = n_lanes * max(1, -(-sum(sizes) // (most * n_lanes)))
+        ends = _even(sizes, n_parts)
+    else:
+        ends = _filled(sizes, most)
+    for first, end in itertools.pairwise([0, *ends]):
+        yield samples[first:end]
+
+
+def _filled(sizes: Sequence[int], most: int) -> Iterator[int]:
+    """Where parts end that grow until the next item would be too much."""
     size = 0
-    for document in documents:
-        if group and size + len(document.ids) > most_tokens:
-            yield collate(group, device=device)
-            group, size = [], 0
-        group.append(document)
-        size += len(document.ids)
-    if group:
-        yield collate(group, device=device)
+    for place, more in enumerate(sizes):
+        if size and size + more > most:
+            yield place
+            size = 0
+        size += more
+    if sizes:
+        yield len(sizes)
+
+
+def _even(sizes: Sequence[int], n: int) -> Iterator[int]:
+    """Where up to `n` parts of about one size end."""
+    ends, total = list(itertools.accumulate(sizes)), sum(sizes)
+    middles = [end - size / 2 for end, size in zip(ends, sizes, strict=True)]
+    places = {bisect.bisect(middles, total * part / n) for part in range(1, n)}
+    yield from sorted({*places, len(sizes)} - {0})
 
 
 def summed(measures: Iterable[Mapping[str, float]]) -> dict[str, float]:

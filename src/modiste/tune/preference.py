@@ -31,7 +31,7 @@ from modiste.tune.group import Group, rounds
 from modiste.tune.loss import Batch, Document, Measured, Scorer, collate
 from modiste.tune.machine import Machine
 from modiste.tune.mixture import Sample, Samples
-from modiste.tune.objective import Computed
+from modiste.tune.objective import Computed, together
 from modiste.tune.resume import cannot_write
 from modiste.tune.spec import Dpo
 
@@ -97,17 +97,10 @@ class Preference:
         return np.asarray(both, dtype=np.int64)
 
     def batches(self, samples: Sequence[Sample]) -> Iterator[Pairs]:
-        most = self.machine.microbatch_tokens
-        together: list[Sample] = []
-        size = 0
-        for sample in samples:
-            if together and size + len(sample.ids) > most:
-                yield self._collated(together)
-                together, size = [], 0
-            together.append(sample)
-            size += len(sample.ids)
-        if together:
-            yield self._collated(together)
+        return map(self._collated, together(samples, self.machine))
+
+    def n_tokens(self, batch: object) -> int:
+        return cast(Pairs, batch).batch.ids.numel()
 
     def loss(self, batch: object) -> Computed:
         pairs = cast(Pairs, batch)

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -39,6 +40,7 @@ from modiste.tune.events import (
 )
 from modiste.tune.gauges import Heartbeat, Pace
 from modiste.tune.group import Alone, Group, Round, check_same_run, rounds
+from modiste.tune.lanes import Lanes
 from modiste.tune.machine import Machine, memory_explained
 from modiste.tune.mixture import Pack, Sample, Samples, Source
 from modiste.tune.objective import summed
@@ -134,6 +136,7 @@ def finetune(
                 run.evaluate(on_event)
             if run.due(run.checkpoint_steps):
                 run.checkpoint(on_event)
+        run.lanes.close()
         run.settle_on_the_best(on_event)
         result_dir = run.save_result()
         found = run.worst(on_event)
@@ -156,6 +159,11 @@ class _Run:
         self.spec, self.base, self.belongs_to = begun.spec, begun.base, begun.belongs_to
         self.mixture, self.units, self.targets = begun.mixture, begun.units, begun.targets
         self.tuned, self.objective, self.optimizer = begun.tuned, begun.objective, begun.optimizer
+        # Processes that share a base must ask for its parts in one order.
+        n_lanes = 1 if self.group.lockstep else self.machine.lanes
+        self.lanes = Lanes[Round](
+            n_lanes, self.tuned.learned.flat, threads=self.machine.threads, alone=self._fills
+        )
         self.total_steps = cast(int, self.spec.max_steps)
         self.checkpoint_steps = cast(int, self.spec.checkpoint_steps)
         self.eval_steps = cast(int, self.spec.eval_steps)
@@ -237,18 +245,23 @@ class _Run:
         n_tokens = sum(int(self._lengths(p.source)[list(p.samples)].sum()) for p in packs)
         n_units = sum(int(self.units[p.source][list(p.samples)].sum()) for p in packs)
         self.tuned.learned.zero_grad()
+
+        def compute(number: int, batch: Round) -> tuple[float, Mapping[str, float]]:
+            with self.tuned.learned.training(step, self.group.rank, number):
+                loss, sums = self.objective.loss(batch.batch)
+                (loss * batch.counts / n_units).backward()  # type: ignore[no-untyped-call]
+            return (loss.item(), sums) if batch.counts else (0.0, {})
+
         total = 0.0
         measures = dict.fromkeys(self.objective.measures, 0.0)
-        for number, (batch, counts) in enumerate(self._batches(packs)):
-            alive(f"step {step}, batches", number, 0)
-            # Alone only: processes that cannot ask each other here must all reach the sum below.
-            if self.group.size == 1 and should_stop() is Stop.CANCEL:
-                return False
-            with self.tuned.learned.training(step, self.group.rank, number):
-                loss, sums = self.objective.loss(batch)
-                (loss / n_units).backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-            measures = summed([measures, sums]) if counts else measures
+        with closing(self.lanes.each(self._batches(packs), compute)) as computed:
+            for number, (loss, sums) in enumerate(computed):
+                total += loss
+                measures = summed([measures, sums])
+                alive(f"step {step}, batches", number + 1, 0)
+                # Alone only: processes that cannot ask each other here must all reach the sum below
+                if self.group.size == 1 and should_stop() is Stop.CANCEL:
+                    return False
         self.group.sum_(cast(Tensor, self.tuned.learned.flat.grad))
         total, *sums_of_all = self.group.total(total, *measures.values())
         measures = dict(zip(measures, sums_of_all, strict=True))
@@ -270,6 +283,10 @@ class _Run:
         drawn = self._drawn(packs)
         mine = self.objective.batches(self.group.share(drawn, [len(s.ids) for s in drawn]))
         return rounds(self.group, mine, idle=lambda: self.objective.batches(drawn[:1]))
+
+    def _fills(self, batch: Round) -> bool:
+        """Whether it leaves no room for another beside it."""
+        return self.machine.is_filled_by(self.objective.n_tokens(batch.batch))
 
     def _lengths(self, source: int) -> NDArray[np.int64]:
         return self.mixture.sources[source].samples.lengths
@@ -300,6 +317,7 @@ class _Run:
             self.objective,
             self.validation,
             group=self.group,
+            lanes=self.lanes,
             tell=lambda done, n: alive("evaluation", done, n),
         )
         correct = measured.n_correct

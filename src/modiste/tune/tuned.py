@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,12 +18,15 @@ from modiste.nn.fused import fuse
 from modiste.nn.learned import Learned
 from modiste.nn.recompute import recompute_blocks
 from modiste.tune import methods
-from modiste.tune.group import Alone, Group, rounds
+from modiste.tune.group import Alone, Group, Round, rounds
+from modiste.tune.lanes import Lanes
 from modiste.tune.loss import Document, Measured, Scorer, collate, probe, same
 from modiste.tune.machine import Machine
 from modiste.tune.mixture import Samples
 from modiste.tune.objective import Objective, summed
 from modiste.tune.spec import Method, TuneSpec
+
+NOTHING = Measured(0.0, None, 0)
 
 
 class Tuned(NamedTuple):
@@ -119,6 +123,7 @@ def evaluate(
     samples: Samples,
     *,
     group: Group | None = None,
+    lanes: Lanes[Round] | None = None,
     tell: Callable[[int, int], None] = lambda done, n: None,
 ) -> Measured:
     """Sums over every unit of `samples`, of which each process of the group measures a share.
@@ -141,11 +146,25 @@ def evaluate(
     )
     n_units = int(objective.n_units(samples).sum()) // group.size
     parts = []
-    for batch, counts in rounds(group, mine, idle=lambda: objective.batches([samples[useful[0]]])):
-        measured = objective.measure(batch)
-        parts += [measured] if counts else []
-        tell(sum(part.n for part in parts), n_units)
+    batches = rounds(group, mine, idle=lambda: objective.batches([samples[useful[0]]]))
+    with closing(_measured(objective, batches, lanes)) as found:
+        for measured in found:
+            parts.append(measured)
+            tell(sum(part.n for part in parts), n_units)
     return _added([Measured(*part) for part in group.everyones(_added(parts))])
+
+
+def _measured(
+    objective: Objective, batches: Iterator[Round], lanes: Lanes[Round] | None
+) -> Generator[Measured, None, None]:
+    def compute(number: int, batch: Round) -> Measured:
+        measured = objective.measure(batch.batch)
+        return measured if batch.counts else NOTHING
+
+    if lanes is None:
+        yield from starmap(compute, enumerate(batches))
+    else:
+        yield from lanes.each(batches, compute)
 
 
 def _added(parts: Sequence[Measured]) -> Measured:
