@@ -30,6 +30,7 @@ from modiste.serve.sequence import (
 )
 from modiste.settings import Settings
 
+FINGERPRINT = "fp_0123456789"
 TINY = Path(settings_module.__file__).parent / "bases" / "tiny"
 
 
@@ -86,7 +87,9 @@ class ScriptedEngine:
                 yield Finished(request.id, FinishReason.LENGTH, n_told)
                 return
             await asyncio.sleep(self.pause_s)
-            yield Tokens(request.id, (token,), told_logprobs(request.sampling.logprobs, token))
+            fingerprint = FINGERPRINT if n_told == 0 else ""
+            logprobs = told_logprobs(request.sampling.logprobs, token)
+            yield Tokens(request.id, (token,), logprobs, fingerprint)
             n_told += 1
         if request.sampling.logprobs is not None and not request.stop_ids:
             yield Tokens(request.id, (2,), told_logprobs(request.sampling.logprobs, 2))

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from scripted import Front, ScriptedEngine
+from scripted import FINGERPRINT, Front, ScriptedEngine
 
 from modiste.serve.sequence import Failed, FailureCode
 
@@ -77,7 +77,17 @@ def test_a_blocking_answer_has_the_shape_that_every_client_parses(
                 "rejected_prediction_tokens": 0,
             },
         },
+        "system_fingerprint": FINGERPRINT,
     }
+
+
+def test_an_answer_that_stops_early_has_its_fingerprint_too(
+    mistral: httpx.Client, engine: ScriptedEngine
+) -> None:
+    body = mistral.post(CHAT, json={**ASK, "stop": "there"}).json()
+    assert body["choices"][0]["message"]["content"] == "Hello "
+    assert body["system_fingerprint"] == FINGERPRINT
+    assert mistral.post(CHAT, json={**ASK, "max_tokens": 0}).json()["system_fingerprint"] is None
 
 
 def test_a_mistral_stream_ends_with_finish_reason_and_usage_in_one_chunk(
@@ -94,6 +104,7 @@ def test_a_mistral_stream_ends_with_finish_reason_and_usage_in_one_chunk(
     assert told[-1]["choices"][0]["finish_reason"] == "stop"
     assert told[-1]["usage"]["prompt_tokens"] == len(engine.asked[0].ids)
     assert all("usage" not in chunk for chunk in told[:-1])
+    assert told[-1]["system_fingerprint"] == FINGERPRINT
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -109,6 +120,8 @@ def test_an_openai_stream_has_usage_in_a_chunk_of_its_own_if_asked(
         assert told[-1]["choices"] == []
     finish = [c["finish_reason"] for chunk in told for c in chunk["choices"]]
     assert finish[-1] == "stop"
+    ending = [chunk for chunk in told if chunk["choices"] and chunk["choices"][0]["finish_reason"]]
+    assert [chunk["system_fingerprint"] for chunk in ending] == [FINGERPRINT]
 
 
 def test_stop_strings_are_never_shown_even_when_they_begin_within_a_token(

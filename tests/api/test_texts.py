@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from scripted import TINY, Front, ScriptedEngine
+from scripted import FINGERPRINT, TINY, Front, ScriptedEngine
 
 from modiste.prepare import render
 
@@ -47,6 +47,7 @@ def test_an_answer_has_the_shape_that_openais_clients_parse(
             "completion_tokens": n_answer,
             "total_tokens": n_prompt + n_answer,
         },
+        "system_fingerprint": FINGERPRINT,
     }
 
 
@@ -121,6 +122,8 @@ def test_a_stream_tells_every_choice_to_its_end(
     assert {chunk["object"] for chunk in told} == {"text_completion"}
     ends = [c["index"] for chunk in told for c in chunk["choices"] if c["finish_reason"]]
     assert sorted(ends) == [0, 1]
+    with_it = [chunk["choices"] for chunk in told if "system_fingerprint" in chunk]
+    assert [choices[0]["finish_reason"] for choices in with_it] == ["stop", "stop"]
     assert [chunk["choices"] for chunk in told if "usage" in chunk] == ([[]] if wanted else [])
 
 

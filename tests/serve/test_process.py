@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,11 +81,6 @@ async def everything(stream, request):
         return [event async for event in events]
 
 
-def bare(finished):
-    """Without the fingerprint, which is the machine's and not the request's."""
-    return replace(finished, fingerprint="")
-
-
 async def until(condition, *, within_s=20):
     async with asyncio.timeout(within_s):
         while not await condition():
@@ -103,7 +97,7 @@ def test_it_is_ready_soon_and_answers(home, base):
         stream = home.stream()
         events = await everything(stream, short("a", base))
         assert sum(len(e.ids) for e in events if isinstance(e, Tokens)) == 5
-        assert bare(events[-1]) == Finished("a", FinishReason.LENGTH, 5)
+        assert events[-1] == Finished("a", FinishReason.LENGTH, 5)
         assert len(await stream.score(base, None, None, [1, 2, 3])) == 2
         status = await stream.status()
         assert status["state"] == "ready"
@@ -172,7 +166,7 @@ def test_sigterm_finishes_what_runs_refuses_what_comes_and_leaves(home, base):
         (refused,) = await everything(stream, short("late", base))
         assert refused.code == "engine_restarting"
         events = await running
-        assert bare(events[-1]) == Finished("a", FinishReason.LENGTH, 300)
+        assert events[-1] == Finished("a", FinishReason.LENGTH, 300)
         await stream.close()
 
     process = home.start()
@@ -231,7 +225,7 @@ def test_closing_one_iterator_aborts_that_request_alone(home, base):
             return (await stream.status())["running"] <= 1
 
         await until(alone)
-        assert bare((await other)[-1]) == Finished("b", FinishReason.LENGTH, 400)
+        assert (await other)[-1] == Finished("b", FinishReason.LENGTH, 400)
         await stream.close()
 
     home.start()

@@ -57,10 +57,11 @@ REQUESTS = [
 ]
 EVENTS = [
     Tokens("x", (4, 5)),
+    Tokens("x", (4,), fingerprint="fp_1"),
     Tokens("x", (4, 5), (Logprob(-0.5, ((4, -0.5), (9, -1.25))), Logprob(-2.0))),
     PromptLogprobs("x", (Logprob(-0.1, ((1, -0.1),)), Logprob(-3.0, ()))),
     PromptLogprobs("x", ()),
-    Finished("x", FinishReason.CANCELLED, 3, n_cached=64, fingerprint="fp_1"),
+    Finished("x", FinishReason.CANCELLED, 3, n_cached=64),
     Scored("x", (-0.123456789012345, -1e-9)),
     Embedded("x", (0.123456789012345, -1e-9)),
     Failed("x", "busy", "full", 1.5),

@@ -73,6 +73,8 @@ class Ended:
     """How many of the prompt's tokens were not computed for it."""
     called: bool = False
     """It called a function, and was not cut off."""
+    fingerprint: str = ""
+    """As the engine's `Tokens` tell it."""
 
 
 Event = Delta | Thinks | Calls | Ended
@@ -101,6 +103,7 @@ class Choice:
 class Completion(NamedTuple):
     choices: tuple[Choice, ...]
     usage: Usage
+    fingerprint: str = ""
 
 
 class Answer:
@@ -166,23 +169,25 @@ class Answer:
             continuing=self._continuing,
             id_seed=id_seed(self._prompt.ids, self._prompt.sampling.seed, index),
         )
+        fingerprint = ""
         shown = False  # The opening waits for the engine: a refusal comes before any text.
         async with aclosing(told(self._engine, self._sequence(index))) as events:
             async for event in events:
                 match event:
                     case Tokens(ids=ids, logprobs=logprobs):
+                        fingerprint = fingerprint or event.fingerprint
                         for token, logprob in zip_longest(ids, logprobs):
                             heard = reading.push(token, logprob)
                             for each in _events(index, self._opened(shown, heard)):
                                 shown = True
                                 yield each
                             if reading.ended:
-                                yield _ended(index, reading, None)
+                                yield _ended(index, reading, None, fingerprint)
                                 return
                     case Finished():
                         for each in _events(index, self._opened(shown, reading.flush(), last=True)):
                             yield each
-                        yield _ended(index, reading, event)
+                        yield _ended(index, reading, event, fingerprint)
 
     def _opened(self, shown: bool, heard: Heard, *, last: bool = False) -> Heard:
         """What is told, behind the opening where that is still to be shown."""
@@ -221,7 +226,7 @@ def _events(index: int, heard: Heard) -> Iterator[Event]:
         yield Delta(index, "", drawn)
 
 
-def _ended(index: int, reading: Reading, finished: Finished | None) -> Ended:
+def _ended(index: int, reading: Reading, finished: Finished | None, fingerprint: str) -> Ended:
     """`finished` is None where the answer ends before the sequence does."""
     reason = FinishReason.STOP if reading.ended or finished is None else finished.reason
     return Ended(
@@ -231,6 +236,7 @@ def _ended(index: int, reading: Reading, finished: Finished | None) -> Ended:
         reading.n_thought,
         0 if finished is None else finished.n_cached,
         called=reading.called and reason is FinishReason.STOP,
+        fingerprint=fingerprint,
     )
 
 
@@ -302,7 +308,10 @@ async def collected(events: AsyncGenerator[Event | Usage], *, n: int) -> Complet
                 usage = event
             else:
                 told[event.index].append(event)
-    return Completion(tuple(_choice(i, of_one) for i, of_one in enumerate(told)), usage)
+    ended = (event for of_one in told for event in of_one if isinstance(event, Ended))
+    fingerprint = next((event.fingerprint for event in ended if event.fingerprint), "")
+    choices = tuple(_choice(i, of_one) for i, of_one in enumerate(told))
+    return Completion(choices, usage, fingerprint)
 
 
 async def merged(

@@ -77,6 +77,7 @@ class TextChoice:
 class TextCompletion(NamedTuple):
     choices: tuple[TextChoice, ...]
     usage: Usage
+    fingerprint: str = ""
 
 
 class Written(NamedTuple):
@@ -128,7 +129,7 @@ class TextAnswer:
         n_all = len(self._prompts) * self._made
         texts, reasons = [""] * n_all, [FinishReason.STOP] * n_all
         tokens: list[list[Shown]] = [[] for _ in range(n_all)]
-        usage = Usage(0, 0)
+        usage, fingerprint = Usage(0, 0), ""
         async with aclosing(self.events()) as events:
             async for event in events:
                 match event:
@@ -137,13 +138,14 @@ class TextAnswer:
                         tokens[event.index] += event.tokens
                     case Ended():
                         reasons[event.index] = event.reason
+                        fingerprint = fingerprint or event.fingerprint
                     case Usage():
                         usage = event
         made = [
             TextChoice(index, texts[index], tuple(tokens[index]), reasons[index])
             for index in range(n_all)
         ]
-        return TextCompletion(tuple(self._told(made)), usage)
+        return TextCompletion(tuple(self._told(made)), usage, fingerprint)
 
     def _told(self, made: list[TextChoice]) -> list[TextChoice]:
         """The best of each prompt, likeliest per token first, numbered anew."""
@@ -170,11 +172,16 @@ class TextAnswer:
         opening: tuple[Shown, ...] = ()
         reading, n_tokens = TextReading(self._renderer, stop=self._ask.stop, offset=len(echo)), 0
 
+        fingerprint = ""
+
         def piece(said: Said) -> Piece:
             nonlocal echo, opening
             shown = Piece(index, echo + said.text, (*opening, *said.tokens))
             echo, opening = "", ()
             return shown
+
+        def ended(reason: FinishReason, n_tokens: int) -> Ended:
+            return Ended(index, reason, n_tokens, fingerprint=fingerprint)
 
         async with aclosing(told(self._engine, _sequence(prompt, choice))) as events:
             async for event in events:
@@ -182,23 +189,24 @@ class TextAnswer:
                     case PromptLogprobs(logprobs=logprobs):
                         opening = echoed(self._renderer, prompt.ids, logprobs)
                     case Tokens(ids=ids, logprobs=logprobs):
+                        fingerprint = fingerprint or event.fingerprint
                         for token, logprob in zip(ids, logprobs or (None,) * len(ids), strict=True):
                             n_tokens += 1
                             if token in written.ends:
                                 yield piece(reading.end(token, logprob))
-                                yield Ended(index, FinishReason.STOP, n_tokens)
+                                yield ended(FinishReason.STOP, n_tokens)
                                 return
                             said = reading.push(token, logprob)
                             if echo + said.text or opening + said.tokens:
                                 yield piece(said)
                             if said.stopped:
-                                yield Ended(index, FinishReason.STOP, n_tokens)
+                                yield ended(FinishReason.STOP, n_tokens)
                                 return
                     case Finished(reason=reason, n_generated=n_generated):
                         said = reading.end()
                         yield piece(said)
                         reason = FinishReason.STOP if said.stopped else reason
-                        yield Ended(index, reason, n_generated)
+                        yield ended(reason, n_generated)
 
 
 async def begin(serving: Serving, actor: Actor, ask: TextAsk) -> TextAnswer:

@@ -112,6 +112,8 @@ class ChatCompletion(BaseModel):
     model: str
     choices: list[ChoiceOut]
     usage: ChatUsageOut
+    system_fingerprint: str | None = None
+    """Two seeded answers under one are the same bytes; None of a model behind another server."""
 
 
 class DeltaOut(BaseModel):
@@ -134,6 +136,8 @@ class ChatCompletionChunk(BaseModel):
     model: str
     choices: list[ChunkChoice]
     usage: ChatUsageOut | None = None
+    system_fingerprint: str | None = None
+    """In the chunks that end a choice."""
 
 
 class Voice(NamedTuple):
@@ -156,11 +160,17 @@ def completion_out(
         model=model,
         choices=choices,
         usage=chat_usage_out(completion.usage),
+        system_fingerprint=completion.fingerprint or None,
     ).model_dump()
     for choice, said in zip(completion.choices, told["choices"], strict=True):
         if choice.thought and not voice.chunks:
             said["message"]["reasoning_content"] = choice.thought
     return told
+
+
+def fingerprint_out(fingerprint: str) -> dict[str, str]:
+    """The field of a chunk, where there is one."""
+    return {"system_fingerprint": fingerprint} if fingerprint else {}
 
 
 def think_chunk(thought: str, *, closed: bool) -> ThinkChunk:

@@ -26,6 +26,7 @@ from modiste.api.chat_answers import (
     call_out,
     chat_usage_out,
     completion_out,
+    fingerprint_out,
     logprobs_out,
     reason_out,
     think_chunk,
@@ -120,6 +121,7 @@ async def chunks(
     for index in range(n):
         yield chunk(_choice(index, {"role": "assistant", "content": ""}))
     last: dict[str, Any] | None = None
+    made_under: dict[str, str] = {}
     n_calls = [0] * n
     async with aclosing(events):
         async for event in events:
@@ -132,16 +134,17 @@ async def chunks(
                     yield chunk(_choice(index, {"tool_calls": [told]}))
                 case Thinks(index, text):
                     yield chunk(_choice(index, _thought(text, voice)))
-                case Ended(index, reason, called=called):
+                case Ended(index, reason, called=called, fingerprint=fingerprint):
                     if last is not None:
-                        yield chunk(last)
+                        yield chunk(last, **made_under)
+                    made_under = fingerprint_out(fingerprint)
                     last = _choice(index, {"content": ""})
                     last["finish_reason"] = reason_out(reason, called=called)
                 case Usage():
                     total = chat_usage_out(event).model_dump()
                     ending = [last] if last is not None else []
                     with_it = {"usage": total} if usage is UsagePlace.WITH_THE_END else {}
-                    yield chunk(*ending, **with_it)
+                    yield chunk(*ending, **with_it, **made_under)
                     if usage is UsagePlace.AFTER_THE_END:
                         yield chunk(usage=total)
     yield DONE

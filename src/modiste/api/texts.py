@@ -24,7 +24,7 @@ from modiste.actions.answers import Ended, Usage
 from modiste.actions.completions import DEFAULT_TEMPERATURE, MAX_CHOICES
 from modiste.actions.text_reading import Shown
 from modiste.actions.texts import Piece, TextAsk, TextCompletion
-from modiste.api.chat_answers import UsageOut, reason_out, usage_out
+from modiste.api.chat_answers import UsageOut, fingerprint_out, reason_out, usage_out
 from modiste.api.chat_shapes import (
     Penalty,
     Probability,
@@ -102,6 +102,8 @@ class TextCompletionOut(BaseModel):
     model: str
     choices: list[TextChoiceOut]
     usage: UsageOut | None = None
+    system_fingerprint: str | None = None
+    """Two seeded answers under one are the same bytes; of a stream, in the chunks that end."""
 
 
 class Head(NamedTuple):
@@ -215,6 +217,7 @@ def completion_out(completion: TextCompletion, head: Head, *, logprobs: bool) ->
             for choice in completion.choices
         ],
         usage=usage_out(completion.usage),
+        system_fingerprint=completion.fingerprint or None,
     )
 
 
@@ -248,10 +251,11 @@ async def chunks(
                     yield chunk(
                         {"index": index, "text": text, "logprobs": told, "finish_reason": None}
                     )
-                case Ended(index, reason, _):
+                case Ended(index, reason, fingerprint=fingerprint):
                     said = reason_out(reason)
                     yield chunk(
-                        {"index": index, "text": "", "logprobs": None, "finish_reason": said}
+                        {"index": index, "text": "", "logprobs": None, "finish_reason": said},
+                        **fingerprint_out(fingerprint),
                     )
                 case Usage() if with_usage:
                     yield chunk(usage=usage_out(event).model_dump())

@@ -286,7 +286,9 @@ class Engine:
         if isinstance(request, Generate) and token in request.stop_ids:
             self._end(sequence, _finished(sequence, FinishReason.STOP))
             return
-        self._emit(sequence.key, Tokens(request.id, (token,), (logprob,) if logprob else ()))
+        fingerprint = sequence.fingerprint if len(sequence.generated) == 1 else ""
+        told = (logprob,) if logprob else ()
+        self._emit(sequence.key, Tokens(request.id, (token,), told, fingerprint))
         if constraint is not None:
             constraint.take(token)
         if constraint is not None and constraint.complete:
@@ -310,8 +312,7 @@ class Engine:
 
 def _finished(sequence: Sequence, reason: FinishReason) -> Finished:
     n_generated = len(sequence.generated)
-    fingerprint = sequence.fingerprint
-    return Finished(sequence.request.id, reason, n_generated, sequence.n_reused, fingerprint)
+    return Finished(sequence.request.id, reason, n_generated, sequence.n_reused)
 
 
 def _fitting(path: Path, room: Room, memory_bytes: int) -> int:

@@ -182,7 +182,11 @@ def event_to_wire(event: Event, number: int) -> dict[str, Any]:
     match event:
         case Tokens():
             told: dict[str, Any] = {"id": number, "tokens": event.ids}
-            return told | {"token_logprobs": _told(event.logprobs)} if event.logprobs else told
+            if event.logprobs:
+                told["token_logprobs"] = _told(event.logprobs)
+            if event.fingerprint:
+                told["fingerprint"] = event.fingerprint
+            return told
         case PromptLogprobs():
             return {"id": number, "prompt_logprobs": _told(event.logprobs)}
         case Finished():
@@ -191,7 +195,6 @@ def event_to_wire(event: Event, number: int) -> dict[str, Any]:
                 "finished": event.reason,
                 "n_generated": event.n_generated,
                 "n_cached": event.n_cached,
-                "fingerprint": event.fingerprint,
             }
         case Scored():
             return {"id": number, "logprobs": event.logprobs}
@@ -209,13 +212,13 @@ def event_to_wire(event: Event, number: int) -> dict[str, Any]:
 def event_from_wire(message: Mapping[str, Any], name: str) -> Event:
     """The event as its caller knows it: `name` is the id of the request it answers."""
     if "tokens" in message:
-        return Tokens(name, tuple(message["tokens"]), _logprobs(message.get("token_logprobs", ())))
+        logprobs = _logprobs(message.get("token_logprobs", ()))
+        return Tokens(name, tuple(message["tokens"]), logprobs, message.get("fingerprint", ""))
     if "prompt_logprobs" in message:
         return PromptLogprobs(name, _logprobs(message["prompt_logprobs"]))
     if "finished" in message:
         reason = FinishReason(message["finished"])
-        counts = message["n_generated"], message["n_cached"]
-        return Finished(name, reason, *counts, message.get("fingerprint", ""))
+        return Finished(name, reason, message["n_generated"], message["n_cached"])
     if "logprobs" in message:
         return Scored(name, tuple(message["logprobs"]))
     if "vector" in message:

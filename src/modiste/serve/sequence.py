@@ -216,6 +216,9 @@ class Tokens:
     ids: tuple[int, ...]
     logprobs: tuple[Logprob, ...] = ()
     """One per token where `Sampling.logprobs` asks for them, else none."""
+    fingerprint: str = ""
+    """With the first tokens of an answer: names what its bits depend on besides request and model.
+    Empty with the others, and where the engine is not ours."""
 
 
 @dataclass(frozen=True)
@@ -226,8 +229,6 @@ class Finished:
     """Tokens drawn, a final stop token included."""
     n_cached: int = 0
     """Tokens of the prompt that were not computed again: they were known from earlier requests."""
-    fingerprint: str = ""
-    """Names what the answer's bits depend on besides request and model; empty if it never ran."""
 
 
 @dataclass(frozen=True)
