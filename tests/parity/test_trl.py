@@ -22,10 +22,10 @@ from modiste.prepare import render
 from modiste.prepare.formats.chat import parse_row
 from modiste.prepare.formats.preference import parse_row as parse_pair
 from modiste.prepare.pairs import conversations
-from modiste.tune.loss import Document, Scorer
+from modiste.tune.loss import Document, Scorer, collate
 from modiste.tune.machine import Machine
 from modiste.tune.mixture import Conversation, Samples
-from modiste.tune.objective import NextToken, batches
+from modiste.tune.objective import NextToken
 from modiste.tune.preference import Preference
 from modiste.tune.spec import Dpo
 
@@ -263,11 +263,11 @@ def test_the_chosen_answers_own_loss_is_added_as_trl_adds_it(base: Path, tmp_pat
     )
     samples = pairs(base)
     objective = referenced(samples, scorer, adapters, Dpo(beta=0.3, sft_weight=0.7))
-    collate = trainer.data_collator
+    padded = trainer.data_collator
     for at in range(len(samples)):
         trainer.model.zero_grad()
         adapters.zero_grad()
-        expected = trainer.compute_loss(trainer.model, collate([trainer.train_dataset[at]]))
+        expected = trainer.compute_loss(trainer.model, padded([trainer.train_dataset[at]]))
         expected.backward()
         (batch,) = objective.batches([samples[at]])
         loss = objective.loss(batch).loss
@@ -285,6 +285,6 @@ def test_the_reference_is_the_base_whatever_the_adapters_are(base: Path) -> None
         for at in range(len(samples)):
             sample = samples[at]
             chosen = Document(sample.ids[: sample.split], sample.mask[: sample.split])
-            (batch,) = batches([chosen], most_tokens=1, device="cpu")
+            batch = collate([chosen])
             expected = sum(scorer.logprobs(batch))
             assert samples.reference[at, 0] == pytest.approx(expected, rel=1e-6)
