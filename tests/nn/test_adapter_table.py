@@ -26,13 +26,16 @@ def layers():
 
 def test_what_is_packed_comes_out_again():
     given = layers()
-    again = unpacked(packed(given))
-    assert [set(layer) for layer in again] == [set(layer) for layer in given]
-    for layer, same in zip(given, again, strict=True):
-        for site, delta in layer.items():
-            assert torch.equal(delta.down_RD, same[site].down_RD)
-            assert torch.equal(delta.up_OR, same[site].up_OR)
-            assert delta.all_blocks() == same[site].all_blocks()
+    for dtype in (torch.float32, torch.bfloat16):
+        table = packed(given, dtype=dtype)
+        assert table.values.dtype == dtype
+        again = unpacked(table)
+        assert [set(layer) for layer in again] == [set(layer) for layer in given]
+        for layer, same in zip(given, again, strict=True):
+            for site, delta in layer.items():
+                assert torch.equal(delta.down_RD.to(dtype).float(), same[site].down_RD)
+                assert torch.equal(delta.up_OR.to(dtype).float(), same[site].up_OR)
+                assert delta.all_blocks() == same[site].all_blocks()
 
 
 def test_an_adapter_of_a_table_has_the_form_of_its_matrices():

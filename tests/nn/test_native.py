@@ -37,5 +37,5 @@ def test_structures_are_as_large_as_in_c():
     assert ctypes.sizeof(native.CLayer) == 4 * 8 + 4 * 7 * 8 + 8
     assert ctypes.sizeof(native.CDecoder) == 9 * 8
     assert ctypes.sizeof(native.CSegment) == 5 * 8
-    assert ctypes.sizeof(native.CSite) == 4 * 8
+    assert ctypes.sizeof(native.CSite) == 5 * 8
     assert ctypes.sizeof(native.CSpan) == 5 * 8

@@ -23,8 +23,8 @@ def _no_gradients():
         yield
 
 
-def adapter(rank, seed):
-    """On q and v, on the output, and on both halves of the gated MLP."""
+def adapter(rank, seed, *, dtype=torch.float32):
+    """On q and v, on the output, and on both halves of the gated MLP; rounded to `dtype`."""
     generator = torch.Generator().manual_seed(seed)
 
     def random(*size):
@@ -39,16 +39,22 @@ def adapter(rank, seed):
         Site.GATE_UP: Delta(random(rank, D), random(2 * I, rank)),
         Site.DOWN: Delta(random(rank, I), random(D, rank)),
     }
-    return AdapterDeltas([layer, {Site.O: layer[Site.O]}, layer])
+    layer = {
+        site: delta._replace(
+            down_RD=delta.down_RD.to(dtype).float(), up_OR=delta.up_OR.to(dtype).float()
+        )
+        for site, delta in layer.items()
+    }
+    return AdapterDeltas([layer, {Site.O: layer[Site.O]}, layer], dtype=dtype)
 
 
 def prompt(n, seed=1):
     return torch.randint(0, 199, (n,), generator=torch.Generator().manual_seed(seed))
 
 
-def mixed(decoder):
+def mixed(decoder, *, dtype=torch.float32):
     """Logits of rows of six sequences with three adapters and none, after two steps."""
-    a, b = adapter(4, 1), adapter(17, 2)
+    a, b = adapter(4, 1, dtype=dtype), adapter(17, 2, dtype=dtype)
     cells = decoder.key_values(1000)
     first, second = prompt(40), prompt(64, 2)
     spans = [Span(0, 40, 16, 40), Span(40, 64, 96, 64)]
@@ -65,10 +71,12 @@ def mixed(decoder):
 
 @pytest.mark.parametrize("variant", [v for v in native.VARIANTS if native.open_variant(v)])
 @pytest.mark.parametrize("window", [None, 30])
-def test_rows_of_many_sequences_and_adapters_equal_the_twin(random_base, variant, window):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_of_many_sequences_and_adapters_equal_the_twin(random_base, variant, window, dtype):
     path = random_base("mistral", sliding_window=window)
-    expected = mixed(load_decoder(path, kernels=lambda: None))
-    found = mixed(load_decoder(path, kernels=lambda: native.open_variant(variant)))
+    expected = mixed(load_decoder(path, kernels=lambda: None), dtype=dtype)
+    kernels = load_decoder(path, kernels=lambda: native.open_variant(variant))
+    found = mixed(kernels, dtype=dtype)
     # Logits of about 10, summed in other orders over 3 layers.
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
@@ -76,7 +84,9 @@ def test_rows_of_many_sequences_and_adapters_equal_the_twin(random_base, variant
 @pytest.mark.parametrize("kind", Kind)
 def test_a_row_with_its_adapter_has_the_same_bits_in_any_company(random_base, kind):
     decoder = load_decoder(random_base("llama"), kind=kind)
-    mine, other = adapter(16, 1), adapter(4, 2)
+    mine, other = adapter(16, 1), adapter(4, 2, dtype=torch.bfloat16)
+    if kind is Kind.INT8:
+        mine = adapter(16, 1, dtype=torch.bfloat16)
     ids = prompt(41)
 
     def beside(n_others):

@@ -9,7 +9,7 @@ from modiste.nn.packed_adapter import read, write
 def table(seed):
     generator = torch.Generator().manual_seed(seed)
     return Table(
-        torch.randint(0, 9, (12, 4), generator=generator),
+        torch.randint(0, 9, (12, 5), generator=generator),
         torch.randint(0, 9, (5, 5), generator=generator),
         torch.randn(4800, generator=generator),
     )

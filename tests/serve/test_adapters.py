@@ -127,11 +127,27 @@ def equal(one, other):
 def test_the_packed_copy_holds_the_same_adapter(base, editable):
     shape = read_shape(base)
     first = load_adapter(editable.path, shape)
-    assert (editable.path / PACKED).is_file()
+    assert (editable.path / PACKED[torch.float32]).is_file()
     copied = load_adapter(editable.path, shape)
     assert equal(first, from_peft(editable.path, shape))
     assert equal(copied, from_peft(editable.path, shape))
     assert copied.table.values.data_ptr() % 64 == 0
+
+
+@packs
+def test_a_copy_in_sixteen_bits_lies_beside_the_other_and_is_half_of_it(base, editable):
+    shape, wide, short = read_shape(base), torch.float32, torch.bfloat16
+    exact = load_adapter(editable.path, shape)
+    for _ in range(2):  # As it is packed, and as it is mapped.
+        rounded = load_adapter(editable.path, shape, dtype=short)
+        assert rounded.table.values.dtype == short
+    for layer, same in zip(exact.layers, rounded.layers, strict=True):
+        for site, delta in layer.items():
+            assert torch.equal(delta.down_RD.bfloat16().float(), same[site].down_RD)
+            assert torch.equal(delta.up_OR.bfloat16().float(), same[site].up_OR)
+    sizes = [size_bytes(editable.path, dtype=dtype) for dtype in (wide, short)]
+    assert 0.5 < sizes[1] / sizes[0] < 0.7, "some of it are names and numbers"
+    assert equal(load_adapter(editable.path, shape), exact)
 
 
 @packs
@@ -148,9 +164,9 @@ def test_a_copy_of_other_files_or_for_another_base_is_made_anew(base, editable, 
 def test_a_broken_copy_is_none(base, editable):
     shape = read_shape(base)
     load_adapter(editable.path, shape)
-    content = (editable.path / PACKED).read_bytes()
+    content = (editable.path / PACKED[torch.float32]).read_bytes()
     for broken in (content[:500], content[:-1000], b"", b"x" * 100):
-        (editable.path / PACKED).write_bytes(broken)
+        (editable.path / PACKED[torch.float32]).write_bytes(broken)
         assert equal(load_adapter(editable.path, shape), from_peft(editable.path, shape))
 
 
@@ -164,7 +180,7 @@ def test_a_folder_that_cannot_be_written_serves_all_the_same(base, editable, mon
     monkeypatch.setattr(packed_adapter, "write", full)
     shape = read_shape(base)
     assert equal(load_adapter(editable.path, shape), from_peft(editable.path, shape))
-    assert not (editable.path / PACKED).exists()
+    assert not (editable.path / PACKED[torch.float32]).exists()
 
 
 @packs

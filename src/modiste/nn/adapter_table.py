@@ -18,8 +18,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from modiste.nn.linear import Kind
 from modiste.nn.native import LANES
-from modiste.nn.panels import panels
+from modiste.nn.panels import NUMBER_OF_KIND, fill, panels
+
+KINDS = {torch.float32: Kind.FP32, torch.bfloat16: Kind.BF16}
+TOGETHER = {torch.float32: 1, torch.bfloat16: 2}
+"""Neighbouring inputs of an output that lie together."""
 
 
 class Site(StrEnum):
@@ -59,18 +64,20 @@ class Table(NamedTuple):
     """Layout of `Site` and `Segment` in native/decoder.c, with offsets in place of addresses."""
 
     sites: Tensor
-    """int64 (layers * 4, 4): rank, first value of down, number of segments, first segment."""
+    """int64 (layers * 4, 5): rank, first value of down, number of segments, first segment, kind."""
     segments: Tensor
     """int64 (segments, 5): a `Block` and the first value of its up."""
     values: Tensor
-    """float32: panels of down and up."""
+    """Panels of down and up, in float32 or bfloat16."""
 
 
 class AdapterDeltas:
     """One adapter; sites that it leaves alone are absent from their layer."""
 
-    def __init__(self, layers: Layers) -> None:
+    def __init__(self, layers: Layers, *, dtype: torch.dtype = torch.float32) -> None:
+        """`dtype` is that of the table."""
         self._given: Layers | None = layers
+        self._dtype = dtype
 
     @classmethod
     def of_table(cls, table: Table) -> AdapterDeltas:
@@ -85,7 +92,7 @@ class AdapterDeltas:
 
     @cached_property
     def table(self) -> Table:
-        return packed(self.layers)
+        return packed(self.layers, dtype=self._dtype)
 
     @cached_property
     def placed(self) -> Placed:
@@ -123,25 +130,29 @@ class Placed:
         self.address = self._sites.data_ptr()
 
 
-def packed(layers: Layers) -> Table:
-    sites: list[tuple[int, int, int, int]] = []
+def packed(layers: Layers, *, dtype: torch.dtype = torch.float32) -> Table:
+    """`dtype` is float32, or bfloat16 for half the memory to read."""
+    kind, together = NUMBER_OF_KIND[KINDS[dtype]], TOGETHER[dtype]
+    sites: list[tuple[int, int, int, int, int]] = []
     segments: list[tuple[int, int, int, int, int]] = []
     parts: list[Tensor] = []
     n_values = 0
 
     def place(matrix: Tensor) -> int:
         nonlocal n_values
-        parts.append(panels(matrix.float()).flatten())
+        matrix = fill(matrix.to(dtype), 1, together)
+        parts.append(panels(matrix, together=together).flatten())
         n_values += len(parts[-1])
         return n_values - len(parts[-1])
 
     for layer in layers:
         for site in Site:
             if (delta := layer.get(site)) is None:
-                sites.append((0, 0, 0, 0))
+                sites.append((0, 0, 0, 0, kind))
                 continue
             blocks = delta.all_blocks()
-            sites.append((len(delta.down_RD), place(delta.down_RD), len(blocks), len(segments)))
+            down = place(delta.down_RD)
+            sites.append((len(delta.down_RD), down, len(blocks), len(segments), kind))
             for block in blocks:
                 rows = slice(block.first, block.first + block.outputs)
                 ranks = slice(block.first_rank, block.first_rank + block.rank)
@@ -152,7 +163,7 @@ def packed(layers: Layers) -> Table:
 def unpacked(table: Table) -> Layers:
     """The matrices of a table again."""
     layers: list[dict[Site, Delta]] = []
-    for number, (rank, down, n_segments, first) in enumerate(table.sites.tolist()):
+    for number, (rank, down, n_segments, first, _) in enumerate(table.sites.tolist()):
         if number % len(Site) == 0:
             layers.append({})
         if rank == 0:
@@ -173,6 +184,9 @@ def unpacked(table: Table) -> Layers:
 
 def _matrix(values: Tensor, at: int, outputs: int, inputs: int) -> Tensor:
     """(outputs, inputs) of the panels that begin at value `at`."""
-    n_panels = -(-outputs // LANES)
-    panels_PDL = values[at : at + n_panels * inputs * LANES].view(n_panels, inputs, LANES)
-    return panels_PDL.transpose(1, 2).reshape(-1, inputs)[:outputs].float().contiguous()
+    together = TOGETHER[values.dtype]
+    n_panels, n_blocks = -(-outputs // LANES), -(-inputs // together)
+    size = n_panels * n_blocks * LANES * together
+    panels_PDLT = values[at : at + size].view(n_panels, n_blocks, LANES, together)
+    matrix = panels_PDLT.transpose(1, 2).reshape(n_panels * LANES, -1)
+    return matrix[:outputs, :inputs].float().contiguous()

@@ -82,6 +82,7 @@ class CSite(Structure):
         ("down", c_void_p),
         ("n_segments", c_int64),
         ("segments", POINTER(CSegment)),
+        ("kind", c_int64),
     ]
 
 

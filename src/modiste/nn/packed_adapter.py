@@ -18,7 +18,7 @@ from safetensors.torch import save
 
 from modiste.nn.adapter_table import Table
 
-FORMAT = "modiste adapter 1"
+FORMAT = "modiste adapter 2"
 LINE = 64
 """Bytes of a line of cache: values that begin on one are read fastest."""
 
@@ -31,8 +31,8 @@ def write(path: Path, table: Table, *, source: str) -> None:
     Raises:
         OSError: it cannot be written there; what was there before still is.
     """
-    tensors = {"segments": _whole_lines(table.segments), "sites": table.sites}
-    metadata = {"format": FORMAT, "source": source}
+    tensors = {"segments": _whole_lines(table.segments), "sites": _whole_lines(table.sites)}
+    metadata = {"format": FORMAT, "source": source, "n_sites": str(len(table.sites))}
     content = save({**tensors, "values": table.values}, metadata=metadata)
     if missing := -_header_bytes(content) % LINE:
         # The header grows by what a longer text takes, and is filled up to eight bytes.
@@ -58,14 +58,15 @@ def read(path: Path, *, source: str) -> Table | None:
             if metadata.get("source") != source or metadata.get("format", "").strip() != FORMAT:
                 return None
             names = ("sites", "segments", "values")
-            return Table(*(tensors.get_tensor(name) for name in names))
+            table = Table(*(tensors.get_tensor(name) for name in names))
+            return table._replace(sites=table.sites[: int(metadata["n_sites"])])
     except (OSError, SafetensorError):
         return None
 
 
-def _whole_lines(segments: torch.Tensor) -> torch.Tensor:
+def _whole_lines(rows: torch.Tensor) -> torch.Tensor:
     """Rows of five numbers, filled up so that what comes behind begins on a line."""
-    return F.pad(segments, (0, 0, 0, -len(segments) % 8))
+    return F.pad(rows, (0, 0, 0, -len(rows) % 8))
 
 
 def _header_bytes(content: bytes) -> int:

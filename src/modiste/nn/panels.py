@@ -31,11 +31,11 @@ class PanelLinear:
         self._scales = self._shifts = None
         if kind is Kind.INT8:
             whole_OD, scales_O = quantise(weight_OD)
-            self._scales = _fill(scales_O, 0, LANES)
-            self._shifts = _fill(ZERO * whole_OD.sum(1, dtype=torch.int32), 0, LANES)
-            self._panels = panels(_fill(whole_OD, 1, INT8_BLOCK), together=4)
+            self._scales = fill(scales_O, 0, LANES)
+            self._shifts = fill(ZERO * whole_OD.sum(1, dtype=torch.int32), 0, LANES)
+            self._panels = panels(fill(whole_OD, 1, INT8_BLOCK), together=4)
         elif kind is Kind.BF16:
-            self._panels = panels(_fill(weight_OD.bfloat16(), 1, 2), together=2)
+            self._panels = panels(fill(weight_OD.bfloat16(), 1, 2), together=2)
         else:
             self._panels = panels(weight_OD.float())
         self.c = CLinear(
@@ -57,13 +57,13 @@ class PanelLinear:
 
 def panels(weight_OD: Tensor, *, together: int = 1) -> Tensor:
     """(P, D / together, L, together), contiguous: neighbouring inputs of an output together."""
-    weight_OD = _fill(weight_OD, 0, LANES)
+    weight_OD = fill(weight_OD, 0, LANES)
     outputs, inputs = weight_OD.shape
     blocks = weight_OD.view(outputs // LANES, LANES, inputs // together, together)
     return blocks.permute(0, 2, 1, 3).contiguous()
 
 
-def _fill(tensor: Tensor, dim: int, multiple: int) -> Tensor:
+def fill(tensor: Tensor, dim: int, multiple: int) -> Tensor:
     """Zeros behind it along `dim`, up to a multiple."""
     missing = -tensor.shape[dim] % multiple
     padding = [0, 0] * (tensor.ndim - 1 - dim) + [0, missing]

@@ -46,10 +46,10 @@ class Part(NamedTuple):
 
 GROWTH = 4
 """Fused in float32 an adapter takes up to this many times its file."""
-PACKED = "adapter.packed"
+PACKED = {torch.float32: "adapter.packed", torch.bfloat16: "adapter.bf16.packed"}
 
 
-def size_bytes(folder: Path) -> int:
+def size_bytes(folder: Path, *, dtype: torch.dtype = torch.float32) -> int:
     """Memory it will take at most; what is mapped from a packed copy the system may take back.
 
     Raises:
@@ -58,28 +58,30 @@ def size_bytes(folder: Path) -> int:
     missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
     if missing:
         raise InvalidInput(f"{folder}: not a PEFT adapter, {' and '.join(missing)} missing")
-    copy = folder / PACKED
+    copy = folder / PACKED[dtype]
     return copy.stat().st_size if copy.is_file() else GROWTH * (folder / WEIGHTS).stat().st_size
 
 
-def load_adapter(folder: Path, shape: DecoderShape) -> AdapterDeltas:
-    """The adapter in `folder`, for a base of this shape.
+def load_adapter(
+    folder: Path, shape: DecoderShape, *, dtype: torch.dtype = torch.float32
+) -> AdapterDeltas:
+    """The adapter in `folder`, for a base of this shape; `dtype` is what the kernels read.
 
     Raises:
         InvalidInput: not readable, more than plain LoRA, or not made for this base.
     """
     if native.library() is None:
         return from_peft(folder, shape)
-    source = _source(folder, shape)
-    if (table := packed_adapter.read(folder / PACKED, source=source)) is not None:
+    source, copy = _source(folder, shape), folder / PACKED[dtype]
+    if (table := packed_adapter.read(copy, source=source)) is not None:
         return AdapterDeltas.of_table(table)
-    deltas = from_peft(folder, shape)
+    deltas = from_peft(folder, shape, dtype=dtype)
     try:
-        packed_adapter.write(folder / PACKED, deltas.table, source=source)
+        packed_adapter.write(copy, deltas.table, source=source)
     except OSError as error:
         log.warning("%s: no packed copy could be left there: %s", folder, error)
         return deltas
-    table = packed_adapter.read(folder / PACKED, source=source)
+    table = packed_adapter.read(copy, source=source)
     return deltas if table is None else AdapterDeltas.of_table(table)
 
 
@@ -97,7 +99,9 @@ def _source(folder: Path, shape: DecoderShape) -> str:
     return repr((told, shape.n_layers, [tuple(m) for m in modules_of(shape).values()]))
 
 
-def from_peft(folder: Path, shape: DecoderShape) -> AdapterDeltas:
+def from_peft(
+    folder: Path, shape: DecoderShape, *, dtype: torch.dtype = torch.float32
+) -> AdapterDeltas:
     """As `load_adapter`, from the PEFT files themselves."""
     modules = modules_of(shape)
     found: dict[tuple[int, Site], list[Part]] = {}
@@ -124,7 +128,8 @@ def from_peft(folder: Path, shape: DecoderShape) -> AdapterDeltas:
         [
             {s: _fuse(found[index, s], widths[s]) for s in Site if (index, s) in found}
             for index in range(shape.n_layers)
-        ]
+        ],
+        dtype=dtype,
     )
 
 

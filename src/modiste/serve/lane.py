@@ -110,8 +110,12 @@ class Lane:
         )
         """Whether this machine's kernels keep a row's bits whatever shares its step."""
         self.adapters: Shelf[AdapterKey, AdapterDeltas] = Shelf(
-            lambda key: adapters.load_adapter(Path(key.folder), self.shape),
-            size_bytes=lambda key: adapters.size_bytes(Path(key.folder)),
+            lambda key: adapters.load_adapter(
+                Path(key.folder), self.shape, dtype=precision.of_adapters
+            ),
+            size_bytes=lambda key: adapters.size_bytes(
+                Path(key.folder), dtype=precision.of_adapters
+            ),
             limit_bytes=room.adapters_bytes,
             pool=pool,
             on_loaded=wake,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from modiste.nn import native, native_decoder
 from modiste.nn.linear import Kind
 from modiste.nn.shape import read_shape
@@ -16,6 +18,12 @@ class Precision(NamedTuple):
     kind: Kind
     exact: bool
     """As the base's files say, with sums in float32."""
+
+    @property
+    def of_adapters(self) -> torch.dtype:
+        """Beside a base that is rounded to eight bits, an adapter in sixteen is exact enough, and
+        the half of it to read for each token."""
+        return torch.bfloat16 if self.kind is Kind.INT8 else torch.float32
 
 
 def precision_of(path: Path, wanted: ServeLinear) -> Precision:

@@ -30,14 +30,15 @@ typedef struct {
 /* Outputs [first, first + outputs) see ranks [first_rank, first_rank + rank). */
 typedef struct {
   int64_t first, outputs, first_rank, rank;
-  const float *up; /* [outputs/16][rank][16], the scale folded in */
+  const void *up; /* [outputs/16][rank][16], the scale folded in */
 } Segment;
 
 typedef struct {
   int64_t rank;      /* of all segments; 0 where the adapter leaves the site alone */
-  const float *down; /* [R/16][inputs][16] */
+  const void *down; /* [R/16][inputs][16] */
   int64_t n_segments;
   const Segment *segments;
+  int64_t kind; /* FP32, or BF16 with neighbouring inputs together, as in Linear */
 } Site;
 
 enum { QKV, O, GATE_UP, DOWN, SITES };
@@ -91,6 +92,13 @@ static void rotate(float *x, int64_t size, const float *cos, const float *sin) {
   }
 }
 
+static void low_rank(int64_t kind, int64_t N, int64_t K, const float *x, int64_t ldx, const void *panels, Out out) {
+  if (kind == BF16)
+    product_bf16(N, K, x, ldx, panels, out);
+  else
+    product(N, K, x, ldx, (Panels){panels, LANES, K * LANES}, out);
+}
+
 /* y += the deltas of x, for all rows; neighbours with the same adapter go together. */
 static void add_deltas(int64_t layer, int site, int64_t n_spans, const Span *spans, const float *x, int64_t inputs, float *y, int64_t outputs, float *low) {
   for (int64_t s = 0; s < n_spans;) {
@@ -101,14 +109,12 @@ static void add_deltas(int64_t layer, int site, int64_t n_spans, const Span *spa
     const Site *delta = adapter + layer * SITES + site;
     if (delta->rank == 0) continue;
     int64_t width = (delta->rank + LANES - 1) / LANES * LANES;
-    Panels down = {delta->down, LANES, inputs * LANES};
     Out to_low = {low, width, width, NULL, 0};
-    product(rows, inputs, x + first * inputs, inputs, down, to_low);
+    low_rank(delta->kind, rows, inputs, x + first * inputs, inputs, delta->down, to_low);
     for (int64_t i = 0; i < delta->n_segments; i++) {
       const Segment *segment = delta->segments + i;
-      Panels up = {segment->up, LANES, segment->rank * LANES};
       Out to = {y + first * outputs + segment->first, outputs, segment->outputs, NULL, 1};
-      product(rows, segment->rank, low + segment->first_rank, width, up, to);
+      low_rank(delta->kind, rows, segment->rank, low + segment->first_rank, width, segment->up, to);
     }
   }
 }

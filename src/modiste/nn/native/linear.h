@@ -135,10 +135,10 @@ static void product(int64_t N, int64_t K, const float *x, int64_t ldx, Panels w,
   }));
 }
 
-static void product_bf16(int64_t N, int64_t K, const float *x, const int32_t *w, Out out) {
+static void product_bf16(int64_t N, int64_t K, const float *x, int64_t ldx, const int32_t *w, Out out) {
   FOR_PANELS(out.outputs, FOR_ROWS(N, {
     vec acc[ROWS][PANELS];
-    tile_bf16(R, P, K, x + n * K, K, w + panel * ((K + 1) / 2) * LANES, acc);
+    tile_bf16(R, P, K, x + n * ldx, ldx, w + panel * ((K + 1) / 2) * LANES, acc);
     put(R, P, out, n, panel * LANES, acc);
   }));
 }
@@ -235,7 +235,7 @@ static void linear(const Linear *w, int64_t N, const float *x, float *y) {
       product(N, w->inputs, x, w->inputs, panels, out);
       break;
     }
-    case BF16: product_bf16(N, w->inputs, x, w->panels, out); break;
+    case BF16: product_bf16(N, w->inputs, x, w->inputs, w->panels, out); break;
     case INT8: product_int8(N, x, w, out); break;
   }
 }
