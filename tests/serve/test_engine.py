@@ -4,7 +4,6 @@ import json
 import random
 import time
 from collections import defaultdict
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
