@@ -459,6 +459,18 @@ class Stale:
 
 
 @dataclass(frozen=True)
+class Abilities:
+    """What a base's prompt format has words for, beyond chats."""
+
+    fim: bool = False
+    """It can be asked for the text between two others."""
+    tools: bool = False
+    """It writes calls of tools in a way that is read here."""
+    thoughts: bool = False
+    """It tells thoughts from answers."""
+
+
+@dataclass(frozen=True)
 class Model:
     id: str
     kind: ModelKind
@@ -481,6 +493,8 @@ class Model:
     stale: Stale | None = None
     upstream: Upstream | None = None
     """Where it is answered, if not by the built-in engine."""
+    abilities: Abilities | None = None
+    """Those of its base. None: hosted, or not told yet (`models.tell_abilities`)."""
     makes_embeddings: bool = False
     """It was made for nothing else."""
 

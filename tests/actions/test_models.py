@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from modiste.actions import models
 from modiste.errors import BadRequest, Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from modiste.settings import Settings
 from modiste.store.blobs import adapter_of
 from modiste.store.database import Database
-from modiste.store.tables import JobRow
-from modiste.types import Actor, Model, ModelKind, Parity, Upstream, UpstreamKind
+from modiste.store.tables import JobRow, ModelRow
+from modiste.types import Abilities, Actor, Model, ModelKind, Parity, Upstream, UpstreamKind
 
 PARITY = Parity(True, 8, 100, 1e-5, 1e-6, 1e-3, 0.5, "fine")
 
@@ -160,6 +162,97 @@ def test_an_own_base_is_added_from_a_folder(
     assert resolve(database, admin, "org/mine-1.0") == added
     again = models.add_base(database, admin, name="org/mine-1.0", path=str(folder))
     assert again == added
+
+
+@pytest.fixture
+def thinker_base(coder_base: Path, tmp_path: Path) -> Path:
+    """A base that thinks, fills in the middle, and knows no tools."""
+    folder = tmp_path / "thinker"
+    shutil.copytree(coder_base, folder)
+    definition = (folder / "tokenizer.json").read_text()
+    for slash in ("", "/"):
+        definition = definition.replace(f"[{slash}AVAILABLE_TOOLS]", f"<{slash}think>")
+    (folder / "tokenizer.json").write_text(definition)
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{ m.content }}{% endfor %}{# <think> #}"
+    )
+    return folder
+
+
+def test_what_a_bases_format_can_do_is_read_when_it_is_installed(
+    database: Database, admin: Actor, tiny: Model, coder_base: Path, thinker_base: Path
+) -> None:
+    assert tiny.abilities == Abilities(tools=True)
+    coder = models.add_base(database, admin, name="coder", path=str(coder_base))
+    assert coder.abilities == Abilities(fim=True, tools=True)
+    thinker = models.add_base(database, admin, name="thinker", path=str(thinker_base))
+    assert thinker.abilities == Abilities(fim=True, thoughts=True)
+    assert resolve(database, admin, "thinker").abilities == thinker.abilities
+
+
+def test_an_embedder_can_do_nothing_of_the_kind(
+    database: Database, admin: Actor, sentence_base: Path
+) -> None:
+    pytest.importorskip("torch", reason="pip install 'modiste[local]'")
+    added = models.add_base(database, admin, name="sentences", path=str(sentence_base))
+    assert added.abilities == Abilities()
+
+
+def test_a_base_added_again_is_read_again_with_the_models_made_of_it(
+    database: Database, admin: Actor, create: Any, thinker_base: Path
+) -> None:
+    models.add_base(database, admin, name="thinker", path=str(thinker_base))
+    create(model="thinker")
+    with database.transaction() as tx:
+        job = tx.session.query(JobRow).one()
+        made = models.register(tx, job, adapter=adapter_of({"a": "1"}), parity=PARITY)
+    assert made.abilities == Abilities(fim=True, thoughts=True)
+    template = thinker_base / "chat_template.jinja"
+    template.write_text(template.read_text().replace("{# <think> #}", ""))
+    models.add_base(database, admin, name="thinker", path=str(thinker_base))
+    assert resolve(database, admin, "thinker").abilities == Abilities(fim=True)
+    assert resolve(database, admin, made.id).abilities == Abilities(fim=True)
+
+
+def test_what_older_versions_did_not_keep_is_filled_in_at_the_next_start(
+    database: Database, admin: Actor, tuned: Model, coder_base: Path, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    models.add_base(database, admin, name="coder", path=str(coder_base))
+    away = tmp_path / "away"
+    shutil.copytree(coder_base, away)
+    models.add_base(database, admin, name="away", path=str(away))
+    forget_abilities(database)
+    away.rename(tmp_path / "elsewhere")
+    models.tell_abilities(database)
+    told = {name: resolve(database, admin, name).abilities for name in (tuned.id, "coder", "away")}
+    assert told == {
+        tuned.id: Abilities(tools=True),
+        "coder": Abilities(fim=True, tools=True),
+        "away": None,
+    }
+    assert f"models on {away}" in caplog.text
+    (tmp_path / "elsewhere").rename(away)
+    models.tell_abilities(database)
+    assert resolve(database, admin, "away").abilities == Abilities(fim=True, tools=True)
+
+
+def test_a_list_opens_no_tokenizer_and_neither_does_a_start_that_misses_nothing(
+    database: Database, admin: Actor, tuned: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(folder: Path) -> None:
+        raise AssertionError(f"{folder} was opened")
+
+    monkeypatch.setattr(models.render, "load", load)
+    models.tell_abilities(database)
+    with database.transaction(write=False) as tx:
+        assert {model.abilities for model in models.list_(tx, admin)} == {Abilities(tools=True)}
+
+
+def forget_abilities(database: Database) -> None:
+    """As a database is behind the migration."""
+    with database.transaction() as tx:
+        tx.session.execute(sa.update(ModelRow).values(abilities=None))
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "config.json", "tokenizer.json"])

@@ -10,14 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from scripted import ScriptedEngine, jsonl, settings_for
+import sqlalchemy as sa
+from scripted import ScriptedEngine, jsonl, run_front, settings_for
 
 from modiste.api.app import build_app
+from modiste.store.database import Database
+from modiste.store.tables import ModelRow
 
 
 class Process:
@@ -130,3 +134,20 @@ def test_nothing_is_opened_before_the_app_starts(tmp_path: Path) -> None:
     app = build_app(settings_for(home), engine=ScriptedEngine())  # type: ignore[arg-type]
     assert app.title == "Modiste"
     assert not home.exists()
+
+
+def test_a_start_tells_of_bases_what_an_older_version_did_not_keep(
+    tmp_path: Path, coder_base: Path
+) -> None:
+    settings, front = settings_for(tmp_path), contextmanager(run_front)
+    with front(settings, ScriptedEngine()) as first, first.client() as client:
+        added = client.post("/v1/models/bases", json={"name": "coder", "path": str(coder_base)})
+        assert added.status_code == 200, added.text
+    database = Database(settings)
+    with database.transaction() as tx:
+        tx.session.execute(sa.update(ModelRow).values(abilities=None))
+    database.close()
+    with front(settings, ScriptedEngine()) as second, second.client() as client:
+        card = client.get("/v1/models/coder").json()
+    able = {name for name, yes in card["capabilities"].items() if yes}
+    assert able == {"completion_chat", "completion_fim", "function_calling", "fine_tuning"}

@@ -54,6 +54,16 @@ def test_no_suffix_and_an_empty_one_are_the_same(
     assert len({request.ids for request in engine.asked}) == 1
 
 
+def test_cards_tell_in_both_dialects_which_bases_know_how(
+    mistral: httpx.Client, openai: httpx.Client
+) -> None:
+    for client in (mistral, openai):
+        cards = {model["id"]: model for model in client.get("/v1/models").json()["data"]}
+        assert client.get("/v1/models/coder").json() == cards["coder"]
+        assert cards["coder"]["capabilities"]["completion_fim"]
+        assert not cards["modiste-tiny"]["capabilities"]["completion_fim"]
+
+
 def test_every_field_reaches_the_engine(mistral: httpx.Client, engine: ScriptedEngine) -> None:
     engine.text = "one two three"
     fields = {"temperature": 0.0, "top_p": 0.5, "max_tokens": 50, "random_seed": 9}

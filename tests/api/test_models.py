@@ -58,7 +58,7 @@ def test_a_base_card_has_what_every_client_reads(mistral: httpx.Client) -> None:
     assert base["max_context_length"] > 0
     assert base["deprecation"] is None
     able = {name for name, yes in base["capabilities"].items() if yes}
-    assert able == {"completion_chat", "fine_tuning"}
+    assert able == {"completion_chat", "function_calling", "fine_tuning"}
     assert card(mistral, "open-mistral-7b") == base
 
 
@@ -70,7 +70,10 @@ def test_a_tuned_card_names_its_job_and_its_root(mistral: httpx.Client, tuned: s
     assert told["id"].split(":")[-1] == told["job"][:8]
     assert told["archived"] is False
     able = {name for name, yes in told["capabilities"].items() if yes}
-    assert able == {"completion_chat"}
+    assert able == {"completion_chat", "function_calling"}
+    for dialect in ("mistral", "openai"):
+        listed = mistral.get(f"/{dialect}/v1/models").json()["data"]
+        assert next(model for model in listed if model["id"] == tuned) == told
 
 
 def test_ids_are_read_raw_and_escaped(

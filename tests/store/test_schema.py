@@ -82,7 +82,7 @@ def test_what_an_older_modiste_wrote_is_read_by_this_one(settings: Settings) -> 
         model = tx.session.scalars(sa.select(ModelRow)).one().noun()
     assert (file.format, file.report_sha256, file.rows_sha256) == (None, None, None)
     assert (job.noun().dataset, job.rows, job.code_version) == (None, None, None)
-    assert model.stale is None
+    assert (model.stale, model.abilities) == (None, None)
     database.close()
 
 

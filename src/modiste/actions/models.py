@@ -3,28 +3,44 @@
 `resolve` is how every door turns a name into weights: an id, or an alias, set here or in the
 settings (`open-mistral-7b` → what stands for it here). A name that is not installed is refused
 with what to type. A fine-tuned model exists from the transaction that ends its job.
+
+What a base's prompt format can do is read from its folder when it is installed and kept in its row
+and in those of the models made of it, so that a list opens no tokenizer.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from modiste.actions import aliases
 from modiste.actions.keys import organisation, require
-from modiste.errors import BadRequest, Conflict, Forbidden, InvalidInput, NotFound
+from modiste.errors import BadRequest, Conflict, Forbidden, InvalidInput, ModisteError, NotFound
 from modiste.nn import encoder_files
 from modiste.nn.base import describe_base
 from modiste.prepare import render, sentence_tokens
 from modiste.store.database import Database, Tx
 from modiste.store.tables import JobRow, ModelRow
-from modiste.types import Actor, Adapter, JobStatus, Model, ModelKind, Parity, Scope, Upstream
+from modiste.types import (
+    Abilities,
+    Actor,
+    Adapter,
+    JobStatus,
+    Model,
+    ModelKind,
+    Parity,
+    Scope,
+    Upstream,
+)
 
+log = logging.getLogger(__name__)
 SHIPPED = "modiste-tiny"
 BASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 HUB_HOMES = {
@@ -161,26 +177,49 @@ def add_base(
         folder = hub.download(path.removeprefix("hub:"), into=database.settings.home / "bases")
     else:
         folder = Path(path).expanduser().resolve()
-    context = _checked_base(folder)
+    found = _checked_base(folder)
     if context_there is not None:
-        context = min(context, context_there)
+        found = found.reading_at_most(context_there)
     with database.transaction() as tx:
         row = tx.session.get(ModelRow, name, with_for_update=True)
         if row is not None and row.path != str(folder):
             _refuse_if_built_upon(tx, row)
-        return _save_base(tx, name, folder, context, served_by)
+        return _save_base(tx, name, folder, found, served_by)
 
 
 def ensure_shipped(tx: Tx) -> None:
     """Register the base that comes with the package, wherever the package lies today."""
     folder = Path(__file__).resolve().parent.parent / "bases" / "tiny"
     if (folder / "model.safetensors").is_file():
-        known, context = tx.session.get(ModelRow, SHIPPED), _checked_base(folder)
+        known, found = tx.session.get(ModelRow, SHIPPED), _checked_base(folder)
         if known is None or known.upstream is None:
-            _save_base(tx, SHIPPED, folder, context)
+            _save_base(tx, SHIPPED, folder, found)
         else:
-            context = min(context, known.max_context_length)
-            _save_base(tx, SHIPPED, folder, context, known.upstream)
+            found = found.reading_at_most(known.max_context_length)
+            _save_base(tx, SHIPPED, folder, found, known.upstream)
+
+
+def tell_abilities(database: Database) -> None:
+    """Fill in what older versions did not keep. One query where nothing is missing.
+
+    A folder that cannot be read now is logged and tried again at the next start.
+    """
+    # Folders are read outside the transaction that writes: a large tokenizer takes a second.
+    missing = sa.and_(ModelRow.abilities.is_(None), ModelRow.kind != ModelKind.HOSTED)
+    with database.transaction(write=False) as tx:
+        paths = tx.session.scalars(sa.select(ModelRow.path).where(missing).distinct()).all()
+    for path in paths:
+        try:
+            abilities = _abilities(Path(path))
+        except (ModisteError, OSError) as error:
+            log.warning("cards of models on %s name no more than chats: %s", path, error)
+            continue
+        with database.transaction() as tx:
+            tx.session.execute(
+                sa.update(ModelRow)
+                .where(missing, ModelRow.path == path)
+                .values(abilities=abilities)
+            )
 
 
 def base_for_tuning(tx: Tx, actor: Actor, name: str) -> Model:
@@ -237,6 +276,7 @@ def register(tx: Tx, job: JobRow, *, adapter: Adapter, parity: Parity | None) ->
             created_at=tx.now(),
             max_context_length=base.max_context_length,
             path=base.path,
+            abilities=base.abilities,
             owned_by=job.org,
             root=job.model,
             base=base.id,
@@ -318,18 +358,43 @@ def _makes_embeddings(row: ModelRow) -> bool:
     return row.kind is ModelKind.BASE and encoder_files.is_encoder(Path(row.path))
 
 
-def _checked_base(folder: Path) -> int:
-    """The base's context length, after both its weights and its tokenizer were found usable."""
+class _Found(NamedTuple):
+    """What a base's folder says of it."""
+
+    max_context_length: int
+    abilities: Abilities
+
+    def reading_at_most(self, n_tokens: int) -> _Found:
+        return self._replace(max_context_length=min(self.max_context_length, n_tokens))
+
+
+def _checked_base(folder: Path) -> _Found:
+    """Told after both the base's weights and its tokenizer were found usable."""
     if encoder_files.is_encoder(folder):
         sentence_tokens.load(folder)
-        return encoder_files.read(folder).max_tokens
+        return _Found(encoder_files.read(folder).max_tokens, Abilities())
     info = describe_base(folder)
-    render.load(folder)
-    return info.max_context_length
+    return _Found(info.max_context_length, _abilities(folder))
+
+
+def _abilities(folder: Path) -> Abilities:
+    """What the doors of inference will find in the base's renderer.
+
+    Raises:
+        InvalidInput: the folder's tokenizer is missing or unreadable.
+    """
+    if encoder_files.is_encoder(folder):
+        return Abilities()
+    renderer = render.load(folder)
+    return Abilities(
+        fim=renderer.fim is not None,
+        tools=renderer.manner.calls is not None,
+        thoughts=renderer.manner.thinking is not None,
+    )
 
 
 def _save_base(
-    tx: Tx, name: str, folder: Path, context: int, served_by: Upstream | None = None
+    tx: Tx, name: str, folder: Path, found: _Found, served_by: Upstream | None = None
 ) -> Model:
     org = organisation(tx)
     tx.alone("bases")
@@ -344,12 +409,11 @@ def _save_base(
             owned_by="modiste" if name == SHIPPED else "local",
         )
         tx.session.add(row)
-    row.path, row.max_context_length, row.upstream = str(folder), context, served_by
+    row.path, row.upstream = str(folder), served_by
+    row.max_context_length, row.abilities = found
     # Fine-tuned models name the folder too, so that serving needs one row: they move along.
     tx.session.execute(
-        sa.update(ModelRow)
-        .where(ModelRow.base == name)
-        .values(path=str(folder), max_context_length=context)
+        sa.update(ModelRow).where(ModelRow.base == name).values(path=str(folder), **found._asdict())
     )
     for made in tx.session.scalars(sa.select(ModelRow).where(ModelRow.base == name)):
         made.upstream = _upstream_of(made.adapter, served_by)

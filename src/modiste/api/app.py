@@ -118,6 +118,7 @@ def _open(settings: Settings) -> Database:
     with database.transaction() as tx:
         keys.bootstrap(tx)
         models.ensure_shipped(tx)
+    models.tell_abilities(database)
     return database
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from modiste.actions.completions import DEFAULT_TEMPERATURE
 from modiste.serve import outbound
 from modiste.serve.upstream import Told
-from modiste.types import File, Model, ModelKind, Page, Spent, Upstream
+from modiste.types import Abilities, File, Model, ModelKind, Page, Spent, Upstream
 
 JSONL = "application/jsonl"
 BATCH_RESULTS = ("batch_result", "batch_error")
@@ -63,7 +63,7 @@ class SignedUrl(BaseModel):
 
 
 class Capabilities(BaseModel):
-    """What a model can do on this server today."""
+    """What can be asked of a model on this server today."""
 
     completion_chat: bool = True
     completion_fim: bool = False
@@ -292,5 +292,12 @@ def _capabilities(model: Model) -> Capabilities:
         return Capabilities(function_calling=True, fine_tuning=False)
     if model.makes_embeddings:
         return Capabilities(completion_chat=False, fine_tuning=False)
-    served = model.parity is None or model.parity.served
-    return Capabilities(completion_chat=served, fine_tuning=model.kind is ModelKind.BASE)
+    if model.parity is not None and not model.parity.served:
+        return Capabilities(completion_chat=False, fine_tuning=False)
+    able = model.abilities or Abilities()
+    return Capabilities(
+        completion_fim=able.fim,
+        function_calling=able.tools,
+        reasoning=able.thoughts,
+        fine_tuning=model.kind is ModelKind.BASE,
+    )

@@ -18,6 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from modiste.store.columns import Noun, Time, Word
 from modiste.types import (
+    Abilities,
     Adapter,
     Checkpoint,
     File,
@@ -374,6 +375,9 @@ class ModelRow(Base):
     parity: Mapped[Parity | None] = mapped_column(Noun(Parity))
     stale: Mapped[Stale | None] = mapped_column(Noun(Stale))
     upstream: Mapped[Upstream | None] = mapped_column(Noun(Upstream))
+    abilities: Mapped[Abilities | None] = mapped_column(Noun(Abilities))
+    """NULL is filled at the next start: a release that reads more formats sets it so in its
+    migration."""
 
     def noun(self) -> Model:
         return Model(
@@ -393,6 +397,7 @@ class ModelRow(Base):
             parity=self.parity,
             stale=self.stale,
             upstream=self.upstream,
+            abilities=self.abilities,
         )
 
 

@@ -294,7 +294,11 @@ def models(tuned, job_id):
     cards = {card.id: card for card in client.models.list().data}
     base, mine = cards["modiste-tiny"], cards[tuned]
     expect(BASE in base.aliases and base.capabilities.fine_tuning, base)
-    expect(base.capabilities.completion_chat and not base.capabilities.function_calling, base)
+    for card in (base, mine):
+        able = card.capabilities
+        same(
+            (able.completion_chat, able.function_calling, able.completion_fim), (True, True, False)
+        )
     same((mine.job, mine.root, mine.archived), (job_id, BASE, False))
     same(client.models.retrieve(model_id=tuned), mine)
     same(client.models.retrieve(model_id=BASE).id, "modiste-tiny")
