@@ -327,11 +327,11 @@ def errors():
         expect("invalid_model" in unknown.body, unknown.body)
         wrong = raises(HTTPValidationError, call, model=BASE, messages=messages, temperature=9.0)
         expect(wrong.data.detail[0].loc == ["body", "temperature"], wrong.data)
-        tool = {**TRACK["function"], "parameters": {"properties": {"a": {"not": {}}}}}
-        strict = {"type": "function", "function": {**tool, "strict": True}}
-        unsure = raises(HTTPValidationError, call, model=BASE, messages=messages, tools=[strict])
-        path = "tools[0].function.parameters.properties.a.not"
-        if hasattr(client.chat, "parse"):  # the client knows `strict`
+        if not OLD:  # That one drops `strict` before it sends.
+            tool = {**TRACK["function"], "parameters": {"properties": {"a": {"not": {}}}}}
+            tools = [{"type": "function", "function": {**tool, "strict": True}}]
+            unsure = raises(HTTPValidationError, call, model=BASE, messages=messages, tools=tools)
+            path = "tools[0].function.parameters.properties.a.not"
             expect(path in unsure.data.detail[0].msg, unsure.data)
     raises(HTTPValidationError, client.fim.complete, model="codestral-latest", prompt="def")
     embed = client.embeddings.create
