@@ -171,6 +171,22 @@ def test_a_stream_of_several_choices_ends_each_and_counts_all(
     assert sum("usage" in chunk for chunk in told) == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"max_tokens": 3}, "min_tokens is 4, more than max_tokens"),
+        ({"response_format": {"type": "json_object"}}, "the answer's form decides where it ends"),
+    ],
+)
+def test_more_tokens_than_can_be_are_refused(
+    mistral: httpx.Client, engine: ScriptedEngine, change: dict[str, Any], said: str
+) -> None:
+    answer = mistral.post(CHAT, json={**ASK, "min_tokens": 4, **change})
+    assert answer.status_code == 422
+    assert said in answer.json()["message"]
+    assert engine.asked == []
+
+
 @pytest.mark.parametrize("name", ["random_seed", "seed"])
 def test_the_seed_reaches_the_engine_under_both_names(
     mistral: httpx.Client, engine: ScriptedEngine, name: str
@@ -187,6 +203,7 @@ def test_every_sampling_field_reaches_the_engine(
         "temperature": 0.3,
         "top_p": 0.8,
         "max_tokens": 3,
+        "min_tokens": 2,
         "presence_penalty": 0.5,
         "frequency_penalty": -0.5,
     }
@@ -194,6 +211,7 @@ def test_every_sampling_field_reaches_the_engine(
     sampling = engine.asked[0].sampling
     assert (sampling.temperature, sampling.top_p, sampling.max_tokens) == (0.3, 0.8, 3)
     assert (sampling.presence_penalty, sampling.frequency_penalty) == (0.5, -0.5)
+    assert sampling.min_tokens == 2
     assert answer["choices"][0]["finish_reason"] == "length"
     assert answer["usage"]["completion_tokens"] == 3
 
@@ -275,11 +293,11 @@ def test_an_unknown_model_is_refused_in_the_words_of_each_vendor(
 def test_what_is_not_done_here_is_refused_by_name_all_at_once(
     mistral: httpx.Client, openai: httpx.Client, engine: ScriptedEngine
 ) -> None:
-    body = {**ASK, "functions": [{"name": "f"}], "min_tokens": 3, "store": True}
+    body = {**ASK, "functions": [{"name": "f"}], "verbosity": "low", "store": True}
     for client in (mistral, openai):
         answer = client.post(CHAT, json=body)
         assert answer.status_code == 422
-        for name in ("functions", "min_tokens", "store"):
+        for name in ("functions", "verbosity", "store"):
             assert name in answer.text
     error = mistral.post(CHAT, json=body).json()
     assert error["raw_status_code"] == 422

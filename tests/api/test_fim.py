@@ -66,10 +66,11 @@ def test_cards_tell_in_both_dialects_which_bases_know_how(
 
 def test_every_field_reaches_the_engine(mistral: httpx.Client, engine: ScriptedEngine) -> None:
     engine.text = "one two three"
-    fields = {"temperature": 0.0, "top_p": 0.5, "max_tokens": 50, "random_seed": 9}
+    fields = {"temperature": 0.0, "top_p": 0.5, "max_tokens": 50, "random_seed": 9, "min_tokens": 7}
     body = mistral.post(FIM, json={**ASK, **fields, "stop": " two", "metadata": {"a": 1}}).json()
     asked = engine.asked[0].sampling
     assert (asked.temperature, asked.top_p, asked.max_tokens, asked.seed) == (0.0, 0.5, 50, 9)
+    assert asked.min_tokens == 7
     assert body["choices"][0]["message"]["content"] == "one"
     assert body["choices"][0]["finish_reason"] == "stop"
 
@@ -103,7 +104,7 @@ def test_a_base_that_does_not_know_how_is_refused_in_both_dialects(
         ({"prompt": None}, "prompt"),
         ({"model": None}, "model is missing"),
         ({"model": "nope"}, "Invalid model"),
-        ({"min_tokens": 3}, "min_tokens is 3"),
+        ({"min_tokens": 3, "max_tokens": 2}, "min_tokens is 3, more than max_tokens"),
         ({"messages": []}, "messages"),
         ({"prompt": "word " * 3000}, "shorten the prompt"),
         ({"seed": 1, "random_seed": 2}, "they mean the same"),

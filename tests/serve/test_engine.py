@@ -4,6 +4,7 @@ import json
 import random
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -539,6 +540,19 @@ def test_without_a_seed_two_requests_differ(bench, base):
     )
     # 40 draws with a collision chance under one half each: equal once in 2^40 runs.
     assert a != b
+
+
+def test_no_stop_token_is_drawn_before_there_are_as_many_as_asked(bench, base):
+    one = bench()
+    (free,) = one.run(Generate("free", str(base), prompt(9), sampling=GREEDY))
+    ends = frozenset(free[:3])
+    for least in (0, 5):
+        ask = replace(GREEDY, min_tokens=least)
+        one.run(Generate(f"{least}", str(base), prompt(9), stop_ids=ends, sampling=ask))
+    assert one.tokens("0") == []
+    held = one.tokens("5")
+    assert len(held) >= 5
+    assert not ends & set(held)
 
 
 def test_a_stop_token_ends_the_request_and_is_counted_but_not_shown(bench, base):

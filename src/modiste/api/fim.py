@@ -22,7 +22,6 @@ from modiste.api.chat_shapes import (
 )
 from modiste.api.chat_stream import CHAT_ANSWER, respond
 from modiste.api.door import Asker, Body, checked, documents, house, json_body
-from modiste.errors import NotYetSupported
 from modiste.serve.sequence import Sampling
 
 router = APIRouter(tags=["inference"])
@@ -63,14 +62,7 @@ def gap_of(body: FimRequest) -> Gap:
 
     Raises:
         InvalidInput: no model, or two names for one thing with two values.
-        NotYetSupported: `min_tokens`.
     """
-    if body.min_tokens:
-        raise NotYetSupported(
-            f"min_tokens is {body.min_tokens}, and this version ends where the model does; "
-            "leave it out",
-            param="min_tokens",
-        )
     return Gap(
         model=model_asked(body.model),
         prompt=body.prompt,
@@ -80,6 +72,7 @@ def gap_of(body: FimRequest) -> Gap:
             temperature=DEFAULT_TEMPERATURE if body.temperature is None else body.temperature,
             top_p=1.0 if body.top_p is None else body.top_p,
             max_tokens=body.max_tokens,
+            min_tokens=body.min_tokens or 0,
             seed=one_of(body, "random_seed", "seed"),
         ),
     )

@@ -16,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -301,6 +302,9 @@ class Lane:
         if sequence.constraint is not None:
             allowed_V = sequence.constraint.allowed(self.shape.vocab_size, request.stop_ids)
         n_drawn = len(sequence.generated)
+        if n_drawn < request.sampling.min_tokens:
+            allowed_V = np.ones(self.shape.vocab_size, dtype=np.bool_)
+            allowed_V[[token for token in request.stop_ids if token < len(allowed_V)]] = False
         return sampling.Draw(request.sampling, sequence.seed, n_drawn, sequence.counts, allowed_V)
 
     def _constrain(self, sequence: Sequence) -> bool:

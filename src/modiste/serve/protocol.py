@@ -117,6 +117,7 @@ def request_to_wire(request: Request, number: int) -> dict[str, Any]:
             "frequency_penalty": sampling.frequency_penalty,
             "top_k": sampling.top_k,
             "min_p": sampling.min_p,
+            "min_tokens": sampling.min_tokens,
             "logit_bias": list(sampling.logit_bias.items()),
             "logprobs": sampling.logprobs,
         }

@@ -60,6 +60,8 @@ class Sampling:
     """Draw from the smallest set of tokens that holds this much probability."""
     max_tokens: int | None = None
     """None means up to the end of the context."""
+    min_tokens: int = 0
+    """No token that ends the answer is drawn before there are so many."""
     seed: int | None = None
     """Same seed, same tokens, whatever else is being served. None draws a seed."""
     presence_penalty: float = 0.0
@@ -83,6 +85,10 @@ class Sampling:
             problems.append(f"top_p is {self.top_p}, expected 0 to 1")
         if self.max_tokens is not None and not (_whole(self.max_tokens) and self.max_tokens >= 0):
             problems.append(f"max_tokens is {self.max_tokens}, expected a whole number, 0 or more")
+        if not (_whole(self.min_tokens) and self.min_tokens >= 0):
+            problems.append(f"min_tokens is {self.min_tokens}, expected a whole number, 0 or more")
+        elif self.max_tokens is not None and self.min_tokens > self.max_tokens:
+            problems.append(f"min_tokens is {self.min_tokens}, more than max_tokens")
         if self.seed is not None and not (_whole(self.seed) and 0 <= self.seed < SEED_LIMIT):
             problems.append(f"seed is {self.seed}, expected a whole number, 0 to 2^64 - 1")
         for name in ("presence_penalty", "frequency_penalty"):
@@ -148,6 +154,11 @@ class Generate:
         _check_ids(self.ids)
         if problems := _wrong_count("prompt_logprobs", self.prompt_logprobs):
             raise InvalidInput(problems[0], param="prompt_logprobs")
+        if self.grammar is not None and self.sampling.min_tokens:
+            raise InvalidInput(
+                "min_tokens is set, and the answer's form decides where it ends; leave one out",
+                param="min_tokens",
+            )
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ SEED_MASK = 2**63 - 1
 TOKEN_ID = "token_id:"  # noqa: S105
 SAID = frozenset(
     {
-        *("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed", "logprobs"),
+        *("temperature", "top_p", "top_k", "min_p", "max_tokens", "min_tokens", "seed", "logprobs"),
         *("presence_penalty", "frequency_penalty", "logit_bias"),
     }
 )
@@ -70,6 +70,7 @@ def completion(request: Generate, model: str) -> Json:
         "stream": True,
         "stream_options": {"include_usage": True},
         "max_tokens": sampling.max_tokens,
+        "min_tokens": sampling.min_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p if sampling.top_p > 0 else 1e-6,  # The server refuses 0.
         "top_k": sampling.top_k or 0,

@@ -141,7 +141,6 @@ def errors():
     same(unknown.status_code, 400)
     for extra in (
         {"prompt_logprobs": True},
-        {"min_tokens": 1},
         {"repetition_penalty": 1.1},
     ):
         refused = raises(
