@@ -98,8 +98,10 @@ class Adapters:
             InvalidInput: a module missing, superfluous, or of another shape.
         """
         wrong = sorted(set(weights) ^ set(self.modules))
-        for name in set(weights) & set(self.modules):
-            module, (a, b) = self.modules[name], weights[name]
+        for name, module in self.modules.items():
+            if name not in weights:
+                continue
+            a, b = weights[name]
             if a.shape != module.lora_A.shape or b.shape != module.lora_B.shape:
                 wrong.append(f"{name} ({tuple(a.shape)}, {tuple(b.shape)})")
         wrong += sorted(set(magnitudes or {}) ^ set(self.magnitudes()))
