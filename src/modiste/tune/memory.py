@@ -47,6 +47,7 @@ MICROBATCH_TOKENS = {"cpu": 2_048, "cuda": 16_384}
 """Samples are computed together up to this many tokens: on a CPU more are not faster. Lanes share
 them."""
 MOST_LANES = 3
+"""Parts of a micro-batch that are still worth a product; with more threads, two share them."""
 SHARE_FOR_FP32 = 0.6
 """A CPU computes in fp32 where three copies of the base fit into this share of its memory."""
 NATIVE_BF16_FROM = 50_000_000
