@@ -76,7 +76,8 @@ def authenticate(tx: Tx, secret: str) -> Actor:
     Raises:
         Unauthorized: no such key, or it was revoked. The message does not tell which.
     """
-    row = tx.session.scalar(sa.select(KeyRow).where(KeyRow.sha256 == _hash(secret)))
+    wanted = sa.select(KeyRow.id, KeyRow.org, KeyRow.scopes, KeyRow.revoked_at)
+    row = tx.session.execute(wanted.where(KeyRow.sha256 == _hash(secret))).one_or_none()
     if row is None or row.revoked_at is not None:
         raise Unauthorized("Unauthorized")
     return Actor(key_id=row.id, org=row.org, scopes=row.scopes)

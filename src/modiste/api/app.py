@@ -73,6 +73,7 @@ OURS = (
 )
 """What no vendor has, under `/v1` alone; before the others, some of whose paths match anything."""
 INFERENCE = (chat.router, fim.router, texts.router, embeddings.router)
+"""Before all others: routes are tried one after the other, and these are asked most."""
 KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that none is closed under a request."""
 
@@ -103,9 +104,9 @@ def build_app(settings: Settings, *, engine: EngineStream | None = None) -> Fast
     edge.install(app)
     app.include_router(health.router)
     for mount, dialect in MOUNTS.items():
+        ours = OURS if mount == "/v1" else ()
         works = (files.router, jobs.router(dialect), batches.router)
-        routers = [*works, *INFERENCE, model_routes.router]
-        for router in [*OURS, *routers] if mount == "/v1" else routers:
+        for router in (*INFERENCE, *ours, *works, model_routes.router):
             refusals = document.refusals_of(dialect)
             app.include_router(router, prefix=mount, responses=refusals)
     document.install(app)
