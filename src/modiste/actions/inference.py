@@ -102,7 +102,7 @@ async def find(serving: Serving, actor: Actor, name: str, *, model: Model | None
     require(actor, Scope.INFER)
     if model is None:
         model = await asyncio.to_thread(_named, serving.database, actor, name)
-    await asyncio.to_thread(_refuse_unserved, model)
+    _refuse_unserved(model)
     return Served(model, await serving.renderers.get(Path(model.path)), actor.key_id)
 
 
@@ -152,6 +152,8 @@ async def prompts(
 
 async def weights_of(serving: Serving, served: Served) -> Weights:
     """Where they lie; an adapter's folder is made at first use."""
+    if served.model.adapter is None:
+        return Weights(Path(served.model.path))
     return await asyncio.to_thread(_weights, serving.database, served.model)
 
 
@@ -182,7 +184,9 @@ def _named(database: Database, actor: Actor, name: str) -> Model:
 
 
 def _refuse_unserved(model: Model) -> None:
-    """
+    """Looks at a base's config once, and at its time of change with every request: too little to
+    be worth a thread.
+
     Raises:
         AnsweredElsewhere, BadRequest: as `find`.
     """
