@@ -20,6 +20,8 @@ WIDTH, HEIGHT = 330, 250
 """Of one chart with its words."""
 LEFT, RIGHT, TOP, BOTTOM = 62, 24, 52, 50
 """What of it lies around the axes."""
+INSET = 22
+"""Between the axes and the first and last point."""
 HEAD = 34
 LINE, GRID, INK = "#1f5fa8", "#dddddd", "#333333"
 
@@ -77,7 +79,7 @@ def _drawn(chart: Chart) -> Iterator[str]:
 
     def x(value: float) -> float:
         share = math.log(value / first) / math.log(last / first)
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
+        return LEFT + INSET + share * (WIDTH - LEFT - RIGHT - 2 * INSET)
 
     def y(value: float) -> float:
         return HEIGHT - BOTTOM - value / most * (HEIGHT - TOP - BOTTOM)
@@ -96,7 +98,8 @@ def _drawn(chart: Chart) -> Iterator[str]:
     yield f'<polyline points="{line}" fill="none" stroke="{LINE}" stroke-width="2"/>'
     for at, value in chart.points:
         yield f'<circle cx="{x(at):.1f}" cy="{y(value):.1f}" r="3.5" fill="{LINE}"/>'
-        yield _text(x(at), y(value) - 9, f"{value:,.0f}", anchor="middle", colour=LINE)
+        said = f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+        yield _text(x(at), y(value) - 9, said, anchor="middle", colour=LINE)
 
 
 def _round_step(most: float) -> float:
@@ -117,7 +120,8 @@ def _text(
 ) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" '
-        f'text-anchor="{anchor}" fill="{colour}">{escape(said)}</text>'
+        f'text-anchor="{anchor}" fill="{colour}" stroke="white" stroke-width="3" '
+        f'paint-order="stroke">{escape(said)}</text>'
     )
 
 
