@@ -8,6 +8,7 @@ it listens in `<home>/run/server.json`. On SIGTERM it lets requests finish.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -134,6 +135,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            gc.collect()
+            gc.freeze()  # What is here stays; to look through it would stop every stream for 0.1 s.
             _write_server_file(self._server_file, self.config.host, self._port())
             log.info("listening on port %d", self._port())
 
