@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/serve.py [--only speed,llama,threads,prefix,gap,growth,cold]
                                          [--sizes a,b] [--rounds 3] [--json FILE]
+                                         [--plot FILE.svg]
 
 Each request has 64 random prompt tokens and takes `--new` greedy ones through a random rank-16
 adapter on every linear layer; prompts count in the time, not in the tokens. All that is compared
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from growth_plot import growth_svg
 from serve_engine import Engine, Speed, base, prompt, random_adapter, request
 from serve_peers import LlamaCpp, Transformers, llama_files
 
@@ -39,7 +41,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--new", type=int, default=64)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="draws `growth` as SVG")
     arguments = parser.parse_args()
+    if arguments.plot and "growth" not in arguments.only.split(","):
+        parser.error("--plot draws the section growth; add it to --only")
     torch.set_num_threads(1)
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="modiste-") as folder:
@@ -50,6 +55,8 @@ def main() -> int:
                 figures[f"{section} {size}"] = getattr(bench, section)()
                 if arguments.json:
                     arguments.json.write_text(json.dumps(figures, indent=1))
+    if arguments.plot:
+        arguments.plot.write_text(growth_svg(figures), encoding="utf-8")
     return 0
 
 

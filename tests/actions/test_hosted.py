@@ -11,7 +11,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from modiste.actions import completions, hosted, models, upstreams
+from modiste.actions import completions, hosted, upstreams
 from modiste.actions.answers import Choice, Delta, Ended, Usage
 from modiste.actions.completions import Ask
 from modiste.actions.inference import Renderers, Serving
@@ -202,14 +202,3 @@ def test_a_field_of_our_words_that_has_no_word_there_is_refused_by_name() -> Non
     wider = dataclasses.make_dataclass("Wider", [("grammar", str, "")], bases=(Ask,), frozen=True)
     with pytest.raises(NotYetSupported, match="grammar"):
         hosted.body_of(wider("big", ASK.messages, grammar="x"))
-
-
-def test_only_hosted_models_are_found(database: Database, admin: Actor, big: Model) -> None:
-    def found(name: object) -> Model | None:
-        return asyncio.run(hosted.find(database, admin, name))
-
-    assert found("big") == big
-    assert [found(name) for name in ("modiste-tiny", "not-there", None, 3)] == [None] * 4
-    with database.transaction() as tx:
-        models.delete(tx, admin, "big")
-    assert found("big") is None

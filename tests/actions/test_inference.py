@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import modiste
-from modiste.actions import inference, models
+from modiste.actions import inference, models, upstreams
 from modiste.actions.inference import Renderers, Serving
+from modiste.actions.upstreams import Hosted
 from modiste.errors import BadRequest
 from modiste.prepare import render
 from modiste.serve.sequence import Generate, Sampling
 from modiste.store.database import Database
-from modiste.types import Actor, Upstream, UpstreamKind
+from modiste.types import Actor, Model, Scope, Upstream, UpstreamKind
 
 from .engines import Engine, says
 
@@ -82,3 +84,19 @@ def test_a_base_outside_our_families_is_served_by_the_server_it_was_given(
     models.add_base(database, admin, name="experts", path=str(base))
     with pytest.raises(BadRequest, match="--served-by"):
         asyncio.run(inference.find(serving, admin, "experts"))
+
+
+def test_a_model_is_known_wherever_it_is_computed(database: Database, admin: Actor) -> None:
+    def known(name: object, actor: Actor = admin) -> Model | None:
+        return asyncio.run(inference.known(database, actor, name))
+
+    with database.transaction() as tx:
+        big = upstreams.add(tx, admin, Hosted("big", "https://api.openai.com/v1"))
+    tiny = known("modiste-tiny")
+    assert tiny is not None
+    assert (tiny.id, known("big")) == ("modiste-tiny", big)
+    assert [known(name) for name in ("not-there", None, 3)] == [None] * 3
+    assert known("big", replace(admin, scopes=frozenset({Scope.DATA}))) is None
+    with database.transaction() as tx:
+        models.delete(tx, admin, "big")
+    assert known("big") is None

@@ -88,7 +88,9 @@ def test_settings_let_a_base_answer_to_vendors_names(
 ) -> None:
     aliases = {"open-mistral-7b": "modiste-tiny", "codestral-latest": "not-there"}
     database.settings = settings.model_copy(update={"base_aliases": aliases})
-    base = resolve(database, admin, "open-mistral-7b")
+    assert resolve(database, admin, "open-mistral-7b").id == "modiste-tiny"
+    with database.transaction(write=False) as tx:
+        base = models.get(tx, admin, "open-mistral-7b")
     assert (base.id, base.aliases) == ("modiste-tiny", ("open-mistral-7b",))
     with pytest.raises(NotFound, match=r"stands for 'not-there'.*modiste models add not-there"):
         resolve(database, admin, "codestral-latest")

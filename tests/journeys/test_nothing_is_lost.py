@@ -7,6 +7,7 @@ so any tolerance here would only hide a lost piece of state.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,11 @@ import httpx
 import psutil
 import pytest
 
+from modiste.serve.stream import EngineStream
+
 STEPS = 30
 CHECKPOINT_STEPS = 5
+CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Tell me a long story about the sea."}]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -281,6 +286,56 @@ def test_everyone_who_waits_for_a_killed_engine_is_told_and_the_next_one_is_serv
     server.wait_until_ready()
     again = server.http.post("/v1/chat/completions", json=body | {"stream": False, "max_tokens": 5})
     assert again.status_code == 200, again.text
+
+
+ENDLESS = {
+    "model": "modiste-tiny",
+    "messages": MESSAGES,
+    "n": 16,
+    "max_tokens": 1500,
+    "logit_bias": {"2": -100},
+}
+"""Without the token that ends answers: half a minute for the fastest engine."""
+
+
+def test_every_caller_of_a_killed_engine_is_told_at_once_where_answers_come_whole(
+    server: Server,
+) -> None:
+    # Six callers with sixteen sequences each: more than the engine has places, so some wait.
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(server.http.post, CHAT, json=ENDLESS) for _ in range(6)]
+        until_engine(server, lambda status: status["running"] > 32 and status["waiting"] > 0)
+        [engine] = server.parts("modiste.serve.process")
+        engine.kill()
+        killed_at = time.monotonic()
+        answers = [one.result(30) for one in asked]
+        assert time.monotonic() - killed_at < 5
+    for answer in answers:
+        assert answer.status_code == 503, answer.text
+        assert int(answer.headers["retry-after"]) >= 1
+        assert "the engine stopped" in answer.text
+    server.wait_until_ready()
+
+
+def test_a_caller_who_hangs_up_frees_the_engine_though_the_answer_was_to_come_whole(
+    server: Server,
+) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        server.http.post(CHAT, json=ENDLESS, timeout=httpx.Timeout(30, read=1.0))
+    hung_up_at = time.monotonic()
+    until_engine(server, lambda status: status["running"] == status["waiting"] == 0)
+    assert time.monotonic() - hung_up_at < 2, "most of the answer was still to come"
+
+
+def until_engine(server: Server, holds: Callable[[dict[str, Any]], bool]) -> None:
+    async def watch() -> None:
+        engine = EngineStream(server.home / "run")
+        async with asyncio.timeout(20):
+            while not holds(await engine.status(timeout_s=10)):
+                await asyncio.sleep(0.01)
+        await engine.close()
+
+    asyncio.run(watch())
 
 
 def test_a_tuned_model_still_answers_the_same_after_everything_was_killed(

@@ -14,7 +14,7 @@ import torch
 import modiste
 from modiste.nn.embedding import TextEmbedder
 from modiste.prepare import render
-from modiste.serve.engine import Engine
+from modiste.serve.engine import RESTART_S, Engine
 from modiste.serve.scheduler import Key
 from modiste.serve.sequence import (
     Embed,
@@ -661,12 +661,34 @@ def test_a_full_engine_refuses_and_a_place_is_free_when_it_said(bench, base):
 def test_a_draining_engine_finishes_what_it_has_and_refuses_the_rest(bench, base):
     one = bench()
     one.add(Generate("a", str(base), prompt(4), sampling=GREEDY))
-    one.engine.draining = True
+    one.engine.drain(60.0)
     one.add(Generate("b", str(base), prompt(4), sampling=GREEDY))
     one.finish()
     assert len(one.tokens("a")) == 20
     assert one.end("b").code == "engine_restarting"
-    assert one.end("b").retry_after_s > 0
+    assert one.engine.drained
+
+
+def test_a_draining_engine_says_when_the_one_after_it_should_listen(bench, base):
+    one = bench()
+    one.add(Generate("a", str(base), prompt(4), sampling=Sampling(temperature=0.0, max_tokens=400)))
+    one.until(lambda: len(one.tokens("a")) > 20)
+    scheduler = one.engine.scheduler
+    scheduler.step_s = 0.01  # Steps are counted here, so that a busy machine does not matter.
+    (running,) = scheduler.running
+    n_steps = running.end - running.length
+    one.engine.drain(60.0)
+    one.add(Generate("b", str(base), prompt(4), sampling=GREEDY))
+    assert one.end("b").retry_after_s == pytest.approx(n_steps * 0.01 + RESTART_S)
+    one.engine.drain(1.0)
+    one.add(Generate("c", str(base), prompt(4), sampling=GREEDY))
+    assert one.end("c").retry_after_s == pytest.approx(1.0 + RESTART_S, abs=0.5)
+
+    one.engine.drain(60.0)
+    for _ in range(n_steps):
+        assert not one.engine.drained
+        one.engine.step()
+    assert one.engine.drained
 
 
 def test_a_broken_base_or_adapter_is_refused_by_name_and_others_go_on(bench, base, tmp_path):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from modiste.serve import protocol
+from modiste.serve.engine import RESTART_S
 from modiste.serve.sequence import Failed, Finished, FinishReason, Generate, Sampling, Tokens
 from modiste.serve.stream import EngineStream
 
@@ -131,10 +134,11 @@ def test_everyone_is_told_when_it_is_killed_and_the_next_one_serves(home, base):
         stream = home.stream(connect_timeout_s=20)
         waiting = [asyncio.create_task(everything(stream, long(str(n), base))) for n in range(4)]
 
-        async def running():
-            return (await stream.status())["running"] == 4
+        async def two_run_and_two_wait():
+            status = await stream.status()
+            return (status["running"], status["waiting"]) == (2, 2)
 
-        await until(running)
+        await until(two_run_and_two_wait)
         process.kill()
         async with asyncio.timeout(5):
             for events in await asyncio.gather(*waiting):
@@ -144,7 +148,7 @@ def test_everyone_is_told_when_it_is_killed_and_the_next_one_serves(home, base):
         assert isinstance((await everything(stream, short("again", base)))[-1], Finished)
         await stream.close()
 
-    process = home.start()
+    process = home.start(engine_max_sequences=2)
     asyncio.run(walk())
 
 
@@ -165,6 +169,7 @@ def test_sigterm_finishes_what_runs_refuses_what_comes_and_leaves(home, base):
         await until(draining)
         (refused,) = await everything(stream, short("late", base))
         assert refused.code == "engine_restarting"
+        assert refused.retry_after_s > RESTART_S, "what still runs takes time, too"
         events = await running
         assert events[-1] == Finished("a", FinishReason.LENGTH, 300)
         await stream.close()
@@ -230,6 +235,31 @@ def test_closing_one_iterator_aborts_that_request_alone(home, base):
 
     home.start()
     asyncio.run(walk())
+
+
+def test_who_waits_has_the_place_of_who_is_aborted_within_the_step(home, base):
+    home.start(engine_max_sequences=1)
+    with socket.socket(socket.AF_UNIX) as wire:
+        wire.settimeout(20)
+        wire.connect(home.record()["socket"])
+        unframer = protocol.Unframer()
+
+        def frames():
+            while data := wire.recv(1 << 16):
+                yield from unframer.feed(data)
+
+        def send(message):
+            wire.sendall(protocol.encode(message))
+
+        told = frames()
+        send(protocol.request_to_wire(long("a", base), 1))
+        next(told)
+        send(protocol.request_to_wire(short("b", base), 2))
+        send({"op": "abort", "id": 1})
+        frame = next(frame for frame in told if "finished" in frame["events"][0])
+        (ended, first) = frame["events"]
+        assert (ended["id"], ended["finished"]) == (1, FinishReason.CANCELLED)
+        assert (first["id"], len(first["tokens"])) == (2, 1)
 
 
 def test_a_second_engine_does_not_take_the_home(home):

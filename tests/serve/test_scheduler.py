@@ -135,6 +135,15 @@ def test_the_wait_it_names_learns_how_long_answers_are():
     assert scheduler.retry_after_s() == pytest.approx(10 * 0.1 + 40 * 0.05)
 
 
+def test_everything_is_done_with_the_last_of_those_who_run():
+    scheduler = running(read(sequence("a", max_tokens=301)), read(sequence("b", max_tokens=501)))
+    scheduler.step_s = 0.05
+    assert scheduler.done_in_s() == 0.05 * 500
+    scheduler.add(sequence("c"))
+    assert scheduler.done_in_s() == float("inf")
+    assert Scheduler(max_sequences=1, max_waiting=1).done_in_s() == 0.0
+
+
 def test_places_go_to_the_owner_who_had_least():
     scheduler = Scheduler(max_sequences=6, max_waiting=99)
     waiting(scheduler, *(sequence(f"many{n}", length=100, owner="many") for n in range(9)))

@@ -1,6 +1,7 @@
 """The supervisor against real processes: stand-in parts, real signals, real files."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -111,6 +112,22 @@ def test_a_part_that_is_killed_is_started_again_and_that_is_said(
         until(lambda: len(pids(settings.home)) == 4)
         assert any("was ended by SIGKILL; starting it again in" in line for line in said)
         assert any("started again" in line for line in said)
+
+
+def test_a_part_that_keeps_dying_is_started_again_more_and_more_slowly(
+    settings: Settings, said: list[str]
+) -> None:
+    def told(pattern: str) -> list[str]:
+        return re.findall(pattern, "\n".join(said))
+
+    with supervisor.running(settings, report=said.append, modules=MODULES):
+        until(lambda: len(pids(settings.home)) == 3)
+        victim = pids(settings.home).pop()
+        for n_deaths in (1, 2):
+            os.kill(victim, signal.SIGKILL)
+            until(lambda n=n_deaths: len(told("started again")) == n)
+            victim = int(told(r"started again \(process (\d+)\)")[-1])
+        assert told(r"SIGKILL; starting it again in (.*) s") == ["0.5", "1.0"]
 
 
 def test_a_front_on_a_free_port_comes_back_on_the_same_port(

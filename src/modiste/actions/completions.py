@@ -49,8 +49,13 @@ async def create(serving: Serving, actor: Actor, ask: Ask) -> Completion:
     return await (await begin(serving, actor, ask)).whole()
 
 
-async def begin(serving: Serving, actor: Actor, ask: Ask) -> Answer | Told:
+async def begin(
+    serving: Serving, actor: Actor, ask: Ask, *, model: Model | None = None
+) -> Answer | Told:
     """Accept or refuse a request.
+
+    Args:
+        model: what answers to the name, where that was looked up already.
 
     Raises:
         Forbidden: the key may not infer.
@@ -61,7 +66,7 @@ async def begin(serving: Serving, actor: Actor, ask: Ask) -> Answer | Told:
             token is none of its own.
     """
     try:
-        served = await inference.find(serving, actor, ask.model)
+        served = await inference.find(serving, actor, ask.model, model=model)
     except AnsweredElsewhere as elsewhere:
         return await _elsewhere(serving, actor, ask, elsewhere.model)
     written = await asyncio.to_thread(_written, served, ask)

@@ -16,17 +16,17 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from modiste.actions import models, upstreams
+from modiste.actions import upstreams
 from modiste.actions.answers import Choice, Completion, Delta, Ended, Usage
 from modiste.actions.keys import require
-from modiste.errors import NotFound, NotYetSupported
+from modiste.errors import NotYetSupported
 from modiste.serve import hosted_wire
 from modiste.serve.hosted import HostedClient
 from modiste.serve.hosted_wire import Used
 from modiste.serve.sequence import FinishReason, Sampling
 from modiste.serve.upstream import Upstreams
 from modiste.store.database import Database
-from modiste.types import Actor, Message, Model, ModelKind, Role, Scope
+from modiste.types import Actor, Message, Model, Role, Scope
 
 Json = dict[str, Any]
 PASSED_ON = ("model", "messages", "stop", "sampling")
@@ -130,17 +130,6 @@ class Told:
             for choice in choices_of(answer)
         )
         return Completion(choices, Usage(used.prompt_tokens, used.completion_tokens))
-
-
-async def find(database: Database, actor: Actor, name: Any) -> Model | None:
-    """The hosted model that answers to `name`; None where another model does, or none."""
-    if not isinstance(name, str) or not actor.may(Scope.INFER):
-        return None
-    try:
-        model = await asyncio.to_thread(_resolved, database, actor, name)
-    except NotFound:
-        return None
-    return model if model.kind is ModelKind.HOSTED else None
 
 
 async def begin(
@@ -247,11 +236,6 @@ def _message(message: Message) -> Json:
 
 def _reason(reason: Any) -> FinishReason:
     return FinishReason.LENGTH if reason in ("length", "model_length") else FinishReason.STOP
-
-
-def _resolved(database: Database, actor: Actor, name: str) -> Model:
-    with database.transaction(write=False) as tx:
-        return models.resolve(tx, actor, name)
 
 
 def _refuse_if_spent(database: Database, model: Model) -> None:

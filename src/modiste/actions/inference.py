@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from modiste.actions import models, weights
 from modiste.actions.keys import require
 from modiste.actions.weights import Weights
-from modiste.errors import BadRequest, InvalidInput
+from modiste.errors import BadRequest, InvalidInput, NotFound
 from modiste.nn import servable
 from modiste.prepare import render
 from modiste.serve.sequence import Generate, Sampling
@@ -72,8 +72,26 @@ class Served(NamedTuple):
     """Who asks: the engine shares its time among owners."""
 
 
-async def find(serving: Serving, actor: Actor, name: str) -> Served:
+async def known(database: Database, actor: Actor, name: Any) -> Model | None:
+    """The model that answers to `name`, wherever it is computed; None where nothing does or the
+    key may not infer, which is refused later, behind what is wrong with the request itself.
+
+    Raises:
+        BadRequest: it is archived.
+    """
+    if not isinstance(name, str) or not actor.may(Scope.INFER):
+        return None
+    try:
+        return await asyncio.to_thread(_named, database, actor, name)
+    except NotFound:
+        return None
+
+
+async def find(serving: Serving, actor: Actor, name: str, *, model: Model | None = None) -> Served:
     """The model that answers to `name`, and what writes its prompts.
+
+    Args:
+        model: what answers to it, where that was looked up already.
 
     Raises:
         Forbidden: the key may not infer.
@@ -82,7 +100,9 @@ async def find(serving: Serving, actor: Actor, name: str) -> Served:
         BadRequest: the engine cannot compute the model.
     """
     require(actor, Scope.INFER)
-    model = await asyncio.to_thread(_resolve, serving.database, actor, name)
+    if model is None:
+        model = await asyncio.to_thread(_named, serving.database, actor, name)
+    _refuse_unserved(model)
     return Served(model, await serving.renderers.get(Path(model.path)), actor.key_id)
 
 
@@ -132,6 +152,8 @@ async def prompts(
 
 async def weights_of(serving: Serving, served: Served) -> Weights:
     """Where they lie; an adapter's folder is made at first use."""
+    if served.model.adapter is None:
+        return Weights(Path(served.model.path))
     return await asyncio.to_thread(_weights, serving.database, served.model)
 
 
@@ -156,13 +178,22 @@ def check_ids(served: Served, ids: Sequence[int], *, where: str, param: str) -> 
         )
 
 
-def _resolve(database: Database, actor: Actor, name: str) -> Model:
+def _named(database: Database, actor: Actor, name: str) -> Model:
     with database.transaction(write=False) as tx:
-        model = models.resolve(tx, actor, name)
+        return models.resolve(tx, actor, name)
+
+
+def _refuse_unserved(model: Model) -> None:
+    """Looks at a base's config once, and at its time of change with every request: too little to
+    be worth a thread.
+
+    Raises:
+        AnsweredElsewhere, BadRequest: as `find`.
+    """
     if model.kind is ModelKind.HOSTED:
         raise AnsweredElsewhere(model)
     if model.upstream is not None:
-        return model
+        return
     if model.makes_embeddings:
         raise BadRequest(
             f"{model.id} makes embeddings and no text; ask it at /v1/embeddings",
@@ -184,7 +215,6 @@ def _resolve(database: Database, actor: Actor, name: str) -> Model:
             code="model_not_served",
             param="model",
         )
-    return model
 
 
 @lru_cache(maxsize=64)

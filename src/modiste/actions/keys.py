@@ -22,6 +22,10 @@ from modiste.store.tables import FactRow, KeyRow
 from modiste.types import Actor, Key, Scope
 
 SECRET_PREFIX = "mod_"  # noqa: S105 - what every secret begins with, not one
+HOLDER = sa.select(KeyRow.id, KeyRow.org, KeyRow.scopes, KeyRow.revoked_at).where(
+    KeyRow.sha256 == sa.bindparam("sha256")
+)
+"""Asked with every request, so it is built once."""
 
 
 class Created(NamedTuple):
@@ -76,7 +80,7 @@ def authenticate(tx: Tx, secret: str) -> Actor:
     Raises:
         Unauthorized: no such key, or it was revoked. The message does not tell which.
     """
-    row = tx.session.scalar(sa.select(KeyRow).where(KeyRow.sha256 == _hash(secret)))
+    row = tx.session.execute(HOLDER, {"sha256": _hash(secret)}).one_or_none()
     if row is None or row.revoked_at is not None:
         raise Unauthorized("Unauthorized")
     return Actor(key_id=row.id, org=row.org, scopes=row.scopes)

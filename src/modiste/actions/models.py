@@ -80,7 +80,7 @@ def get(tx: Tx, actor: Actor, model_id: str) -> Model:
 
 
 def resolve(tx: Tx, actor: Actor, name: str) -> Model:
-    """The model that answers to `name`.
+    """The model that answers to `name`; without its aliases, which nobody needs who is answered.
 
     Raises:
         NotFound: nothing of that name; the message says what to type.
@@ -93,7 +93,7 @@ def resolve(tx: Tx, actor: Actor, name: str) -> Model:
             param="model",
             code="model_archived",
         )
-    return _with_aliases(tx, row)
+    return _named(row, {})
 
 
 def update(

@@ -8,6 +8,7 @@ it listens in `<home>/run/server.json`. On SIGTERM it lets requests finish.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -73,6 +74,7 @@ OURS = (
 )
 """What no vendor has, under `/v1` alone; before the others, some of whose paths match anything."""
 INFERENCE = (chat.router, fim.router, texts.router, embeddings.router)
+"""Before all others: routes are tried one after the other, and these are asked most."""
 KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that none is closed under a request."""
 
@@ -103,9 +105,9 @@ def build_app(settings: Settings, *, engine: EngineStream | None = None) -> Fast
     edge.install(app)
     app.include_router(health.router)
     for mount, dialect in MOUNTS.items():
+        ours = OURS if mount == "/v1" else ()
         works = (files.router, jobs.router(dialect), batches.router)
-        routers = [*works, *INFERENCE, model_routes.router]
-        for router in [*OURS, *routers] if mount == "/v1" else routers:
+        for router in (*INFERENCE, *ours, *works, model_routes.router):
             refusals = document.refusals_of(dialect)
             app.include_router(router, prefix=mount, responses=refusals)
     document.install(app)
@@ -133,6 +135,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            gc.collect()
+            gc.freeze()  # What is here stays; to look through it would stop every stream for 0.1 s.
             _write_server_file(self._server_file, self.config.host, self._port())
             log.info("listening on port %d", self._port())
 

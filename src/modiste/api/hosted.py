@@ -23,7 +23,7 @@ from modiste.api.dialect import Dialect
 from modiste.api.door import house
 from modiste.api.sse import DONE, EventStream, data, peeked, while_connected
 from modiste.errors import InvalidInput
-from modiste.types import Actor
+from modiste.types import Actor, Model
 
 Json = dict[str, Any]
 HEAD = ("id", "object", "created", "model")
@@ -33,17 +33,14 @@ REASONS = {
 }
 
 
-async def chat(request: Request, actor: Actor, body: Any) -> Response | None:
-    """The answer of a hosted model; None where the model is no hosted one."""
-    behind, name = house(request), body.get("model") if isinstance(body, dict) else None
-    model = await hosted.find(behind.database, actor, name)
-    if model is None or name is None:
-        return None
+async def chat(request: Request, actor: Actor, body: Json, model: Model) -> Response:
+    """The answer of a hosted model."""
+    behind = house(request)
     stream = body.get("stream")
     if stream not in (None, True, False):
         raise InvalidInput("stream is neither true nor false", param="stream")
     answer = await hosted.begin(
-        behind.database, behind.upstreams, actor, model, name=name, body=body
+        behind.database, behind.upstreams, actor, model, name=body["model"], body=body
     )
     spoken = dialect.of(request)
     if not stream:

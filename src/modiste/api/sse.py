@@ -9,7 +9,9 @@ protection.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import orjson
@@ -67,17 +69,30 @@ class EventStream(Response):
             talking.result()
 
     async def _talk(self, start: Any, send: Send) -> None:
+        said_at = time.monotonic()
+
         async def say(chunk: bytes, *, more: bool = True) -> None:
+            nonlocal said_at
+            said_at = time.monotonic()
             await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
-        try:
+        async def break_silence() -> None:
+            while True:
+                if (left_s := said_at + self._ping_s - time.monotonic()) > 0:
+                    await asyncio.sleep(left_s)
+                else:
+                    await say(PING)
+
+        async with aclosing(self._events) as events:
             await send(start)
-            async for chunk in _with_pings(self._events, self._ping_s):
-                await say(chunk)
-        except ModisteError as error:
-            await say(self._on_error(error))
-        finally:
-            await self._events.aclose()
+            pinging = asyncio.create_task(break_silence())
+            try:
+                async for chunk in events:
+                    await say(chunk)
+            except ModisteError as error:
+                await say(self._on_error(error))
+            finally:
+                await _stop(pinging)
         await say(b"", more=False)
 
 
@@ -128,19 +143,6 @@ async def _resumed(first: asyncio.Future[T], events: AsyncGenerator[T]) -> Async
     finally:
         await _stop(first)
         await events.aclose()
-
-
-async def _with_pings(events: AsyncGenerator[bytes], ping_s: float) -> AsyncGenerator[bytes]:
-    while True:
-        following = asyncio.ensure_future(anext(events))
-        try:
-            while not (await asyncio.wait({following}, timeout=ping_s))[0]:
-                yield PING
-            yield following.result()
-        except StopAsyncIteration:
-            return
-        finally:
-            await _stop(following)
 
 
 async def _until_gone(receive: Receive) -> None:

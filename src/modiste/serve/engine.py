@@ -43,7 +43,7 @@ from modiste.settings import ServeLinear
 
 log = logging.getLogger(__name__)
 
-DRAIN_RETRY_S = 3.0
+RESTART_S = 3.0
 """What the engine that takes over needs to listen."""
 
 
@@ -66,7 +66,7 @@ class Engine:
         `prefix_bytes` keep prompts that were met, per base: None is a share of the memory, 0 keeps
         none."""
         self.scheduler = Scheduler(max_sequences=max_sequences, max_waiting=max_waiting)
-        self.draining = False
+        self._leaves_at: float | None = None
         self._emit = emit
         self._threads = threads
         self._by_key: dict[Key, Sequence] = {}
@@ -95,6 +95,15 @@ class Engine:
         )
 
     @property
+    def draining(self) -> bool:
+        return self._leaves_at is not None
+
+    @property
+    def drained(self) -> bool:
+        """Told to leave, and nobody is here or time is up."""
+        return self._leaves_at is not None and (self.idle or time.monotonic() > self._leaves_at)
+
+    @property
     def idle(self) -> bool:
         return self.scheduler.idle and not self._encoding.keys
 
@@ -102,11 +111,17 @@ class Engine:
     def n_requests(self) -> int:
         return len(self._by_key) + len(self._encoding.keys)
 
+    def drain(self, timeout_s: float) -> None:
+        """From now on refuse what comes, and finish what is here if that takes no longer."""
+        self._leaves_at = time.monotonic() + timeout_s
+
     def add(self, key: Key, request: Request) -> None:
         """Queue a request, or refuse it at once."""
-        if self.draining:
-            text = "the engine is being restarted; send this again"
-            self._emit(key, Failed(request.id, FailureCode.RESTARTING, text, DRAIN_RETRY_S))
+        if self._leaves_at is not None:
+            text = "the engine finishes what it has and is restarted; send this again"
+            left_s = max(0.0, self._leaves_at - time.monotonic())
+            wait = min(left_s, self.scheduler.done_in_s()) + RESTART_S
+            self._emit(key, Failed(request.id, FailureCode.RESTARTING, text, wait))
             return
         if isinstance(request, Embed) and self._encoding.takes(request):
             self._encoding.add(key, request)
@@ -163,9 +178,9 @@ class Engine:
 
     def fail_all(self, message: str) -> None:
         """Tell everyone who is still here that the engine leaves."""
-        self._encoding.fail_all(message, retry_after_s=DRAIN_RETRY_S)
+        self._encoding.fail_all(message, retry_after_s=RESTART_S)
         for sequence in list(self._by_key.values()):
-            self._fail(sequence, FailureCode.RESTARTING, message, retry_after_s=DRAIN_RETRY_S)
+            self._fail(sequence, FailureCode.RESTARTING, message, retry_after_s=RESTART_S)
 
     def status(self) -> dict[str, Any]:
         """Safe to call from another thread."""

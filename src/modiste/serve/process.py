@@ -108,13 +108,11 @@ class _Process:
     def _loop(self) -> None:
         """Hear, step, answer; until told to stop and done, or out of time."""
         worked = True
-        deadline = float("inf")
-        while not (self._engine.draining and (self._engine.idle or time.monotonic() > deadline)):
+        while not self._engine.drained:
             for heard in self._heard(wait=not worked):
                 self._obey(heard)
             if self._stop and not self._engine.draining:
-                self._engine.draining = True
-                deadline = time.monotonic() + self._drain_timeout_s
+                self._engine.drain(self._drain_timeout_s)
                 log.info("draining: %d requests", self._engine.n_requests)
             worked = self._engine.step()
             self._send()

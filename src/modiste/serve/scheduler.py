@@ -150,10 +150,14 @@ class Scheduler:
 
     def retry_after_s(self) -> float:
         """When a place is expected to be free, if speed and lengths stay as they are: 1 to 60 s."""
-        ends = [
-            one.n_unread * self.row_s + self._tokens_left(one) * self.step_s for one in self.running
-        ]
-        return min(60.0, max(1.0, min(ends, default=1.0)))
+        return min(60.0, max(1.0, min(map(self._left_s, self.running), default=1.0)))
+
+    def done_in_s(self) -> float:
+        """When all who are here are expected to have ended. Infinite while some wait for a place:
+        how much is theirs is not known before they run."""
+        if self.waiting:
+            return float("inf")
+        return max(map(self._left_s, self.running), default=0.0)
 
     def add(self, sequence: Sequence) -> None:
         owner = sequence.request.owner
@@ -241,6 +245,9 @@ class Scheduler:
     def _leave(self, owner: str) -> None:
         if not any(s.request.owner == owner for s in chain(self.running, self.waiting)):
             del self._served[owner]
+
+    def _left_s(self, sequence: Sequence) -> float:
+        return sequence.n_unread * self.row_s + self._tokens_left(sequence) * self.step_s
 
     def _tokens_left(self, sequence: Sequence) -> float:
         most = sequence.end - len(sequence.request.ids) - len(sequence.generated)

@@ -30,6 +30,8 @@ from modiste.store.blobs import Blobs
 from modiste.store.tables import Base
 
 Clock = Callable[[], datetime]
+MOST_CONNECTIONS = 15
+"""To SQLite, of one process."""
 MIGRATION_LOCK = 0x6D6F6469
 """Advisory lock number on PostgreSQL: only one process migrates at a time."""
 
@@ -165,7 +167,13 @@ def _connect(url: str, lock_timeout_s: float) -> sa.Engine:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(OSError):  # What is wrong with it, SQLite will say.
             path.touch(mode=0o600)
-    engine = sa.create_engine(parsed, connect_args={"timeout": lock_timeout_s})
+    # Kept, not opened for a peak: SQLite cannot close a file while others have it open.
+    engine = sa.create_engine(
+        parsed,
+        pool_size=MOST_CONNECTIONS,
+        max_overflow=0,
+        connect_args={"timeout": lock_timeout_s},
+    )
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
