@@ -29,6 +29,14 @@ def test_the_best_variant_is_taken_unless_another_is_named(found):
     assert found("off") is None
 
 
+def test_a_library_of_another_version_is_never_called(found, monkeypatch, caplog):
+    if found(None) is None:
+        pytest.skip("built without a compiler")
+    monkeypatch.setattr(native, "LAYOUT", native.LAYOUT + 1)
+    assert found(None) is None
+    assert "is of another version and not used" in caplog.text
+
+
 def test_structures_are_as_large_as_in_c():
     # Eight bytes a field, the float of CDecoder filled up to eight.
     import ctypes

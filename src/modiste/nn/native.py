@@ -9,6 +9,7 @@ drop the interpreter lock. Structures keep no tensors alive: who fills one holds
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 from ctypes import POINTER, Structure, c_float, c_int, c_int64, c_void_p
 from functools import cache
@@ -18,12 +19,16 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+log = logging.getLogger(__name__)
+
 VARIANTS = ("amx", "avx512", "avx2", "plain")
 """Best first. `plain` is whatever the compiler makes of it, on any processor."""
 VARIABLE = "MODISTE_NATIVE"
 """Names one variant, or nothing that exists (`off`) for torch alone: to compare, to find faults."""
 LANES = 16
 """Outputs of a panel."""
+LAYOUT = 2
+"""Of the structures below, as in `native/decoder.c`."""
 
 
 class CLinear(Structure):
@@ -130,7 +135,10 @@ def open_variant(variant: str) -> Library | None:
             loaded = ctypes.CDLL(str(path))
         except OSError:
             continue  # Built for another machine or system.
-        if loaded.modiste_usable():
+        layout = getattr(loaded, "modiste_layout", None)
+        if layout is None or layout() != LAYOUT:
+            log.warning("%s is of another version and not used; install the package again", path)
+        elif loaded.modiste_usable():
             return _typed(variant, loaded)
     return None
 

@@ -197,6 +197,9 @@ int modiste_forward(const Decoder *d, int64_t N, float *x, int64_t n_spans, cons
 
 void modiste_linear(const Linear *w, int64_t N, const float *x, float *y) { linear(w, N, x, y); }
 
+/* Which layout of structs this was compiled for; counted up with every change of one. */
+int modiste_layout(void) { return 2; }
+
 /* Whether this processor and system run what this file was compiled for. */
 int modiste_usable(void) {
 #if defined(__x86_64__)
