@@ -169,6 +169,26 @@ def test_no_engine_is_an_answer_and_not_a_wait(tmp_path):
     within(5, walk)
 
 
+def test_the_longer_the_engine_is_gone_the_later_callers_are_asked_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("modiste.serve.stream.RESTART_S", 0.05)
+
+    async def walk():
+        stream = EngineStream(tmp_path, connect_timeout_s=0.0)
+        (failed,) = await everything(stream)
+        assert failed.retry_after_s == 0.05
+        await asyncio.sleep(0.4)
+        (failed,) = await everything(stream)
+        assert 0.4 <= failed.retry_after_s < 5
+        with pytest.raises(Unavailable) as raised:
+            await stream.status()
+        assert 0.4 <= raised.value.retry_after_s < 5
+        monkeypatch.setattr("modiste.serve.stream.LONGEST_S", 0.2)
+        (failed,) = await everything(stream)
+        assert failed.retry_after_s == 0.2
+
+    within(5, walk)
+
+
 def test_a_status_that_does_not_come_is_unavailable_in_time():
     async def walk():
         async with stand_in(lambda message: None) as (_, stream):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -34,6 +35,8 @@ from modiste.serve.sequence import (
 
 RESTART_S = 3.0
 """What a new engine needs to listen: import torch, open the socket."""
+LONGEST_S = 30.0
+"""What the supervisor waits at most before it starts a part again."""
 RETRY_CONNECT_S = 0.05
 
 
@@ -44,6 +47,7 @@ class EngineStream:
         self._connect_timeout_s = connect_timeout_s
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
+        self._gone_since: float | None = None
 
     async def generate(self, request: Generate) -> AsyncGenerator[Event, None]:
         """`PromptLogprobs` if asked, tokens as they are drawn, then one `Finished` or `Failed`.
@@ -110,7 +114,10 @@ class EngineStream:
                 retry_after_s=RESTART_S,
             ) from None
         except _Lost as lost:
-            raise lost.unavailable() from None
+            wait_s = self._back_in_s()
+            raise Unavailable(
+                str(lost), code=FailureCode.RESTARTING, retry_after_s=wait_s
+            ) from None
         raise Unavailable("the engine closed before it answered", retry_after_s=RESTART_S)
 
     async def close(self) -> None:
@@ -130,9 +137,14 @@ class EngineStream:
                     if isinstance(event, Finished | Scored | Embedded | Failed):
                         return
         except _Lost as lost:
-            yield Failed(request.id, FailureCode.RESTARTING, str(lost), RESTART_S)
+            yield Failed(request.id, FailureCode.RESTARTING, str(lost), self._back_in_s())
         except InvalidInput as refused:
             yield Failed(request.id, FailureCode.INVALID, refused.message)
+
+    def _back_in_s(self) -> float:
+        """As long again as it is gone already: who starts it waits longer with every death."""
+        gone_s = 0.0 if self._gone_since is None else time.monotonic() - self._gone_since
+        return min(LONGEST_S, max(RESTART_S, gone_s))
 
     async def _connected(self, *, patience_s: float) -> _Connection:
         async with self._connecting:
@@ -142,8 +154,10 @@ class EngineStream:
             while True:
                 try:
                     self._connection = await _Connection.open(self._process_dir)
+                    self._gone_since = None
                     return self._connection
                 except _Lost:
+                    self._gone_since = self._gone_since or time.monotonic()
                     if asyncio.get_running_loop().time() >= deadline:
                         raise
                 await asyncio.sleep(RETRY_CONNECT_S)
@@ -151,9 +165,6 @@ class EngineStream:
 
 class _Lost(Exception):
     """The connection to the engine is gone, or never was."""
-
-    def unavailable(self) -> Unavailable:
-        return Unavailable(str(self), code=FailureCode.RESTARTING, retry_after_s=RESTART_S)
 
 
 class _Connection:
