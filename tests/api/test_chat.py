@@ -204,6 +204,7 @@ def test_every_sampling_field_reaches_the_engine(
         "top_p": 0.8,
         "max_tokens": 3,
         "min_tokens": 2,
+        "repetition_penalty": 1.25,
         "presence_penalty": 0.5,
         "frequency_penalty": -0.5,
     }
@@ -211,7 +212,7 @@ def test_every_sampling_field_reaches_the_engine(
     sampling = engine.asked[0].sampling
     assert (sampling.temperature, sampling.top_p, sampling.max_tokens) == (0.3, 0.8, 3)
     assert (sampling.presence_penalty, sampling.frequency_penalty) == (0.5, -0.5)
-    assert sampling.min_tokens == 2
+    assert (sampling.min_tokens, sampling.repetition_penalty) == (2, 1.25)
     assert answer["choices"][0]["finish_reason"] == "length"
     assert answer["usage"]["completion_tokens"] == 3
 

@@ -102,7 +102,6 @@ def test_wrong_types_and_names_are_refused(given: Any) -> None:
         ({"function_call": {"name": "f"}}, "function_call"),
         ({"prompt_logprobs": True}, "prompt_logprobs"),
         ({"top_prompt_logprobs": 1}, "top_prompt_logprobs"),
-        ({"repetition_penalty": 1.2}, "repetition_penalty"),
         ({"guardrails": [{"block_on_error": True}]}, "guardrails"),
         ({"moderation": {"model": "m"}}, "moderation"),
         ({"audio": {"voice": "v"}}, "audio"),

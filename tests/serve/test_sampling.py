@@ -112,6 +112,19 @@ def test_penalties_count_what_was_drawn_before():
     assert chosen == [0, 1, 0, 1]
 
 
+def test_repetition_is_penalised_by_a_factor_on_prompt_and_answer():
+    logits = torch.tensor([[6.0, 5.0, -1.0], [6.0, 5.0, -1.0], [-1.0, -1.4, -3.0]])
+    draws = [
+        draw(temperature=0.0, repetition_penalty=1.5)._replace(prompt=(0, 0)),
+        draw(temperature=0.0, repetition_penalty=1.5, counts={0: 1})._replace(prompt=(1,)),
+        draw(temperature=0.0, repetition_penalty=1.5)._replace(prompt=(0,)),
+    ]
+    assert choose(logits, draws) == [1, 0, 1]
+    assert logits.tolist() == [
+        pytest.approx(row) for row in ([4.0, 5.0, -1.0], [4.0, 5.0 / 1.5, -1.0], [-1.5, -1.4, -3.0])
+    ]
+
+
 def test_a_bias_moves_a_logit_and_may_ban_or_force_a_token():
     logits = torch.tensor([[5.0, 4.9, 0.0]] * 3)
     biases = ({1: 0.2}, {0: -100, 1: -100}, {2: 100.0})

@@ -163,6 +163,7 @@ class VllmDouble:
             top_k=said["top_k"] or None,
             min_p=said.get("min_p", 0.0),
             min_tokens=said.get("min_tokens", 0),
+            repetition_penalty=said.get("repetition_penalty", 1.0),
             max_tokens=body["max_tokens"],
             seed=body.get("seed"),
             presence_penalty=body.get("presence_penalty", 0.0),

@@ -52,6 +52,7 @@ class ChatRequest(Body):
     top_p: Probability | None = None
     top_k: Annotated[int, Field(ge=-1)] | None = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     max_tokens: Annotated[int, Field(ge=0)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=0)] | None = None
     stream: bool | None = None
@@ -79,7 +80,6 @@ class ChatRequest(Body):
     function_call: str | dict[str, Any] | None = None
     prompt_logprobs: bool | int | None = None
     top_prompt_logprobs: int | None = None
-    repetition_penalty: float | None = None
     guardrails: list[dict[str, Any]] | None = None
     moderation: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
@@ -116,7 +116,6 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "function_call": ("none", "auto"),
     "prompt_logprobs": (False, 0),
     "top_prompt_logprobs": (0,),
-    "repetition_penalty": (1.0,),
     "guardrails": ([],),
     "moderation": (),
     "audio": (),
@@ -161,6 +160,7 @@ def ask_of(request: ChatRequest, *, max_temperature: float) -> Ask:
             frequency_penalty=request.frequency_penalty or 0.0,
             top_k=request.top_k if (request.top_k or 0) > 0 else None,
             min_tokens=request.min_tokens or 0,
+            repetition_penalty=request.repetition_penalty or 1.0,
             logit_bias={int(token): bias for token, bias in (request.logit_bias or {}).items()},
             logprobs=_logprobs(request),
         ),

@@ -305,7 +305,9 @@ class Lane:
         if n_drawn < request.sampling.min_tokens:
             allowed_V = np.ones(self.shape.vocab_size, dtype=np.bool_)
             allowed_V[[token for token in request.stop_ids if token < len(allowed_V)]] = False
-        return sampling.Draw(request.sampling, sequence.seed, n_drawn, sequence.counts, allowed_V)
+        return sampling.Draw(
+            request.sampling, sequence.seed, n_drawn, sequence.counts, allowed_V, request.ids
+        )
 
     def _constrain(self, sequence: Sequence) -> bool:
         """Whether the sequence's grammar is there, if it has one."""

@@ -115,6 +115,7 @@ def request_to_wire(request: Request, number: int) -> dict[str, Any]:
             "seed": sampling.seed,
             "presence_penalty": sampling.presence_penalty,
             "frequency_penalty": sampling.frequency_penalty,
+            "repetition_penalty": sampling.repetition_penalty,
             "top_k": sampling.top_k,
             "min_p": sampling.min_p,
             "min_tokens": sampling.min_tokens,

@@ -39,6 +39,8 @@ class Draw(NamedTuple):
     """How often each token was drawn before; read only where there are penalties."""
     allowed_V: npt.NDArray[np.bool_] | None = None
     """The only tokens that may be drawn, at least one; None allows all."""
+    prompt: Sequence[int] = ()
+    """Its tokens; read only where repetition is penalised."""
 
 
 class Chosen(NamedTuple):
@@ -127,6 +129,10 @@ def _mix(z: int) -> int:
 
 def _change(logits_V: Tensor, draw: Draw) -> None:
     """Penalties, biases and the grammar, in place."""
+    if (repetition := draw.sampling.repetition_penalty) != 1.0:
+        ids = torch.tensor(sorted({*draw.prompt, *draw.counts}))
+        met = logits_V[ids]
+        logits_V[ids] = torch.where(met > 0, met / repetition, met * repetition)
     presence, frequency = draw.sampling.presence_penalty, draw.sampling.frequency_penalty
     if draw.counts and (presence or frequency):
         ids = torch.tensor(list(draw.counts))

@@ -68,6 +68,9 @@ class Sampling:
     """Taken from the logit of each token generated at least once."""
     frequency_penalty: float = 0.0
     """Taken from the logit of a token for each time it was generated."""
+    repetition_penalty: float = 1.0
+    """Logits of tokens that the prompt or the answer has already are divided by it where they are
+    above zero, and multiplied elsewhere (arXiv:1909.05858)."""
     top_k: int | None = None
     """Draw from this many of the most likely tokens only."""
     min_p: float = 0.0
@@ -94,6 +97,8 @@ class Sampling:
         for name in ("presence_penalty", "frequency_penalty"):
             if not -2 <= getattr(self, name) <= 2:
                 problems.append(f"{name} is {getattr(self, name)}, expected -2 to 2")
+        if not 0 < self.repetition_penalty <= 10:
+            problems.append(f"repetition_penalty is {self.repetition_penalty}, expected 0 to 10")
         if self.top_k is not None and not (_whole(self.top_k) and self.top_k >= 1):
             problems.append(f"top_k is {self.top_k}, expected a whole number, 1 or more")
         if not 0 <= self.min_p <= 1:

@@ -32,7 +32,7 @@ TOKEN_ID = "token_id:"  # noqa: S105
 SAID = frozenset(
     {
         *("temperature", "top_p", "top_k", "min_p", "max_tokens", "min_tokens", "seed", "logprobs"),
-        *("presence_penalty", "frequency_penalty", "logit_bias"),
+        *("presence_penalty", "frequency_penalty", "repetition_penalty", "logit_bias"),
     }
 )
 """Fields of `Sampling` that are said in `completion`."""
@@ -77,7 +77,7 @@ def completion(request: Generate, model: str) -> Json:
         "min_p": sampling.min_p,
         "presence_penalty": sampling.presence_penalty,
         "frequency_penalty": sampling.frequency_penalty,
-        "repetition_penalty": 1.0,
+        "repetition_penalty": sampling.repetition_penalty,
         "stop_token_ids": sorted(request.stop_ids),
         "ignore_eos": True,  # Which tokens end an answer, the request says.
         "skip_special_tokens": False,

@@ -139,14 +139,14 @@ def errors():
     same(raises(SDKError, stranger.files.list).status_code, 401)
     unknown = raises(SDKError, client.chat.complete, model="nope", messages=messages)
     same(unknown.status_code, 400)
-    for extra in (
-        {"prompt_logprobs": True},
-        {"repetition_penalty": 1.1},
-    ):
+    for extra in ({"prompt_logprobs": True}, {"top_prompt_logprobs": 2}):
         refused = raises(
             HTTPValidationError, client.chat.complete, model=BASE, messages=messages, **extra
         )
         expect(next(iter(extra)) in refused.data.detail[0].msg, refused.data)
+    said = {"min_tokens": 5, "max_tokens": 5, "repetition_penalty": 1.1}
+    told = client.chat.complete(model=BASE, messages=messages, **said)
+    same(told.usage.completion_tokens, 5)
     raises(HTTPValidationError, client.chat.complete, model=BASE, messages=messages, top_p=3.0)
 
 
