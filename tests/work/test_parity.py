@@ -133,7 +133,7 @@ def test_other_logprobs_fail_and_say_where_they_part(
     assert "no model was published" in told.value.message
 
 
-@pytest.mark.parametrize(("linear", "moved"), [("bf16", 0.008), ("int8", 0.025)])
+@pytest.mark.parametrize(("linear", "moved"), [("bf16", 0.008), ("int8", 0.04)])
 def test_rounded_weights_are_held_to_their_own_tolerance(
     engine: Engine, tmp_path: Path, linear: str, moved: float
 ) -> None:

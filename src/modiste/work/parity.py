@@ -45,9 +45,10 @@ EXACT = Tolerance(mean=1e-4, largest=1e-3)
 """Both forwards compute in fp32, but sum in different orders: 1e-5 to 1e-4 on logprobs down to -20
 is what that costs. Tighter would fail on rounding; a lost adapter or a wrong position shows as 0.01
 to 10."""
-ROUNDED = {"bf16": Tolerance(0.01, 0.05), "int8": Tolerance(0.03, 0.15)}
+ROUNDED = {"bf16": Tolerance(0.01, 0.05), "int8": Tolerance(0.1, 1.0)}
 """What weights of that kind cost, with room for models of other sizes: measured 0.002 to 0.003 and
-0.013 in bf16, 0.007 to 0.013 and 0.05 in int8."""
+0.013 in bf16; in int8 0.05 and 0.53 over 10,000 tokens of English on modiste-tiny, a fifth of that
+on random weights. What tells a lost adapter then is GAP_SHARE."""
 ELSEWHERE = Tolerance(0.01, 0.05, least=0.003)
 """Of a vLLM server, whose kind of weights is not told here: bf16's."""
 GAP_SHARE = 0.1
