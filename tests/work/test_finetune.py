@@ -160,7 +160,7 @@ def test_a_killed_trainer_is_started_again_and_its_steps_are_recorded_once(
 ) -> None:
     job = validated()
     with ExitStack() as stack:
-        thread = hands.begin(stack, steps=40)
+        thread = hands.begin(stack, steps=40, step_s=0.2)
         at_step(look, job, 7)
         pid = int((run_dir(database, job) / "trainers").read_text().split()[-1])
         os.kill(pid, 9)
@@ -273,7 +273,7 @@ def test_a_paused_job_goes_on_where_it_stopped(
 ) -> None:
     job = validated()
     with ExitStack() as stack:
-        thread = hands.begin(stack, steps=30)
+        thread = hands.begin(stack, steps=30, step_s=0.2)  # Time to be told within.
         at_step(look, job, 6)
         with database.transaction() as tx:
             jobs.pause(tx, admin, job.id)
@@ -294,7 +294,7 @@ def test_a_draining_worker_hands_the_job_on_behind_a_checkpoint(
 ) -> None:
     job = validated()
     with ExitStack() as stack:
-        thread = hands.begin(stack, steps=40)
+        thread = hands.begin(stack, steps=40, step_s=0.2)
         at_step(look, job, 6)
         hands.stopping.set()
         thread.join(30)
