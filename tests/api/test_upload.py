@@ -75,6 +75,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     yield from run_front(settings, ScriptedEngine())
 
 
+@pytest.mark.slow
 def test_a_large_file_is_never_in_memory(large: Front) -> None:
     """The front runs in this process: its peak memory may not grow by the file's size.
 

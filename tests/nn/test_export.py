@@ -220,6 +220,7 @@ def test_prompts_of_the_caller_are_what_is_compared(random_base: Make, tmp_path:
     assert json.loads((tmp_path / "out-merged" / "config.json").read_text())
 
 
+@pytest.mark.slow
 def test_libraries_that_read_an_export_back_print_nothing_of_their_own(
     random_base: Make, tmp_path: Path
 ) -> None:

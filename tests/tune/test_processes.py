@@ -162,6 +162,7 @@ def test_only_the_first_process_writes(train: Train, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_same_number_of_processes_ends_with_the_same_bits_killed_or_not(
     train: Train, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from . import several
 LAUNCHER = "modiste.work.torchrun"
 
 
+@pytest.mark.slow
 def test_two_trainers_train_what_one_trains(tmp_path: Path) -> None:
     two = several.make(tmp_path / "two")
     assert two.to_end(two.launch(LAUNCHER)) == 0, two.log()
