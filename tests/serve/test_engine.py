@@ -14,7 +14,8 @@ import torch
 import modiste
 from modiste.nn.embedding import TextEmbedder
 from modiste.prepare import render
-from modiste.serve.engine import RESTART_S, Engine
+from modiste.serve.engine import Engine
+from modiste.serve.protocol import RESTART_S
 from modiste.serve.scheduler import Key
 from modiste.serve.sequence import (
     Embed,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from modiste.serve import protocol
-from modiste.serve.engine import RESTART_S
+from modiste.serve.protocol import RESTART_S
 from modiste.serve.sequence import Failed, Finished, FinishReason, Generate, Sampling, Tokens
 from modiste.serve.stream import EngineStream
 

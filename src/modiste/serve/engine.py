@@ -21,6 +21,7 @@ import torch
 from modiste.errors import InvalidInput
 from modiste.serve.encoding import Encoding
 from modiste.serve.lane import NOT_NUMBERS, Lane, Room, lane_bytes, load_lane
+from modiste.serve.protocol import RESTART_S
 from modiste.serve.scheduler import Admission, Key, Plan, Scheduler, Sequence
 from modiste.serve.sequence import (
     Embed,
@@ -42,9 +43,6 @@ from modiste.serve.shelf import Shelf
 from modiste.settings import ServeLinear
 
 log = logging.getLogger(__name__)
-
-RESTART_S = 3.0
-"""What the engine that takes over needs to listen."""
 
 
 class Engine:

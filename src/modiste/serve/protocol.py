@@ -44,6 +44,8 @@ OPERATIONS: Mapping[type[Request], str] = {Generate: "generate", Score: "score",
 
 ENGINE_FILE = "engine.json"
 """In the process folder: `{"pid", "socket"}` of the engine that listens now."""
+RESTART_S = 3.0
+"""What a new engine needs to listen: import torch, open the socket."""
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

@@ -20,6 +20,7 @@ from typing import Any
 
 from modiste.errors import InvalidInput, Unavailable
 from modiste.serve import protocol
+from modiste.serve.protocol import RESTART_S
 from modiste.serve.sequence import (
     Embed,
     Embedded,
@@ -33,8 +34,6 @@ from modiste.serve.sequence import (
     Scored,
 )
 
-RESTART_S = 3.0
-"""What a new engine needs to listen: import torch, open the socket."""
 LONGEST_S = 30.0
 """What the supervisor waits at most before it starts a part again."""
 RETRY_CONNECT_S = 0.05
