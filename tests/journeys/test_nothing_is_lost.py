@@ -91,6 +91,16 @@ class Server:
                 continue
         return found
 
+    def part(self, module: str, *, after: psutil.Process | None = None) -> psutil.Process:
+        """The one that runs it, or is started in the place of the one that was killed."""
+        deadline = time.monotonic() + 60
+        while True:
+            found = [process for process in self.parts(module) if process != after]
+            if len(found) == 1:
+                return found[0]
+            assert time.monotonic() < deadline, (module, found)
+            time.sleep(0.05)
+
     def kill_supervisor_and_start_again(self) -> None:
         family = self.supervisor.children(recursive=True)
         self.supervisor.kill()
@@ -403,18 +413,17 @@ def test_a_batch_loses_and_doubles_nothing_whatever_is_killed(server: Server) ->
     batch_id = str(made.json()["id"])
 
     n_kept = wait_for_results(server, batch_id, 10)
-    [runner] = server.parts("modiste.api.batch_run")
-    runner.kill()
+    killed = server.part("modiste.api.batch_run")
+    killed.kill()
+    runner = server.part("modiste.api.batch_run", after=killed)
     n_kept = wait_for_results(server, batch_id, n_kept)
-    [runner] = server.parts("modiste.api.batch_run")
     worker = runner.parent()
     assert worker is not None
     worker.kill()
     psutil.wait_procs([runner], timeout=10)
     assert not runner.is_running(), "the runner outlived its worker"
     n_kept = wait_for_results(server, batch_id, n_kept)
-    [engine] = server.parts("modiste.serve.process")
-    engine.kill()
+    server.part("modiste.serve.process").kill()
     n_kept = wait_for_results(server, batch_id, n_kept)
     kept_before = (server.home / "runs" / batch_id / "results.journal").read_bytes()
     server.kill_supervisor_and_start_again()
