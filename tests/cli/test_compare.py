@@ -55,7 +55,7 @@ def test_the_verdict_is_better_only_where_the_interval_says_so() -> None:
     assert compare.verdict_lines(many)[0].startswith("tuned − base = +100.0 points")
     assert compare.verdict_lines(many)[1].startswith("Verdict: better")
     few = compare.compare(Answers(), rows("a"), base="base", tuned="t")  # type: ignore[arg-type]
-    assert compare.verdict_lines(few)[1].startswith("Verdict: cannot tell")
+    assert compare.verdict_lines(few)[1].startswith("Verdict: insufficient evidence")
 
 
 def test_case_spaces_and_a_full_stop_do_not_decide() -> None:

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from modiste.client import Client
 from modiste.errors import ModisteError
-from modiste.evaluate.stats import PairedDifference, Verdict, paired_difference, wilson
+from modiste.evaluate.stats.estimates import wilson
+from modiste.evaluate.stats.paired import PairedDifference, paired_difference
+from modiste.evaluate.verdict import Verdict, decide
 
 AT_ONCE = 16
 MAX_TOKENS = 24
@@ -106,25 +108,25 @@ def same(answer: str, expected: str) -> bool:
 def accuracy_line(name: str, right: Sequence[bool]) -> str:
     """`base    3/80 right =   3.8 %  (95 % interval 1.3 … 10.5)`."""
     k, n = sum(right), len(right)
-    low, high = wilson(k, n)
-    return f"{name:<6} {k:>3}/{n} right = {k / n:6.1%}  (95 % interval {low:.1%} to {high:.1%})"
+    ci = wilson(k, n)
+    return f"{name:<6} {k:>3}/{n} right = {k / n:6.1%}  (95 % interval {ci.lo:.1%} to {ci.hi:.1%})"
 
 
 def verdict_lines(comparison: Comparison) -> list[str]:
     """The difference with its interval, and what it allows to say."""
     difference = comparison.difference
-    low, high = difference.interval
+    decision = decide(difference)
+    low, high = difference.ci.lo, difference.ci.hi
     unscored = f", {comparison.n_unscored} unscored" if comparison.n_unscored else ""
     line = (
         f"tuned − base = {100 * difference.value:+.1f} points  (95 % interval "
         f"{100 * low:+.1f} to {100 * high:+.1f}, paired, n = {difference.n}{unscored})"
     )
-    said = {
-        Verdict.BETTER: "Verdict: better. The tuned model answers this task better than its base.",
-        Verdict.WORSE: "Verdict: worse. The base answers this task better than the tuned model.",
-        Verdict.CANNOT_TELL: (
-            f"Verdict: cannot tell. {difference.n} questions do not show which model is better; "
-            "ask more of them."
-        ),
-    }
-    return [line, said[difference.verdict]]
+    if decision.verdict is Verdict.BETTER:
+        said = "The tuned model answers this task better than its base."
+    elif decision.verdict is Verdict.WORSE:
+        said = "The base answers this task better than the tuned model."
+    else:
+        more = f"about {decision.more_items} more" if decision.more_items else "more of them"
+        said = f"{difference.n} questions do not show which model is better; ask {more}."
+    return [line, f"Verdict: {decision.verdict}. {said}"]

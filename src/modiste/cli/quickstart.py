@@ -33,7 +33,8 @@ from modiste.cli.output import (
 )
 from modiste.client import Client, connect, started
 from modiste.errors import Conflict
-from modiste.evaluate.stats import wilson
+from modiste.evaluate.stats.estimates import wilson
+from modiste.evaluate.verdict import decide
 from modiste.prepare.synthesize import SENTENCES, support_routing, to_jsonl
 from modiste.settings import Settings
 from modiste.tune import config
@@ -285,7 +286,8 @@ def _as_json(
 
     def share(right: Sequence[bool]) -> dict[str, Any]:
         k, n = sum(right), len(right)
-        return {"right": k, "n": n, "share": k / n, "interval": list(wilson(k, n))}
+        ci = wilson(k, n)
+        return {"right": k, "n": n, "share": k / n, "interval": [ci.lo, ci.hi]}
 
     return {
         "model": job["fine_tuned_model"],
@@ -294,11 +296,11 @@ def _as_json(
         "tuned": share([item.tuned_right for item in result.items]),
         "difference": {
             "value": difference.value,
-            "interval": list(difference.interval),
-            "level": difference.level,
+            "interval": [difference.ci.lo, difference.ci.hi],
+            "level": difference.ci.level,
             "n": difference.n,
             "unscored": result.n_unscored,
-            "verdict": difference.verdict,
+            "verdict": decide(difference).verdict,
         },
         "answers": [item._asdict() for item in result.items],
         "loss": [[row["step"], row.get("loss")] for row in steps],
