@@ -1,0 +1,117 @@
+"""A suite: what good means, as a YAML file. Dataset, prompt, models, scorers, attempts.
+
+Everything that is wrong with a suite is said at once, with the field and the nearest known name.
+Paths are relative to the file. Templates see the fields of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from modiste.evaluate.scorers.registry import ScorerSpec
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Turn(Part):
+    role: Literal["system", "user", "assistant"]
+    content: str
+    """A template."""
+
+
+def _as_dataset(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+class Data(Part):
+    """Where the items come from: rows of JSON objects."""
+
+    path: str | None = None
+    """A JSONL file (`.gz` too), relative to the suite."""
+    file_id: str | None = None
+    """An uploaded file, in place of a path."""
+    limit: int | None = Field(default=None, ge=1)
+    """So many items, drawn with `seed`; without, all of them."""
+    seed: int = 0
+    id: str | None = None
+    """Template of an item's key; without, a hash of the row."""
+    reference: str | None = None
+    """Template of the right answer, or the name of a field in braces alone (`{{answers}}`), which
+    keeps lists and numbers as they are."""
+    cluster: str | None = None
+    """Template: items with the same text are not independent (one document, one user)."""
+    slices: Mapping[str, str] = Field(default_factory=dict)
+    """Templates: parts of the dataset that are reported apart."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Data:
+        if (self.path is None) == (self.file_id is None):
+            raise ValueError("give exactly one of path and file_id")
+        return self
+
+
+class Shots(Part):
+    """Examples put before each question as turns of their own."""
+
+    path: str
+    """JSONL, relative to the suite; its rows fill the same prompt and reference templates."""
+    n: int = Field(default=4, ge=1, le=64)
+    seed: int = 0
+
+
+class Subject(Part):
+    """One model under test, with what is said before the question."""
+
+    model: str
+    """Its name at the endpoint: a base, a tuned model, an alias, or a hosted one."""
+    system: str | None = None
+    """Template of a system prompt; it takes the place of the suite's."""
+    shots: Shots | None = None
+    sampling: Mapping[str, Any] = Field(default_factory=dict)
+    """What differs from the suite's."""
+
+
+class SamplingSpec(Part):
+    temperature: float = Field(default=0.0, ge=0, le=10)
+    top_p: float = Field(default=1.0, ge=0, le=1)
+    max_tokens: int = Field(default=256, ge=1)
+    seed: int = Field(default=0, ge=0)
+    """Attempt k of an item is drawn with a seed made of this, the item and k: the same for every
+    model."""
+    stop: tuple[str, ...] = ()
+
+
+class Suite(Part):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    description: str = ""
+    dataset: Annotated[Data, BeforeValidator(_as_dataset)]
+    prompt: str | None = None
+    """Template of the user's message; or give `messages`."""
+    messages: tuple[Turn, ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Functions that every request offers."""
+    response_schema: Mapping[str, Any] | None = None
+    """JSON Schema that answers are held to while they are written."""
+    models: Mapping[str, Subject] = Field(min_length=1)
+    """By the name they have in the report."""
+    sampling: SamplingSpec = Field(default_factory=SamplingSpec)
+    attempts: int = Field(default=1, ge=1, le=100)
+    scorers: tuple[ScorerSpec, ...] = Field(min_length=1)
+    primary: str | None = None
+    """Metric that decides, `SCORER` or `SCORER.METRIC`; the first scorer's first by default."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Suite:
+        if (self.prompt is None) == (not self.messages):
+            raise ValueError("give exactly one of prompt and messages")
+        names = [spec.name for spec in self.scorers]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two scorers are called {twice[0]!r}; give one a name of its own")
+        if self.primary is not None and self.primary.split(".")[0] not in names:
+            raise ValueError(f"primary is {self.primary!r}; the scorers are {', '.join(names)}")
+        return self
