@@ -31,6 +31,9 @@ class Item:
     """Items that share a source are not independent; intervals count clusters then."""
     slices: Mapping[str, str] = field(default_factory=dict)
     """Parts of the dataset that a report shows apart: `{"topic": "law"}`."""
+    arranged: Mapping[str, Any] = field(default_factory=dict)
+    """What scorers added to the names that templates see, for this attempt alone: choices in the
+    order they were shown in. JSON."""
 
 
 class Status(StrEnum):
@@ -81,6 +84,16 @@ class TokenLogprob(NamedTuple):
     top: tuple[tuple[str, float], ...] = ()
 
 
+class Likelihood(NamedTuple):
+    """How likely one continuation of a text is."""
+
+    logprob: float
+    """Sum over its tokens, natural logarithm."""
+    n_tokens: int
+    greedy: bool
+    """Every token of it is the most likely one."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why there is no answer."""
@@ -88,6 +101,14 @@ class Failure:
     code: str
     """Of the error tree, or `timeout`."""
     message: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """How likely a model finds what one scorer asked about; or why it does not tell."""
+
+    likelihoods: tuple[Likelihood, ...] = ()
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +127,8 @@ class Answer:
     cost_micro: int | None = None
     """Micro-units of the server's currency; None where no price is known."""
     logprobs: tuple[TokenLogprob, ...] = ()
+    told: Mapping[str, Told] = field(default_factory=dict)
+    """By scorer: likelihoods it asked for."""
     failure: Failure | None = None
 
     @property
@@ -131,16 +154,6 @@ class Prompt:
     """Tell each token's log-probability, and so many alternatives."""
     stream: bool = False
     """Measure the time to the first token."""
-
-
-class Likelihood(NamedTuple):
-    """How likely one continuation of a text is."""
-
-    logprob: float
-    """Sum over its tokens, natural logarithm."""
-    n_tokens: int
-    greedy: bool
-    """Every token of it is the most likely one."""
 
 
 class Models(Protocol):

@@ -2,6 +2,18 @@
 
 A scorer that only looks (`Check`) is a function of item and answer. One that asks a model (a judge)
 gets `Models`. Figures are made of stored scores alone, so that they can be made again.
+
+Some scorers have a say before the answer: how an item is shown (`arrange`), how it is asked
+(`shape`), how likely the model finds texts (`wonders`). For each attempt a runner calls, in order,
+
+1. `item = arranged(scorers, item, attempt)`, and renders templates with
+   `template.render(item.row, **item.arranged)`;
+2. `prompt = shaped(scorers, prompt)`;
+3. the model with that prompt, unless `reads_answer` is false for every scorer (`Answer()` then);
+4. `answer = replace(answer, told=await told(scorers, item, prompt, model, models))`;
+5. `grade` of each scorer with that item and answer, which are what a sample keeps: a rescoring
+   starts here;
+6. `close` of each scorer, once, when no sample is left.
 """
 
 from __future__ import annotations
@@ -10,11 +22,30 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from modiste.errors import InvalidInput
-from modiste.evaluate.items import Answer, Item, Models, Sample, Score, Status, unscored
+from modiste.errors import InvalidInput, ModisteError
+from modiste.evaluate.items import (
+    Answer,
+    Failure,
+    Item,
+    Models,
+    Prompt,
+    Sample,
+    Score,
+    Status,
+    Told,
+    unscored,
+)
 from modiste.evaluate.metric import Metric, mean_metric
+
+
+class Wonder(NamedTuple):
+    """Continuations of a plain text whose likelihoods a scorer asks for."""
+
+    text: str
+    continuations: tuple[str, ...]
 
 
 class Scorer(ABC):
@@ -25,6 +56,8 @@ class Scorer(ABC):
     """Where values lie; None is without bounds."""
     unit: str = "share"
     """Of its values: `share`, `points`, `s`, `tokens`, `micro`."""
+    reads_answer: bool = True
+    """False: likelihoods suffice, and nothing need be generated for it."""
 
     def __init__(self, name: str, config: Mapping[str, Any]) -> None:
         """
@@ -41,9 +74,25 @@ class Scorer(ABC):
         canonical = json.dumps(self.config, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
+    def arrange(self, item: Item, attempt: int) -> Mapping[str, Any]:
+        """More names for the templates, a function of item and attempt alone.
+
+        Raises:
+            InvalidInput: the row cannot be shown.
+        """
+        return {}
+
+    def shape(self, prompt: Prompt) -> Prompt:
+        """The request with what this scorer needs of the answer: log-probabilities, a stream."""
+        return prompt
+
+    def wonders(self, item: Item, prompt: Prompt) -> Wonder | None:
+        """Texts whose likelihoods it needs; they come back in `answer.told[name]`."""
+        return None
+
     async def grade(self, item: Item, answer: Answer, models: Models) -> Score:
         """What it says of one sample; a failure of the model or of its own is a status."""
-        if answer.failure is not None:
+        if answer.failure is not None and self.reads_answer:
             late = answer.failure.code == "timeout"
             said = f"the model gave no answer: {answer.failure.message}"
             return unscored(Status.TIMEOUT if late else Status.ERROR, said)
@@ -60,6 +109,9 @@ class Scorer(ABC):
         mean over attempts."""
         return (mean_metric(self, samples),)
 
+    def close(self) -> None:
+        """Ends processes it may have started; it may still be used, and starts them again."""
+
 
 class Check(Scorer):
     """A scorer that looks at the answer and asks nobody."""
@@ -69,3 +121,45 @@ class Check(Scorer):
 
     @abstractmethod
     def look(self, item: Item, answer: Answer) -> Score: ...
+
+
+def arranged(scorers: Sequence[Scorer], item: Item, attempt: int) -> Item:
+    """The item as this attempt shows it.
+
+    Raises:
+        InvalidInput: a row that a scorer cannot show, or two scorers that show it differently.
+    """
+    names: dict[str, Any] = {}
+    for scorer in scorers:
+        for name, value in scorer.arrange(item, attempt).items():
+            if name in names and names[name] != value:
+                raise InvalidInput(
+                    f"scorer {scorer.name!r} gives templates another {name!r} than a scorer before"
+                    " it; put them into suites of their own",
+                    param="scorers",
+                )
+            names[name] = value
+    return replace(item, arranged=names) if names else item
+
+
+def shaped(scorers: Sequence[Scorer], prompt: Prompt) -> Prompt:
+    """The request with what every scorer needs of the answer."""
+    for scorer in scorers:
+        prompt = scorer.shape(prompt)
+    return prompt
+
+
+async def told(
+    scorers: Sequence[Scorer], item: Item, prompt: Prompt, model: str, models: Models
+) -> dict[str, Told]:
+    """Asks the model for the likelihoods that scorers need; one that refuses is a failure there."""
+    answers: dict[str, Told] = {}
+    for scorer in scorers:
+        if (wonder := scorer.wonders(item, prompt)) is None:
+            continue
+        try:
+            found = await models.likelihoods(model, wonder.text, wonder.continuations)
+            answers[scorer.name] = Told(tuple(found))
+        except ModisteError as error:
+            answers[scorer.name] = Told(failure=Failure(error.error_code, error.message))
+    return answers
