@@ -7,12 +7,12 @@ own and runs pair them in the same way.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from modiste.errors import InvalidInput
 from modiste.evaluate.items import Item
 from modiste.evaluate.suite import Data
 from modiste.evaluate.template import Template
+from modiste.prepare.sources.containers import packing_of
+from modiste.prepare.sources.document import Item as RowIn
+from modiste.prepare.sources.items import items
 from modiste.types import Problem
 
 MOST_PROBLEMS = 100
@@ -29,56 +32,31 @@ ALONE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 """A template that is one field and nothing else keeps what the field is."""
 
 
-class Rows:
-    """JSON objects of a file in order, each with its line."""
+def items_in(path: Path, data: Data, *, name: str) -> list[Item]:
+    """The items of a file: JSON lines, JSON, CSV, Parquet, gzipped or not.
 
-    def __init__(self, name: str, lines: Iterable[bytes]) -> None:
-        self.name = name
-        self._lines = lines
+    Args:
+        name: what people call the file.
 
-    def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """
-        Raises:
-            InvalidInput: lines that are no JSON objects, all of them in `problems`.
-        """
-        problems: list[Problem] = []
-        for number, line in enumerate(self._lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                problems.append(self._problem(number, "json_invalid", f"is not JSON: {error}"))
-                continue
-            if not isinstance(row, dict):
-                kind = type(row).__name__
-                problems.append(self._problem(number, "not_an_object", f"is a {kind}, no object"))
-                continue
-            if not problems:
-                yield number, row
-        if problems:
-            raise refusal(problems)
-
-    def _problem(self, line: int, code: str, message: str) -> Problem:
-        return Problem(self.name, line, "", code, message)
-
-
-def rows_of(path: Path, *, name: str | None = None) -> Rows:
-    """Of a JSONL file, gzipped or not, whatever it is called."""
-    return Rows(name or path.name, _lines(path))
-
-
-def items_of(rows: Iterable[tuple[int, Mapping[str, Any]]], data: Data, *, name: str) -> list[Item]:
-    """
     Raises:
-        InvalidInput: templates that name fields which rows lack, with every such line; no rows;
-            a `limit` above their number.
+        InvalidInput: rows that cannot be read or lack what templates name, all of them in
+            `problems`; no rows; a `limit` above their number.
     """
+    return items_of(items(path, packing_of(path, filename=name), filename=name), data, name=name)
+
+
+def items_of(rows: Iterable[RowIn], data: Data, *, name: str) -> list[Item]:
+    """The same of rows that are read already."""
     templates = _Templates(data)
-    found: list[tuple[int, Item]] = []
+    found: list[Item] = []
     problems: list[Problem] = []
     seen: Counter[str] = Counter()
-    for line, row in rows:
+    for line, _, row, problem in rows:
+        if problem is not None or not isinstance(row, Mapping):
+            kind = type(row).__name__
+            said = f"is a {kind}, expected an object with the fields of a row"
+            problems.append(problem or Problem(name, line, "", "not_an_object", said))
+            continue
         try:
             item = templates.item(row)
         except InvalidInput as error:
@@ -90,13 +68,13 @@ def items_of(rows: Iterable[tuple[int, Mapping[str, Any]]], data: Data, *, name:
                 problems.append(
                     Problem(name, line, "dataset.id", "id_twice", f"has the id {item.key!r} again")
                 )
-            item = _keyed(item, f"{item.key}#{n}")
-        found.append((line, item))
+            item = replace(item, key=f"{item.key}#{n}")
+        found.append(item)
     if problems:
         raise refusal(problems)
     if not found:
         raise InvalidInput(f"{name} has no rows; an evaluation needs some", param="dataset")
-    return _drawn([item for _, item in found], data, name)
+    return _drawn(found, data, name)
 
 
 def sha256_of(items: Sequence[Item]) -> str:
@@ -146,10 +124,6 @@ def _template(source: str | None, param: str) -> Template | None:
     return None if source is None else Template(source, param=param)
 
 
-def _keyed(item: Item, key: str) -> Item:
-    return Item(key, item.row, item.reference, item.cluster, item.slices)
-
-
 def _hash(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(row, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
@@ -166,10 +140,3 @@ def _drawn(items: list[Item], data: Data, name: str) -> list[Item]:
         )
     chosen = random.Random(data.seed).sample(range(len(items)), data.limit)  # noqa: S311
     return [items[at] for at in sorted(chosen)]
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path, "rb") if packed else path.open("rb") as lines:
-        yield from lines

@@ -7,11 +7,13 @@ Paths are relative to the file. Templates see the fields of a row.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from modiste.evaluate.scorers.registry import ScorerSpec
+from modiste.evaluate.template import Template
+from modiste.types import Role
 
 
 class Part(BaseModel):
@@ -28,13 +30,24 @@ def _as_dataset(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
-class Data(Part):
-    """Where the items come from: rows of JSON objects."""
+class Place(Part):
+    """A file: JSON lines, JSON, CSV, Parquet; gzipped or not."""
 
     path: str | None = None
-    """A JSONL file (`.gz` too), relative to the suite."""
+    """Relative to the suite."""
     file_id: str | None = None
     """An uploaded file, in place of a path."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.file_id is None):
+            raise ValueError("give exactly one of path and file_id")
+        return self
+
+
+class Data(Place):
+    """Where the items come from, and what their fields mean."""
+
     limit: int | None = Field(default=None, ge=1)
     """So many items, drawn with `seed`; without, all of them."""
     seed: int = 0
@@ -48,20 +61,23 @@ class Data(Part):
     slices: Mapping[str, str] = Field(default_factory=dict)
     """Templates: parts of the dataset that are reported apart."""
 
-    @model_validator(mode="after")
-    def _one_place(self) -> Data:
-        if (self.path is None) == (self.file_id is None):
-            raise ValueError("give exactly one of path and file_id")
-        return self
 
+class Shots(Place):
+    """Examples put before each question as turns of their own: rows of another file, which fill the
+    same prompt and reference templates."""
 
-class Shots(Part):
-    """Examples put before each question as turns of their own."""
-
-    path: str
-    """JSONL, relative to the suite; its rows fill the same prompt and reference templates."""
     n: int = Field(default=4, ge=1, le=64)
     seed: int = 0
+
+
+class SamplingSpec(Part):
+    temperature: float = Field(default=0.0, ge=0, le=10)
+    top_p: float = Field(default=1.0, ge=0, le=1)
+    max_tokens: int = Field(default=256, ge=1)
+    seed: int = Field(default=0, ge=0)
+    """Attempt k of an item is drawn with a seed made of this, the item and k: the same for every
+    model."""
+    stop: tuple[str, ...] = ()
 
 
 class Subject(Part):
@@ -75,15 +91,13 @@ class Subject(Part):
     sampling: Mapping[str, Any] = Field(default_factory=dict)
     """What differs from the suite's."""
 
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        self.sampling_over(SamplingSpec())
+        return self
 
-class SamplingSpec(Part):
-    temperature: float = Field(default=0.0, ge=0, le=10)
-    top_p: float = Field(default=1.0, ge=0, le=1)
-    max_tokens: int = Field(default=256, ge=1)
-    seed: int = Field(default=0, ge=0)
-    """Attempt k of an item is drawn with a seed made of this, the item and k: the same for every
-    model."""
-    stop: tuple[str, ...] = ()
+    def sampling_over(self, suites: SamplingSpec) -> SamplingSpec:
+        return SamplingSpec.model_validate({**suites.model_dump(), **self.sampling})
 
 
 class Suite(Part):
@@ -104,6 +118,19 @@ class Suite(Part):
     scorers: tuple[ScorerSpec, ...] = Field(min_length=1)
     primary: str | None = None
     """Metric that decides, `SCORER` or `SCORER.METRIC`; the first scorer's first by default."""
+
+    @property
+    def turns(self) -> tuple[tuple[Role, Template], ...]:
+        """
+        Raises:
+            InvalidInput: a text that is no template.
+        """
+        if self.prompt is not None:
+            return ((Role.USER, Template(self.prompt, param="prompt")),)
+        return tuple(
+            (Role(turn.role), Template(turn.content, param=f"messages[{at}].content"))
+            for at, turn in enumerate(self.messages)
+        )
 
     @model_validator(mode="after")
     def _whole(self) -> Suite:

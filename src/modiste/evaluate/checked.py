@@ -1,0 +1,73 @@
+"""Files that people write (suites, gates, judges) become their schema, or everything wrong with them
+is said in one answer, with the nearest known name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from modiste.errors import InvalidInput
+from modiste.types import Problem
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def checked_yaml(kind: type[M], text: str, *, file: str) -> M:
+    """
+    Raises:
+        InvalidInput: not YAML, not an object, or not what `kind` is.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{file} is no YAML: {error}", param="file") from None
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{file} holds {type(value).__name__}, expected fields", param="file")
+    return checked(kind, value, file=file)
+
+
+def checked(kind: type[M], value: Any, *, file: str) -> M:
+    """
+    Raises:
+        InvalidInput: everything that is wrong, each in `problems` too.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        known = sorted(set(_names(kind.model_json_schema())))
+        problems = [_problem(each, known, file) for each in error.errors()]
+        said = "; ".join(f"{problem.path}: {problem.message}".lstrip(": ") for problem in problems)
+        raise InvalidInput(
+            f"{file}: {said}", param=problems[0].path or None, problems=problems
+        ) from None
+
+
+def _problem(error: ErrorDetails, known: list[str], file: str) -> Problem:
+    path = ".".join(str(part) for part in error["loc"])
+    said = error["msg"].removeprefix("Value error, ")
+    value = None
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        said = "is not known here" + (f"; did you mean {near[0]!r}?" if near else "")
+    elif error["type"] != "missing" and error["loc"]:
+        value = repr(error["input"])
+        said = f"{said}, got {value[:80]}"
+    return Problem(file, None, path, error["type"], said, value=value)
+
+
+def _names(schema: Any) -> Iterator[str]:
+    """Of every field of every part."""
+    if isinstance(schema, dict):
+        properties = schema.get("properties")
+        if isinstance(properties, dict):
+            yield from properties
+        for part in schema.values():
+            yield from _names(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _names(part)

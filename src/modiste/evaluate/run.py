@@ -1,0 +1,122 @@
+"""One model answers a suite: every item, every attempt, asked, graded, kept.
+
+A sample is kept the moment it is whole, and what is kept is not asked again, so a run that was
+killed goes on where it stopped. The order of a file of samples is the order they ended in; figures
+do not depend on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from modiste.errors import InvalidInput
+from modiste.evaluate.asking import Asking
+from modiste.evaluate.items import Answer, Failure, Item, Models, Prompt, Sample, Score
+from modiste.evaluate.metric import Metric
+from modiste.evaluate.scorer import Scorer, arranged, shaped, told
+
+AT_ONCE = 64
+"""Samples in hand; how many of them a server answers at a time is the pace's to say."""
+
+Place = tuple[str, int]
+"""Key of an item and number of an attempt: one sample of a run."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a run needs to know."""
+
+    items: Sequence[Item]
+    attempts: int
+    asking: Asking
+    scorers: Sequence[Scorer]
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.items) * self.attempts
+
+
+async def run(
+    plan: Plan,
+    models: Models,
+    keep: Callable[[Sample], None],
+    *,
+    done: Collection[Place] = (),
+    at_once: int = AT_ONCE,
+) -> None:
+    """Ask and grade what is not `done`; each sample is given to `keep` as soon as it is whole."""
+    todo = _todo(plan, done)
+
+    async def work() -> None:
+        for item, attempt in todo:
+            keep(await sample_of(plan, item, attempt, models))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(at_once, plan.n_samples - len(done))):
+            group.create_task(work())
+
+
+async def sample_of(plan: Plan, item: Item, attempt: int, models: Models) -> Sample:
+    """One attempt, from the prompt to the scores. What goes wrong with it is in its answer."""
+    try:
+        shown = arranged(plan.scorers, item, attempt)
+        prompt = shaped(plan.scorers, plan.asking.prompt(shown, attempt))
+    except InvalidInput as error:
+        failed = Answer(failure=Failure("prompt_invalid", error.message))
+        return await graded(plan.scorers, Sample(item, attempt, (), failed), models)
+    answer = await _answer(plan, shown, prompt, models)
+    return await graded(plan.scorers, Sample(shown, attempt, prompt.messages, answer), models)
+
+
+async def graded(scorers: Sequence[Scorer], sample: Sample, models: Models) -> Sample:
+    """The sample with what these scorers say of it, beside what others said before."""
+    found: dict[str, Score] = dict(sample.scores)
+    for scorer in scorers:
+        found[scorer.name] = await scorer.grade(sample.item, sample.answer, models)
+    return replace(sample, scores=found)
+
+
+async def rescored(
+    scorers: Sequence[Scorer],
+    samples: Sequence[Sample],
+    models: Models,
+    keep: Callable[[Sample], None],
+    *,
+    at_once: int = AT_ONCE,
+) -> None:
+    """Grade stored answers anew, with nothing generated; their old scores are dropped."""
+    todo = iter(samples)
+
+    async def work() -> None:
+        for sample in todo:
+            keep(await graded(scorers, replace(sample, scores={}), models))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(at_once, len(samples))):
+            group.create_task(work())
+
+
+def metrics_of(scorers: Sequence[Scorer], samples: Sequence[Sample]) -> tuple[Metric, ...]:
+    """The figures of every scorer, in the suite's order."""
+    in_order = sorted(samples, key=lambda sample: (sample.item.key, sample.attempt))
+    return tuple(metric for scorer in scorers for metric in scorer.metrics(in_order))
+
+
+def _todo(plan: Plan, done: Collection[Place]) -> Iterator[tuple[Item, int]]:
+    """Attempt by attempt: a run that is cut short has seen as many items as it could."""
+    for attempt in range(plan.attempts):
+        for item in plan.items:
+            if (item.key, attempt) not in done:
+                yield item, attempt
+
+
+async def _answer(plan: Plan, item: Item, prompt: Prompt, models: Models) -> Answer:
+    model = plan.asking.model
+    if any(scorer.reads_answer for scorer in plan.scorers):
+        answer = await models.chat(model, prompt)
+    else:
+        answer = Answer()
+    wondered = await told(plan.scorers, item, prompt, model, models)
+    return replace(answer, told=wondered) if wondered else answer
