@@ -634,6 +634,72 @@ class Batch:
     finished_at: datetime | None = None
 
 
+class EvalStatus(StrEnum):
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    """Every item was asked, whatever came of it."""
+    FAILED = "FAILED"
+    CANCELLATION_REQUESTED = "CANCELLATION_REQUESTED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def final(self) -> bool:
+        return self in FINAL_EVAL_STATUSES
+
+
+FINAL_EVAL_STATUSES = frozenset({EvalStatus.SUCCESS, EvalStatus.FAILED, EvalStatus.CANCELLED})
+
+
+@dataclass(frozen=True)
+class EvalCounts:
+    """How far a run is."""
+
+    total: int = 0
+    """Items times attempts; 0 while that is not known yet."""
+    done: int = 0
+    failed: int = 0
+    """Of those done: the model gave no answer."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_micro: int = 0
+
+
+@dataclass(frozen=True)
+class EvalRun:
+    """One model answers one suite."""
+
+    id: str
+    """A UUID."""
+    status: EvalStatus
+    suite: str
+    """Its name; the suite itself is in `spec`."""
+    subject: str
+    """The model's name in the suite."""
+    model: str
+    """As it was asked for."""
+    model_id: str
+    """What answered to that name then: an alias that is switched does not change a run."""
+    spec: Mapping[str, Any]
+    created_at: datetime
+    created_by: str
+    counts: EvalCounts = EvalCounts()
+    group: str | None = None
+    """Runs that were asked for together."""
+    source: str | None = None
+    """The run whose answers were graded anew for this one."""
+    record: Mapping[str, Any] | None = None
+    """What it rests on (`evaluate.record.Record`); filled when it ends."""
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    """`evaluate.metric.Metric`, the suite's order."""
+    samples_sha256: str | None = None
+    """The blob of all samples, JSON lines."""
+    error: JobError | None = None
+    started_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
 class Page(NamedTuple):
     """One page of a list, and how many there are in all."""
 

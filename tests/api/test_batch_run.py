@@ -23,7 +23,7 @@ from modiste.serve.sequence import Failed, FailureCode
 from modiste.store.database import Database
 from modiste.types import Actor, BatchCounts, Scope
 from modiste.work.batch import Request, State, read_state
-from modiste.work.batch_journal import NAME, Journal, Sign, assemble, entries
+from modiste.work.journal import NAME, Journal, Sign, assemble, entries
 
 CHAT = "/v1/chat/completions"
 BATCH_ID = "20178c3c-d75b-4c3e-9f0a-000000000001"

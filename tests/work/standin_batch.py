@@ -10,9 +10,9 @@ from pathlib import Path
 
 from modiste.actions.batch_lines import Checked, ask_of, found_in
 from modiste.types import BatchCounts, Problem
-from modiste.work import batch_journal
+from modiste.work import journal as journals
 from modiste.work.batch import REQUEST, REQUESTS, State, write_state
-from modiste.work.batch_journal import Journal, Sign, entries
+from modiste.work.journal import Journal, Sign, entries
 
 
 def main() -> None:
@@ -23,8 +23,8 @@ def main() -> None:
         problem = Problem("in", 1, "body", "wrong", message)
         return write_state(run_dir, State(ended=True, refused=Checked(1, (problem,), 1)))
     asks = [ask_of(found, model=None) for found in found_in(request.inputs)]
-    journal = Journal(run_dir / batch_journal.NAME)
-    signs = {e.place: e.sign for e in entries(run_dir / batch_journal.NAME)}
+    journal = Journal(run_dir / journals.NAME)
+    signs = {e.place: e.sign for e in entries(run_dir / journals.NAME)}
     for ask in asks:
         if ask.n in signs:
             continue

@@ -1,4 +1,5 @@
-"""The sweep: bytes that no file, unfinished job or batch, model or dataset refers to any more go.
+"""The sweep: bytes that nothing refers to any more go, be it a file, an unfinished job or batch, an
+evaluation, a model or a dataset.
 
 What a job was told about its data (report, preview) stays with the job; the index of its rows stays
 while there is, or was, a model to trace.
@@ -10,7 +11,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from modiste.actions import batch_runs, files
+from modiste.actions import batch_runs, eval_runs, files
 from modiste.store.blobs import sweep_folder
 from modiste.store.data_tables import DatasetRow, DatasetVersionRow
 from modiste.store.database import Database, Tx
@@ -34,6 +35,7 @@ def sweep(database: Database, *, grace: timedelta = BLOB_GRACE) -> int:
         )
         in_use = _of_files(tx) | _of_jobs(tx) | _of_datasets(tx)
         in_use.update(batch_runs.blobs_in_use(tx))
+        in_use.update(eval_runs.blobs_in_use(tx))
         adapters = [a for a in tx.session.scalars(sa.select(ModelRow.adapter)) if a]
         in_use.update(sha256 for adapter in adapters for sha256 in adapter.files.values())
     cache, versions = database.settings.cache_dir, {adapter.version for adapter in adapters}

@@ -36,6 +36,7 @@ from modiste.api import (
     document,
     edge,
     embeddings,
+    evals,
     exports,
     files,
     fim,
@@ -70,6 +71,7 @@ OURS = (
     lineage.router,
     datasets.router,
     exports.router,
+    evals.router,
     tokens.router,
 )
 """What no vendor has, under `/v1` alone; before the others, some of whose paths match anything."""

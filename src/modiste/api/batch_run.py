@@ -33,9 +33,9 @@ from modiste.api.dialect import MOUNTS, Dialect
 from modiste.api.door import House, authenticated
 from modiste.errors import ModisteError
 from modiste.types import Actor, BatchCounts
-from modiste.work import batch_journal
+from modiste.work import journal as journals
 from modiste.work.batch import REQUEST, REQUESTS, Request, State, write_state
-from modiste.work.batch_journal import Journal, Sign
+from modiste.work.journal import Journal, Sign
 from modiste.work.child import EXIT_LOCKED, locked
 
 log = logging.getLogger("modiste.batch")
@@ -231,7 +231,7 @@ async def run(request: Request, run_dir: Path, app: FastAPI) -> None:
         if found.problems:
             write_state(run_dir, State(ended=True, refused=found))
             return
-        journal = Journal(run_dir / batch_journal.NAME)
+        journal = Journal(run_dir / journals.NAME)
         try:
             dialect = Dialect(request.dialect)
             routes = Routes(app, _beside(request.actor), dialect)
@@ -251,7 +251,7 @@ def _beside(actor: Actor) -> Actor:
 def recovered(run_dir: Path, n_requests: int) -> tuple[BatchCounts, bytearray]:
     """What an earlier child left: its counts, and which requests are answered."""
     counts, done = BatchCounts(total=n_requests), bytearray(n_requests)
-    for entry in batch_journal.entries(run_dir / batch_journal.NAME):
+    for entry in journals.entries(run_dir / journals.NAME):
         if not done[entry.place]:
             done[entry.place] = True
             response = orjson.loads(entry.json).get("response") or {}

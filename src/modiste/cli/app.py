@@ -22,6 +22,7 @@ COMMANDS = {
     "tune": "Make a custom model from a YAML file: upload, tune, wait.",
     "chat": "Talk to a model.",
     "data": "Training data on this machine: check, preview, convert, clean, split, trace.",
+    "eval": "Suites of questions: run, list, show, compare, report, rescore, resume, …",
     "batch": "Many requests in one file: create, list, show, wait, results, cancel, delete.",
     "files": "Training files: upload, list, show, report, download, delete.",
     "jobs": "Fine-tuning jobs: create, list, show, report, preview, events, logs, wait, …",

@@ -17,5 +17,10 @@ class Spec(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     """What it is called in reports, and the first part of its metrics' names."""
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Those it asks besides the one under test: judges, embedders."""
+        return ()
+
     @abstractmethod
     def build(self) -> Scorer: ...

@@ -1,7 +1,7 @@
 """The queue is the `jobs` table: a lease says who works on a job, a fence says since when.
 
-Versions of datasets and batches of requests wait in their own tables under the same rules; "job"
-below means all of them.
+Versions of datasets, batches of requests and runs of suites wait in their own tables under the same
+rules; "job" below means all of them.
 
 A worker claims a job for `lease_s` and prolongs the lease while it works. Every claim raises the
 job's fence by one, and every write about a job names the fence it was claimed with: a worker that
@@ -32,6 +32,7 @@ from modiste.errors import LeaseLost
 from modiste.store.batch_tables import BatchRow
 from modiste.store.data_tables import DatasetVersionRow
 from modiste.store.database import Tx
+from modiste.store.eval_tables import EvalRunRow
 from modiste.store.tables import JobRow, Leased, Phase, WorkerRow
 from modiste.types import JobStatus
 
@@ -40,6 +41,7 @@ TABLES: Mapping[type[Leased], frozenset[Phase]] = {
     JobRow: frozenset({Phase.VALIDATE, Phase.TRAIN}),
     DatasetVersionRow: frozenset({Phase.CURATE}),
     BatchRow: frozenset({Phase.BATCH}),
+    EvalRunRow: frozenset({Phase.EVALUATE}),
 }
 MAX_ATTEMPTS = 5
 """Claims without progress after which a job is given up: it kills whoever touches it."""
@@ -138,6 +140,11 @@ def held_version(tx: Tx, claim: Claim) -> DatasetVersionRow:
 def held_batch(tx: Tx, claim: Claim) -> BatchRow:
     """The same for a batch."""
     return _held_in(tx, claim, BatchRow)
+
+
+def held_eval(tx: Tx, claim: Claim) -> EvalRunRow:
+    """The same for a run of a suite."""
+    return _held_in(tx, claim, EvalRunRow)
 
 
 def _held_in(tx: Tx, claim: Claim, table: type[L]) -> L:

@@ -151,6 +151,8 @@ class Phase(StrEnum):
     """Versions of datasets."""
     BATCH = "batch"
     """Batches of requests."""
+    EVALUATE = "evaluate"
+    """A model answers a suite."""
 
 
 class Leased:

@@ -10,9 +10,7 @@ a line of its own; with `pause`, or killed, it leaves the journal for the next o
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -23,18 +21,16 @@ from modiste.actions.batch_runs import Results
 from modiste.actions.runs import Wish
 from modiste.store.database import Database
 from modiste.types import Actor, BatchCounts, JobError
-from modiste.work import batch_journal
+from modiste.work import journal
 from modiste.work.bench import BatchBench
-from modiste.work.local import Child, Died, write_json
+from modiste.work.local import Died, write_json
+from modiste.work.watched import Watched, watch
 
 RUNNER = "modiste.api.batch_run"
 REQUEST, STATE = "batch-request.json", "batch-state.json"
 LOG = "batch.log"
-LOOK_S = 0.1
-RECORD_S = 0.5
 CANCEL_GRACE_S = 30.0
 """To write a line for each of many requests that did not run."""
-PAUSE_GRACE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -66,12 +62,6 @@ REQUESTS: TypeAdapter[Request] = TypeAdapter(Request)
 STATES: TypeAdapter[State] = TypeAdapter(State)
 
 
-class _Watched(Enum):
-    ENDED = auto()
-    DIED = auto()
-    HANDED_ON = auto()
-
-
 def run(bench: BatchBench) -> None:
     """Until the batch ended, or this worker drains."""
     task = bench.task
@@ -82,11 +72,18 @@ def run(bench: BatchBench) -> None:
     _write_request(bench)
     while True:
         runner = bench.start_child(RUNNER, log_name=LOG)
-        watched = _watch(bench, runner)
+        recorder = _Recorder(bench)
+        watched = watch(
+            bench,
+            runner,
+            look=recorder.look,
+            ended=lambda: read_state(bench.run_dir).ended,
+            cancel_grace_s=CANCEL_GRACE_S,
+        )
         state = read_state(bench.run_dir)
-        if watched is _Watched.HANDED_ON:
+        if watched is Watched.HANDED_ON:
             return bench.hand_on()
-        if watched is _Watched.ENDED or bench.check() is Wish.CANCEL:
+        if watched is Watched.ENDED or bench.check() is Wish.CANCEL:
             break
         if not bench.record(lambda tx: batch_runs.count_attempt(tx, bench.claim)):
             died = Died(runner.exit_code or 0, runner.last_words())
@@ -134,44 +131,15 @@ def _write_request(bench: BatchBench) -> None:
     write_json(bench.run_dir / REQUEST, REQUESTS.dump_python(request, mode="json"))
 
 
-def _watch(bench: BatchBench, runner: Child) -> _Watched:
-    """Follow the child to its end. It is dead when this returns or raises."""
-    recorder = _Recorder(bench)
-    asked, kill_at = "", float("inf")
-    try:
-        while runner.exit_code is None:
-            wish = bench.check()
-            if wish is Wish.CANCEL and asked != "cancel":
-                runner.ask("cancel")
-                asked, kill_at = "cancel", time.monotonic() + CANCEL_GRACE_S
-            elif bench.stopping.is_set() and not asked:
-                runner.ask("pause")
-                asked, kill_at = "pause", time.monotonic() + PAUSE_GRACE_S
-            if time.monotonic() > kill_at:
-                runner.kill()
-            recorder.look()
-            time.sleep(LOOK_S)
-    finally:
-        runner.kill()
-    recorder.look(now=True)
-    if read_state(bench.run_dir).ended:
-        return _Watched.ENDED
-    return _Watched.HANDED_ON if bench.stopping.is_set() else _Watched.DIED
-
-
 class _Recorder:
-    """Writes down what the child says, where it is news and not too often."""
+    """Writes down what the child says, where it is news."""
 
     def __init__(self, bench: BatchBench) -> None:
         self._bench = bench
         self._said = State()
-        self._next_at = 0.0
 
-    def look(self, *, now: bool = False) -> None:
-        if not now and time.monotonic() < self._next_at:
-            return
+    def look(self) -> None:
         state = read_state(self._bench.run_dir)
-        self._next_at = time.monotonic() + RECORD_S
         if state != self._said and state.running:
             claim, counts = self._bench.claim, state.counts
             self._bench.record(lambda tx: batch_runs.record_progress(tx, claim, counts))
@@ -181,8 +149,7 @@ class _Recorder:
 def _end(bench: BatchBench, counts: BatchCounts, *, error: JobError | None = None) -> None:
     """Files of the results so far, and the last word."""
     bench.record(lambda tx: batch_runs.record_finalizing(tx, bench.claim))
-    journal = bench.run_dir / batch_journal.NAME
-    made = batch_journal.assemble(journal, bench.run_dir, n_requests=counts.total)
+    made = journal.assemble(bench.run_dir / journal.NAME, bench.run_dir, n_requests=counts.total)
     results = Results(
         batch_runs.store(bench.database, bench.task, made.output, errors=False),
         batch_runs.store(bench.database, bench.task, made.errors, errors=True),

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from modiste.actions import batch_runs, builds, runs
+from modiste.actions import batch_runs, builds, eval_runs, runs
 from modiste.actions.batch_runs import BatchTask
 from modiste.actions.builds import Build
+from modiste.actions.eval_runs import EvalTask, Outcome
 from modiste.actions.job_requests import INSTEAD_OF
 from modiste.actions.runs import Assignment, Wish
 from modiste.errors import StorageFull, Unavailable
@@ -176,6 +177,30 @@ class BatchBench(Desk):
     def cancelled(self) -> None:
         """Without files; one that ran ends through `batch_runs.record_ended`."""
         self.record(lambda tx: batch_runs.record_failed(tx, self.claim, CANCELLED))
+
+
+@dataclass(frozen=True)
+class EvalBench(Desk):
+    """A run of a suite in hand."""
+
+    task: EvalTask
+    database: Database
+    pulse: Pulse
+    stopping: threading.Event
+    environment: Mapping[str, str]
+
+    @property
+    def claim(self) -> Claim:
+        return self.task.claim
+
+    def fail(self, error: JobError) -> None:
+        """Without what it may have answered; one that ran ends through `record_ended`."""
+        log.error("evaluation %s failed: %s", self.claim.job_id, error.message)
+        outcome = Outcome(self.task.run.counts, self.task.run.samples_sha256, error=error)
+        self.record(lambda tx: eval_runs.record_ended(tx, self.claim, outcome))
+
+    def cancelled(self) -> None:
+        self.fail(CANCELLED)
 
 
 CANCELLED = JobError("cancelled", "Cancelled.")

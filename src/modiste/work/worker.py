@@ -2,8 +2,8 @@
 
     python -m modiste.work.worker
 
-One job at a time, and beside it one batch of requests, which mostly waits for the engine: a loop
-and a lease of its own, in a thread. The job stays ours by the pulse's lease; LeaseLost anywhere
+One job at a time, and beside it one batch of requests and one evaluation, which mostly wait for the
+engine: each a loop and a lease of its own, in a thread. The job stays ours by the pulse's lease; LeaseLost anywhere
 means: drop the job, take the next. What must survive is in the database or in `runs/<job_id>`
 before it is relied on, so a worker may be killed at any moment and another goes on. SIGTERM
 drains: the trainer stops behind a checkpoint, the job goes back to the queue.
@@ -23,9 +23,10 @@ from collections.abc import Callable, Mapping
 import sqlalchemy as sa
 
 from modiste import settings as settings_module
-from modiste.actions import batch_runs, builds, runs, sweep
+from modiste.actions import batch_runs, builds, eval_runs, runs, sweep
 from modiste.actions.batch_runs import BatchTask
 from modiste.actions.builds import Build
+from modiste.actions.eval_runs import EvalTask
 from modiste.actions.runs import Assignment, Wish
 from modiste.errors import LeaseLost, ModisteError
 from modiste.settings import Settings
@@ -34,8 +35,8 @@ from modiste.store.database import Database, Tx
 from modiste.store.queue import Claim, WorkerId
 from modiste.store.tables import Phase
 from modiste.types import JobError
-from modiste.work import batch, build, finetune, validation
-from modiste.work.bench import BatchBench, Bench, BuildBench, Desk
+from modiste.work import batch, build, evaluation, finetune, validation
+from modiste.work.bench import BatchBench, Bench, BuildBench, Desk, EvalBench
 from modiste.work.pulse import Pulse
 from modiste.work.supervisor import environment
 
@@ -50,23 +51,25 @@ JOBS: Mapping[Phase, Callable[[Bench], None]] = {
 
 
 BATCHES = frozenset({Phase.BATCH})
-NOT_BATCHES = frozenset(Phase) - BATCHES
+EVALUATIONS = frozenset({Phase.EVALUATE})
+MAIN = frozenset(Phase) - BATCHES - EVALUATIONS
+Taken = Assignment | Build | BatchTask | EvalTask
 
 
 class Worker:
     """Set `stopping` to drain; `run` returns when the job in hand is handed on or done.
 
     Args:
-        phases: what it takes: everything but batches, or batches alone beside another loop of
-            this process, which is the one that is counted and that sweeps.
+        phases: what it takes: jobs and datasets, or batches or evaluations alone beside that loop
+            of this process, which is the one that is counted and that sweeps.
     """
 
-    def __init__(self, settings: Settings, *, phases: frozenset[Phase] = NOT_BATCHES) -> None:
+    def __init__(self, settings: Settings, *, phases: frozenset[Phase] = MAIN) -> None:
         self.database = Database(settings)
         self.id = WorkerId.of_this_process()
         self.stopping = threading.Event()
         self._phases = phases
-        self._pulse = Pulse(self.database, self.id, signs=phases != BATCHES)
+        self._pulse = Pulse(self.database, self.id, signs=phases == MAIN)
         self._environment = environment(settings)
         self._sweep_at = 0.0
 
@@ -84,10 +87,12 @@ class Worker:
                             self._build(taken)
                         case BatchTask():
                             self._batch(taken)
+                        case EvalTask():
+                            self._evaluate(taken)
                         case _:
                             self._work(taken)
 
-    def _next(self) -> Assignment | Build | BatchTask | None:
+    def _next(self) -> Taken | None:
         try:
             with self.database.transaction(write=False) as tx:
                 if not queue.waiting(tx, self.id, self._phases):
@@ -99,12 +104,14 @@ class Worker:
             self.stopping.wait(RETRY_S)
             return None
 
-    def _take(self, tx: Tx) -> Assignment | Build | BatchTask | None:
+    def _take(self, tx: Tx) -> Taken | None:
         claim = queue.claim(tx, self.id, self._phases)
         if claim is None:
             return None
         if claim.phase is Phase.BATCH:
             return batch_runs.taken(tx, claim)
+        if claim.phase is Phase.EVALUATE:
+            return eval_runs.taken(tx, claim)
         return builds.taken(tx, claim) if claim.phase is Phase.CURATE else runs.taken(tx, claim)
 
     def _work(self, job: Assignment) -> None:
@@ -119,6 +126,11 @@ class Worker:
         """What stops it, it looks into itself: its results so far are kept whatever that is."""
         bench = BatchBench(task, self.database, self._pulse, self.stopping, self._environment)
         self._do(bench, lambda _tx, _claim: Wish.GO_ON, False, lambda: batch.run(bench))
+
+    def _evaluate(self, task: EvalTask) -> None:
+        """As with batches, samples so far are kept whatever stops it."""
+        bench = EvalBench(task, self.database, self._pulse, self.stopping, self._environment)
+        self._do(bench, lambda _tx, _claim: Wish.GO_ON, False, lambda: evaluation.run(bench))
 
     def _do(
         self,
@@ -159,13 +171,14 @@ class Worker:
 
     def _sweep(self) -> None:
         """Once an hour, when there is nothing to do: bytes that nothing refers to any more."""
-        if self._phases == BATCHES or time.monotonic() < self._sweep_at:
+        if self._phases != MAIN or time.monotonic() < self._sweep_at:
             return
         self._sweep_at = time.monotonic() + SWEEP_EVERY_S
         finetune.tidy(self.database)
         try:
             build.tidy(self.database)
             batch.tidy(self.database)
+            evaluation.tidy(self.database)
             gone = sweep.sweep(self.database)
         except (ModisteError, OSError) as error:
             log.warning("could not sweep the blob store: %s", error)
@@ -193,27 +206,33 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         settings = settings_module.load()
-        worker, beside = Worker(settings), Worker(settings, phases=BATCHES)
+        worker = Worker(settings)
+        beside = [Worker(settings, phases=phases) for phases in (BATCHES, EVALUATIONS)]
         worker.database.migrate()
     except ModisteError as error:
         log.error("%s", error.message)
         return error.exit_code
 
     def stop(*_: object) -> None:
-        worker.stopping.set()
-        beside.stopping.set()
+        for each in (worker, *beside):
+            each.stopping.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    batches = threading.Thread(target=_run_or_die, args=(beside,), name="batches")
-    batches.start()
+    threads = [
+        threading.Thread(target=_run_or_die, args=(each,), name=name)
+        for each, name in zip(beside, ("batches", "evaluations"), strict=True)
+    ]
+    for thread in threads:
+        thread.start()
     try:
         worker.run()
     finally:
         stop()
-        batches.join()
-        worker.database.close()
-        beside.database.close()
+        for thread in threads:
+            thread.join()
+        for each in (worker, *beside):
+            each.database.close()
     return 0
 
 
@@ -222,7 +241,7 @@ def _run_or_die(worker: Worker) -> None:
     try:
         worker.run()
     except BaseException:  # noqa: BLE001 - the edge of a thread: said, then the process ends
-        log.critical("the loop of batches broke: %s", traceback.format_exc())
+        log.critical("a loop beside the jobs broke: %s", traceback.format_exc())
         os._exit(1)
 
 

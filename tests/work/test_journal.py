@@ -11,7 +11,7 @@ import sys
 import tracemalloc
 from pathlib import Path
 
-from modiste.work.batch_journal import Journal, Sign, assemble, entries
+from modiste.work.journal import Journal, Sign, assemble, entries
 
 
 def write(path: Path, *results: tuple[int, Sign]) -> None:
@@ -58,7 +58,7 @@ def test_a_torn_line_is_cut_off_and_nothing_before_it(tmp_path: Path) -> None:
 
 
 WRITER = """
-import sys; from pathlib import Path; from modiste.work.batch_journal import Journal, Sign
+import sys; from pathlib import Path; from modiste.work.journal import Journal, Sign
 journal = Journal(Path(sys.argv[1])); print("begun", flush=True)
 for place in range(10**9):
     journal.append(place, Sign.SUCCEEDED, b'{"place": %d}' % place)

@@ -1,4 +1,4 @@
-"""The journal of a batch: every result the moment it is there, and the files made of it at the end.
+"""The journal of many requests: every result the moment it is there, and files made of it later.
 
 One line per result, `<place> <sign> <JSON>\n`, appended in one write: killed at any moment it
 holds whole results and at most one torn line, which the next reader cuts off. `assemble` puts them

@@ -1,0 +1,322 @@
+"""`modiste eval`: state what good means in a YAML file, ask models, read verdicts."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from modiste import settings
+from modiste.cli.output import (
+    AsJson,
+    ago,
+    print_fields,
+    print_json,
+    print_table,
+    printable,
+    say,
+    size,
+)
+from modiste.cli.suite_file import sent, suite_in
+from modiste.client import Client, connect
+from modiste.errors import Conflict, InvalidInput
+
+app = typer.Typer(
+    add_completion=False,
+    help="Evaluations: run, list, show, wait, samples, rescore, resume, cancel, delete.",
+    no_args_is_help=True,
+)
+
+RUNS = "/v1/evals/runs"
+RunId = Annotated[
+    str, typer.Argument(help="The id shown by `modiste eval list`, or its beginning.")
+]
+FINAL = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
+POLL_S = 0.5
+UNITS = {"share": (100.0, " %", 1), "s": (1.0, " s", 3), "tokens": (1.0, "", 1)}
+
+
+@app.command()
+def run(
+    suite: Annotated[Path, typer.Argument(help="A YAML file; its paths are relative to it.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="One of the suite's models, or NAME=MODEL; all by default."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="So many items instead of the suite's.")
+    ] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Queue the runs and return.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask every model of a suite, grade the answers, print the figures with their intervals."""
+    spec = suite_in(suite)
+    subjects = _subjects(spec, model or [])
+    if limit is not None:
+        spec["dataset"] = {**spec["dataset"], "limit": limit}
+    wanted = settings.load()
+    with connect(wanted, needs_engine=not no_wait, report=say) as client:
+        body = {"suite": sent(client, spec, folder=suite.parent), "models": subjects}
+        runs = client.post(RUNS, body)["data"]
+        if not no_wait:
+            runs = [follow(client, each["id"], quiet=as_json) for each in runs]
+    if as_json:
+        print_json(runs)
+    elif no_wait:
+        for each in runs:
+            typer.echo(f"{each['id']}  {each['subject']}")
+        say("Next: modiste eval wait ID")
+    else:
+        print_metrics(runs)
+        _say_next(runs)
+    _exit_of(runs if not no_wait else [])
+
+
+@app.command("list")
+def list_(
+    suite: Annotated[str | None, typer.Option(help="The suite's name.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name.")] = None,
+    page: Annotated[int, typer.Option(min=0)] = 0,
+    page_size: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Runs, newest first."""
+    asked = {"suite": suite, "model": model, "page": page, "page_size": page_size}
+    with connect(settings.load()) as client:
+        answer = client.get(RUNS, **asked)
+    if as_json:
+        print_json(answer)
+        return
+    print_table(
+        ["id", "suite", "model", "status", "done", "of", "primary", "made"],
+        [
+            (
+                each["id"],
+                each["suite"],
+                f"{each['subject']} ({each['model']})",
+                each["status"],
+                each["counts"]["done"],
+                each["counts"]["total"],
+                _headline(each),
+                ago(each["created_at"]),
+            )
+            for each in answer["data"]
+        ],
+        empty="No runs. `modiste eval run suite.yaml` makes some.",
+        numbers=("done", "of"),
+    )
+
+
+@app.command()
+def show(run_id: RunId, as_json: AsJson = False) -> None:
+    """One run: every figure with its interval, and what it rests on."""
+    with connect(settings.load()) as client:
+        found = client.get(f"{RUNS}/{run_id}")
+    if as_json:
+        print_json(found)
+        return
+    counts, record = found["counts"], found["record"] or {}
+    print_fields(
+        [
+            ("id", found["id"]),
+            ("status", found["status"]),
+            ("suite", found["suite"]),
+            ("model", f"{found['subject']}: {found['model']}"),
+            ("answered by", found["model_id"] if found["model_id"] != found["model"] else None),
+            ("samples", _progress(found)),
+            ("tokens", f"{counts['prompt_tokens']:,} in, {counts['completion_tokens']:,} out"),
+            ("graded anew from", found["source"]),
+            ("dataset", record.get("dataset_sha256", "")[:16] or None),
+            ("made", ago(found["created_at"])),
+            ("ended", ago(found["finished_at"])),
+        ]
+    )
+    print_metrics([found])
+    _say_error(found)
+
+
+@app.command()
+def wait(run_id: RunId, as_json: AsJson = False) -> None:
+    """Watch a run to its end; exit code 1 unless it ended well. Ctrl-C stops watching."""
+    with connect(settings.load(), needs_engine=True, report=say) as client:
+        found = follow(client, run_id, quiet=as_json)
+    if as_json:
+        print_json(found)
+    else:
+        print_metrics([found])
+    _exit_of([found])
+
+
+@app.command()
+def samples(
+    run_id: RunId,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file; else standard output.")
+    ] = None,
+) -> None:
+    """Every sample of a run as JSON lines; an existing file is not overwritten."""
+    with connect(settings.load()) as client:
+        chunks = client.content(f"{RUNS}/{run_id}/samples")
+        if output is None:
+            for chunk in chunks:
+                typer.echo(chunk.decode(), nl=False)
+            return
+        try:
+            with output.open("xb") as target:
+                written = sum(target.write(chunk) for chunk in chunks)
+        except FileExistsError:
+            raise Conflict(f"{output} exists already; name another with --output") from None
+    typer.echo(f"{output}  ({size(written)})")
+
+
+@app.command()
+def rescore(
+    run_id: RunId,
+    suite: Annotated[
+        Path | None, typer.Option(help="A suite whose scorers to use; else those of the run.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Grade the answers of a run anew, without asking its model again."""
+    with connect(settings.load(), needs_engine=True, report=say) as client:
+        body = {"suite": None if suite is None else suite_in(suite)}
+        made = client.post(f"{RUNS}/{run_id}/rescore", body)
+        found = follow(client, made["id"], quiet=as_json)
+    print_json(found) if as_json else print_metrics([found])
+    _exit_of([found])
+
+
+@app.command()
+def resume(run_id: RunId, as_json: AsJson = False) -> None:
+    """Go on with a run that was cancelled or failed, or ask again what had no answer."""
+    with connect(settings.load(), needs_engine=True, report=say) as client:
+        client.post(f"{RUNS}/{run_id}/resume")
+        found = follow(client, run_id, quiet=as_json)
+    print_json(found) if as_json else print_metrics([found])
+    _exit_of([found])
+
+
+@app.command()
+def cancel(run_id: RunId, as_json: AsJson = False) -> None:
+    """Stop a run; its answers so far are kept."""
+    with connect(settings.load()) as client:
+        found = client.post(f"{RUNS}/{run_id}/cancel")
+    print_json(found) if as_json else say(f"Run {found['id']} is {found['status']}.")
+
+
+@app.command()
+def delete(run_id: RunId, as_json: AsJson = False) -> None:
+    """Forget an ended run and its samples."""
+    with connect(settings.load()) as client:
+        answer = client.delete(f"{RUNS}/{run_id}")
+    print_json(answer) if as_json else say(f"Run {answer['id']} is deleted.")
+
+
+def follow(client: Client, run_id: str, *, quiet: bool) -> dict[str, Any]:
+    """Until it has ended."""
+    said = ""
+    while True:
+        found = client.get(f"{RUNS}/{run_id}", patience_s=60.0)
+        line = f"{found['subject']}: {found['status']}  {_progress(found)}"
+        if line != said and not quiet:
+            say(line)
+        said = line
+        if found["status"] in FINAL:
+            if not quiet:
+                _say_error(found)
+            return found
+        time.sleep(POLL_S)
+
+
+def print_metrics(runs: list[dict[str, Any]]) -> None:
+    """One line per figure and model."""
+    rows = [
+        (f"{metric['scorer']}.{metric['name']}", each["subject"], *_figures(metric))
+        for each in runs
+        for metric in each["metrics"]
+    ]
+    rows.sort(key=lambda row: [metric_id for metric_id in _order(runs)].index(str(row[0])))
+    print_table(
+        ["metric", "model", "value", "95 % interval", "n", "unscored"],
+        rows,
+        empty="No figures: the run has not ended.",
+        numbers=("value", "n", "unscored"),
+    )
+    for each in runs:
+        for metric in each["metrics"]:
+            notes = [*metric["notes"], *((metric["estimate"] or {}).get("notes") or ())]
+            for note in notes:
+                say(f"{each['subject']} {metric['scorer']}.{metric['name']}: {printable(note)}")
+
+
+def shown(value: float, unit: str) -> str:
+    """A figure as people read it."""
+    factor, sign, digits = UNITS.get(unit, (1.0, "", 3))
+    return f"{value * factor:.{digits}f}{sign}"
+
+
+def _figures(metric: dict[str, Any]) -> tuple[str, str, object, object]:
+    estimate, unit = metric["estimate"], metric["unit"]
+    if estimate is None:
+        return ("–", "", 0, metric["n_unscored"])
+    ends = [shown(estimate["ci"][end], unit) for end in ("lo", "hi")]
+    return (
+        shown(estimate["value"], unit),
+        " … ".join(ends),
+        estimate["n"],
+        metric["n_unscored"] or "",
+    )
+
+
+def _order(runs: list[dict[str, Any]]) -> list[str]:
+    found = [f"{m['scorer']}.{m['name']}" for each in runs for m in each["metrics"]]
+    return list(dict.fromkeys(found))
+
+
+def _headline(found: dict[str, Any]) -> str:
+    primary = (found["record"] or {}).get("primary")
+    for metric in found["metrics"]:
+        if primary == f"{metric['scorer']}.{metric['name']}":
+            value, interval, n, _ = _figures(metric)
+            return f"{primary} {value}  ({interval}, n={n})"
+    return ""
+
+
+def _progress(found: dict[str, Any]) -> str:
+    counts = found["counts"]
+    failed = f", {counts['failed']:,} without an answer" if counts["failed"] else ""
+    return f"{counts['done']:,} of {counts['total'] or '?'}{failed}"
+
+
+def _subjects(spec: dict[str, Any], wanted: list[str]) -> list[str] | None:
+    """Names to run; `NAME=MODEL` puts another model under a name of the suite or a new one."""
+    if not wanted:
+        return None
+    models = spec.setdefault("models", {})
+    if not isinstance(models, dict):
+        raise InvalidInput("models of the suite is no mapping of names", param="models")
+    for text in wanted:
+        name, equals, model = text.partition("=")
+        if equals:
+            models[name] = {**(models.get(name) or {}), "model": model}
+    return [text.partition("=")[0] for text in wanted]
+
+
+def _say_next(runs: list[dict[str, Any]]) -> None:
+    well = [each["id"][:8] for each in runs if each["status"] == "SUCCESS"]
+    if len(well) > 1:
+        say(f"Next: modiste eval compare {well[0]} {well[1]}")
+    if well:
+        say(f"      modiste eval report {well[-1]} --html report.html")
+
+
+def _say_error(found: dict[str, Any]) -> None:
+    if found["error"]:
+        say(printable(found["error"]["message"]))
+
+
+def _exit_of(runs: list[dict[str, Any]]) -> None:
+    if any(each["status"] != "SUCCESS" for each in runs):
+        raise typer.Exit(1)

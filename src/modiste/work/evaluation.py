@@ -1,0 +1,164 @@
+"""An evaluation, from the worker's side: a child process asks and grades, we follow and record.
+
+The child is `modiste.work.eval_run`; it reads RUN_DIR/eval-request.json, appends samples to the
+journal, and says in RUN_DIR/eval-state.json how far it is. When it has ended, its file of samples
+becomes a blob and its figures the run's. Cancelled, failed or given up, a run keeps the samples it
+has, and whoever resumes it is not asked for them again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from modiste.actions import eval_runs
+from modiste.actions.eval_runs import Outcome
+from modiste.actions.evaluations import SAMPLES_NAME
+from modiste.actions.runs import Wish
+from modiste.store.database import Database
+from modiste.types import Actor, EvalCounts, EvalRun, JobError
+from modiste.work import journal
+from modiste.work.bench import EvalBench
+from modiste.work.local import Died, write_json
+from modiste.work.watched import Watched, watch
+
+RUNNER = "modiste.work.eval_run"
+REQUEST, STATE = "eval-request.json", "eval-state.json"
+LOG = "eval.log"
+CANCEL_GRACE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the child is to do."""
+
+    run: EvalRun
+    files: Mapping[str, Path]
+    """The suite's files by their ids."""
+    names: Mapping[str, str]
+    """What people call them."""
+    actor: Actor
+    earlier: Path | None = None
+    """Samples that are there already: to grade anew, or not to ask again."""
+
+
+@dataclass(frozen=True)
+class State:
+    """How far the child is; what it counts is on the disk."""
+
+    counts: EvalCounts = field(default_factory=EvalCounts)
+    running: bool = False
+    ended: bool = False
+    record: Mapping[str, Any] | None = None
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    error: JobError | None = None
+
+
+REQUESTS: TypeAdapter[Request] = TypeAdapter(Request)
+STATES: TypeAdapter[State] = TypeAdapter(State)
+
+
+def run(bench: EvalBench) -> None:
+    """Until the run ended, or this worker drains."""
+    task = bench.task
+    if task.given_up:
+        return _end(bench, State(error=_died(bench, "several times", "")))
+    if not task.actor.scopes:
+        return _end(bench, State(error=eval_runs.KEY_GONE))
+    _write_request(bench)
+    while True:
+        runner = bench.start_child(RUNNER, log_name=LOG)
+        recorder = _Recorder(bench)
+        watched = watch(
+            bench,
+            runner,
+            look=recorder.look,
+            ended=lambda: read_state(bench.run_dir).ended,
+            cancel_grace_s=CANCEL_GRACE_S,
+        )
+        state = read_state(bench.run_dir)
+        if watched is Watched.HANDED_ON:
+            return bench.hand_on()
+        if watched is Watched.ENDED or bench.check() is Wish.CANCEL:
+            return _end(bench, state)
+        if not bench.record(lambda tx: eval_runs.count_attempt(tx, bench.claim)):
+            died = Died(runner.exit_code or 0, runner.last_words())
+            error = _died(bench, died.how, died.last_words)
+            return _end(bench, State(state.counts, error=error))
+
+
+def read_state(run_dir: Path) -> State:
+    path = run_dir / STATE
+    return STATES.validate_json(path.read_bytes()) if path.exists() else State()
+
+
+def write_state(run_dir: Path, state: State) -> None:
+    write_json(run_dir / STATE, STATES.dump_python(state, mode="json"))
+
+
+def tidy(database: Database) -> None:
+    """Remove what runs left that ended while their worker died."""
+    folders = [path.parent for path in database.settings.runs_dir.glob(f"*/{REQUEST}")]
+    with database.transaction(write=False) as tx:
+        kept = eval_runs.unfinished(tx, [folder.name for folder in folders])
+    for folder in folders:
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_request(bench: EvalBench) -> None:
+    task, cache = bench.task, bench.settings.cache_dir / "blobs"
+    bench.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (bench.run_dir / STATE).unlink(missing_ok=True)
+    local = {id_: bench.blobs.local(sha256, cache) for id_, (_, sha256) in task.blobs.items()}
+    request = Request(
+        run=task.run,
+        files=local,
+        names={id_: name for id_, (name, _) in task.blobs.items()},
+        actor=task.actor,
+        earlier=local.get(SAMPLES_NAME),
+    )
+    write_json(bench.run_dir / REQUEST, REQUESTS.dump_python(request, mode="json"))
+
+
+class _Recorder:
+    """Writes down what the child says, where it is news."""
+
+    def __init__(self, bench: EvalBench) -> None:
+        self._bench = bench
+        self._said = State()
+
+    def look(self) -> None:
+        state = read_state(self._bench.run_dir)
+        if state != self._said and state.running:
+            claim, counts = self._bench.claim, state.counts
+            self._bench.record(lambda tx: eval_runs.record_progress(tx, claim, counts))
+        self._said = state
+
+
+def _end(bench: EvalBench, state: State) -> None:
+    """Its samples as one file, and the last word."""
+    kept = bench.run_dir / journal.NAME
+    sha256 = bench.task.run.samples_sha256
+    if kept.exists():
+        made = journal.assemble(kept, bench.run_dir, n_requests=state.counts.total)
+        if made.output is not None:
+            sha256 = bench.blobs.put_file(made.output).sha256
+    outcome = Outcome(state.counts, sha256, state.record, state.metrics, state.error)
+    bench.record(lambda tx: eval_runs.record_ended(tx, bench.claim, outcome))
+    shutil.rmtree(bench.run_dir, ignore_errors=True)
+
+
+def _died(bench: EvalBench, how: str, last_words: str) -> JobError:
+    said = f" It said last: {last_words}" if last_words else ""
+    return JobError(
+        "evaluation_died",
+        f"The process that asks and grades {how}, several times without a sample in between; "
+        f"samples so far are kept, and `modiste eval resume` goes on with them.{said} Its log was "
+        f"{bench.run_dir / LOG}.",
+    )
