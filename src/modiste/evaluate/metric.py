@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from modiste.evaluate.items import Sample, Status
+from modiste.errors import InvalidInput
+from modiste.evaluate.items import Sample, Score, Status
 from modiste.evaluate.stats.estimates import Estimate, mean_estimate
 
 if TYPE_CHECKING:
@@ -80,16 +81,51 @@ def means_of(samples: Iterable[Sample], value: Callable[[Sample], float | None])
     return Means(keys, values, together, n_unscored)
 
 
-def mean_metric(scorer: Scorer, samples: Sequence[Sample], *, name: str = "mean") -> Metric:
+def mean_metric(
+    scorer: Scorer,
+    samples: Sequence[Sample],
+    *,
+    name: str = "mean",
+    notes: tuple[str, ...] = (),
+    table: Mapping[str, Any] | None = None,
+) -> Metric:
     """The mean over items, with its interval over items or clusters."""
-    found = item_means(scorer.name, samples)
+
+    def value(sample: Sample) -> float | None:
+        return _value(scorer.name, sample)
+
+    return figure(scorer, samples, value, name=name, notes=notes, table=table)
+
+
+def figure(
+    scorer: Scorer,
+    samples: Sequence[Sample],
+    value: Callable[[Sample], float | None],
+    *,
+    name: str,
+    notes: tuple[str, ...] = (),
+    table: Mapping[str, Any] | None = None,
+) -> Metric:
+    """The same of any value of a sample on the scorer's scale; where None is unscored.
+
+    Too little to make an interval of (one item, one cluster) is a metric without estimate that
+    says so.
+    """
+    found = means_of(samples, value)
+    estimate = None
+    try:
+        estimate = estimate_of(found, scale=scorer.scale)
+    except InvalidInput as error:
+        notes = (*notes, error.message)
     return Metric(
         scorer=scorer.name,
         name=name,
-        estimate=estimate_of(found, scale=scorer.scale),
+        estimate=estimate,
         n_unscored=found.n_unscored,
         higher_is_better=scorer.higher_is_better,
         unit=scorer.unit,
+        notes=notes,
+        table=table or {},
     )
 
 
@@ -101,6 +137,12 @@ def estimate_of(found: Means, *, scale: tuple[float, float] | None) -> Estimate 
     )
 
 
-def _value(scorer: str, sample: Sample) -> float | None:
+def score_of(scorer: str, sample: Sample) -> Score | None:
+    """What a scorer says of a sample, where it scored it."""
     score = sample.scores.get(scorer)
-    return score.value if score is not None and score.status is Status.SCORED else None
+    return score if score is not None and score.status is Status.SCORED else None
+
+
+def _value(scorer: str, sample: Sample) -> float | None:
+    score = score_of(scorer, sample)
+    return None if score is None else score.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +15,9 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    version: ClassVar[int] = 1
+    """Raised when the same options come to give other scores."""
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     """What it is called in reports, and the first part of its metrics' names."""
 
@@ -24,3 +28,8 @@ class Spec(BaseModel):
 
     @abstractmethod
     def build(self) -> Scorer: ...
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All that its scores depend on; its name is not among it."""
+        return {**self.model_dump(mode="json", exclude={"name"}), "version": self.version}
