@@ -80,9 +80,7 @@ class AskedModels:
 
     async def embed(self, model: str, texts: Sequence[str]) -> list[list[float]]:
         ask = EmbedAsk(model=model, inputs=tuple(texts))
-        made = await self._paced(
-            model, lambda: embeddings.create(self._serving, self._actor, ask)
-        )
+        made = await self._paced(model, lambda: embeddings.create(self._serving, self._actor, ask))
         return [list(map(float, row)) for row in made.vectors]
 
     async def _paced(self, model: str, send: Callable[[], Awaitable[T]]) -> T:

@@ -40,6 +40,7 @@ from modiste.types import Actor, EvalCounts, EvalRun, EvalStatus, File, Page, Sc
 SAMPLES_NAME = "samples"
 """What the answers of an earlier run are called among a run's files."""
 
+
 class Files(NamedTuple):
     """What a run reads."""
 
@@ -77,9 +78,7 @@ def create(
         planned(suite, subject, local, names)
     group = str(uuid.uuid4())
     with database.transaction() as tx:
-        rows = [
-            _new_row(tx, actor, suite, spec, subject, found, group=group) for subject in chosen
-        ]
+        rows = [_new_row(tx, actor, suite, spec, subject, found, group=group) for subject in chosen]
         tx.session.add_all(rows)
         tx.session.flush()
         return tuple(row.noun() for row in rows)
@@ -111,9 +110,7 @@ def rescore(
         _refuse_stranger(row, actor)
         blobs = {**row.blobs, SAMPLES_NAME: (f"{SAMPLES_NAME}.jsonl", old.samples_sha256)}
         found = Files(blobs, row.private)
-        new = _new_row(
-            tx, actor, suite, wanted, old.subject, found, group=old.group, source=old.id
-        )
+        new = _new_row(tx, actor, suite, wanted, old.subject, found, group=old.group, source=old.id)
         new.model_id = old.model_id
         tx.session.add(new)
         tx.session.flush()
@@ -274,7 +271,7 @@ def _chosen(suite: Suite, subjects: Sequence[str] | None) -> tuple[str, ...]:
         return tuple(suite.models)
     if strange := [name for name in subjects if name not in suite.models]:
         raise InvalidInput(
-            f"models of the suite are {', '.join(suite.models)}, and {strange[0]!r} is none of them",
+            f"the suite's models are {', '.join(suite.models)}, and {strange[0]!r} is none of them",
             param="models",
         )
     return tuple(dict.fromkeys(subjects))

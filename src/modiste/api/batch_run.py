@@ -35,8 +35,8 @@ from modiste.errors import ModisteError
 from modiste.types import Actor, BatchCounts
 from modiste.work import journal as journals
 from modiste.work.batch import REQUEST, REQUESTS, Request, State, write_state
-from modiste.work.journal import Journal, Sign
 from modiste.work.child import EXIT_LOCKED, locked
+from modiste.work.journal import Journal, Sign
 
 log = logging.getLogger("modiste.batch")
 WAITED_FOR = frozenset({502, 503, 504})

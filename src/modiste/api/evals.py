@@ -128,9 +128,7 @@ async def retrieve_eval_run(request: Request, actor: Asker, run_id: str) -> Resp
     return _one(await look(request, evaluations.get, actor, run_id))
 
 
-@router.get(
-    "/evals/runs/{run_id}/suite", responses={200: {"model": dict[str, Any]}}
-)
+@router.get("/evals/runs/{run_id}/suite", responses={200: {"model": dict[str, Any]}})
 async def retrieve_eval_suite(request: Request, actor: Asker, run_id: str) -> Response:
     """The suite as it was asked for."""
     return JSONResponse(dict((await look(request, evaluations.get, actor, run_id)).spec))
@@ -205,9 +203,9 @@ def _out(run: EvalRun) -> EvalRunOut:
         ),
         metrics=[dict(metric) for metric in run.metrics],
         record=None if run.record is None else dict(run.record),
-        error=None if error is None else EvalErrorOut(
-            code=error.code, message=error.message, param=error.param
-        ),
+        error=None
+        if error is None
+        else EvalErrorOut(code=error.code, message=error.message, param=error.param),
         created_at=seconds(run.created_at),
         started_at=seconds_or_none(run.started_at),
         finished_at=seconds_or_none(run.finished_at),

@@ -83,9 +83,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Runs, newest first."""
-    asked = {"suite": suite, "model": model, "page": page, "page_size": page_size}
+    asked: dict[str, Any] = {"suite": suite, "model": model, "page": page}
     with connect(settings.load()) as client:
-        answer = client.get(RUNS, **asked)
+        answer = client.get(RUNS, **{**asked, "page_size": page_size})
     if as_json:
         print_json(answer)
         return

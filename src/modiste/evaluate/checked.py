@@ -1,5 +1,7 @@
-"""Files that people write (suites, gates, judges) become their schema, or everything wrong with them
-is said in one answer, with the nearest known name."""
+"""Files that people write (suites, gates, judges) become their schema.
+
+Everything that is wrong with one is said in one answer, with the nearest known name.
+"""
 
 from __future__ import annotations
 

@@ -67,7 +67,9 @@ class Score:
             raise ValueError(f"status is {self.status} and value {self.value}")
 
 
-def scored(value: float | bool, *, label: str | None = None, reason: str = "", **detail: Any) -> Score:
+def scored(
+    value: float | bool, *, label: str | None = None, reason: str = "", **detail: Any
+) -> Score:
     return Score(Status.SCORED, float(value), label, reason, detail)
 
 

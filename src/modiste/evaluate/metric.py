@@ -73,9 +73,13 @@ def means_of(samples: Iterable[Sample], value: Callable[[Sample], float | None])
             by_item[sample.item.key].append(found)
     keys = tuple(by_item)
     named = [clusters[key] for key in keys]
-    together = None if all(name is None for name in named) else tuple(
-        f"item:{key}" if name is None else f"cluster:{name}"
-        for key, name in zip(keys, named, strict=True)
+    together = (
+        None
+        if all(name is None for name in named)
+        else tuple(
+            f"item:{key}" if name is None else f"cluster:{name}"
+            for key, name in zip(keys, named, strict=True)
+        )
     )
     values = tuple(sum(of) / len(of) for of in by_item.values())
     return Means(keys, values, together, n_unscored)

@@ -10,7 +10,7 @@ from modiste.evaluate.asking import asking_of
 from modiste.evaluate.dataset import items_in
 from modiste.evaluate.items import Item
 from modiste.evaluate.run import Plan
-from modiste.evaluate.scorer import arranged
+from modiste.evaluate.scorer import arranged, fitted
 from modiste.evaluate.suite import Place, Suite
 
 
@@ -32,7 +32,7 @@ def planned(
         items=items,
         attempts=suite.attempts,
         asking=asking_of(suite, asked, shots),
-        scorers=tuple(spec.build() for spec in suite.scorers),
+        scorers=fitted(tuple(spec.build() for spec in suite.scorers), items),
     )
     first = arranged(plan.scorers, items[0], 0)
     try:

@@ -3,8 +3,10 @@
 A scorer that only looks (`Check`) is a function of item and answer. One that asks a model (a judge)
 gets `Models`. Figures are made of stored scores alone, so that they can be made again.
 
-Some scorers have a say before the answer: how an item is shown (`arrange`), how it is asked
-(`shape`), how likely the model finds texts (`wonders`). For each attempt a runner calls, in order,
+Some scorers have a say before the answer: what they learn from the dataset (`fitted`), how an item
+is shown (`arrange`), how it is asked (`shape`), how likely the model finds texts (`wonders`). A
+runner begins with `scorers = fitted(scorers, items)`, a rescoring too, and for each attempt calls,
+in order,
 
 1. `item = arranged(scorers, item, attempt)`, and renders templates with
    `template.render(item.row, **item.arranged)`;
@@ -74,6 +76,14 @@ class Scorer(ABC):
         canonical = json.dumps(self.config, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
+    def fitted(self, items: Sequence[Item]) -> Scorer:
+        """The same scorer with what it takes from all items of the dataset, such as their labels.
+
+        Raises:
+            InvalidInput: it cannot grade these items, whatever a model says.
+        """
+        return self
+
     def arrange(self, item: Item, attempt: int) -> Mapping[str, Any]:
         """More names for the templates, a function of item and attempt alone.
 
@@ -109,7 +119,7 @@ class Scorer(ABC):
         mean over attempts."""
         return (mean_metric(self, samples),)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most scorers have nothing to end
         """Ends processes it may have started; it may still be used, and starts them again."""
 
 
@@ -121,6 +131,24 @@ class Check(Scorer):
 
     @abstractmethod
     def look(self, item: Item, answer: Answer) -> Score: ...
+
+
+def fitted(scorers: Sequence[Scorer], items: Sequence[Item]) -> tuple[Scorer, ...]:
+    """The scorers of one run over these items.
+
+    Raises:
+        InvalidInput: what each of them has against the dataset, all of it.
+    """
+    found: list[Scorer] = []
+    problems: list[str] = []
+    for scorer in scorers:
+        try:
+            found.append(scorer.fitted(items))
+        except InvalidInput as error:
+            problems.append(f"scorer {scorer.name!r}: {error.message}")
+    if problems:
+        raise InvalidInput("; ".join(problems), param="scorers")
+    return tuple(found)
 
 
 def arranged(scorers: Sequence[Scorer], item: Item, attempt: int) -> Item:

@@ -44,10 +44,10 @@ class Template:
         except jinja2.UndefinedError as error:
             there = ", ".join(sorted(map(str, row))) or "none"
             raise InvalidInput(
-                f"{self._param} is {self.source!r}: {error.message}; the row has the fields {there}",
+                f"{self._param} is {self.source!r}: {error.message}; the row's fields are {there}",
                 param=self._param,
             ) from None
-        except Exception as error:  # a template is the user's code, and may raise anything
+        except Exception as error:  # noqa: BLE001 - a template is the user's code, and may raise anything
             raise InvalidInput(
                 f"{self._param} is {self.source!r} and fails with {type(error).__name__}: {error}",
                 param=self._param,
@@ -65,4 +65,4 @@ def _shown(value: Any) -> str:
 
 ENVIRONMENT = ImmutableSandboxedEnvironment(
     undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_shown
-)  # noqa: S701 - what is made is a prompt, not a page
+)

@@ -148,9 +148,7 @@ async def evaluate(request: Request, run_dir: Path, settings: Settings) -> None:
         database.close()
 
 
-async def _carry_out(
-    request: Request, plan: Plan, progress: Progress, asked: AskedModels
-) -> bool:
+async def _carry_out(request: Request, plan: Plan, progress: Progress, asked: AskedModels) -> bool:
     """Whether every sample is there."""
     done = {(sample.item.key, sample.attempt) for sample in progress.samples}
     if request.run.source is None:

@@ -3,10 +3,10 @@
     python -m modiste.work.worker
 
 One job at a time, and beside it one batch of requests and one evaluation, which mostly wait for the
-engine: each a loop and a lease of its own, in a thread. The job stays ours by the pulse's lease; LeaseLost anywhere
-means: drop the job, take the next. What must survive is in the database or in `runs/<job_id>`
-before it is relied on, so a worker may be killed at any moment and another goes on. SIGTERM
-drains: the trainer stops behind a checkpoint, the job goes back to the queue.
+engine: each a loop and a lease of its own, in a thread. The job stays ours by the pulse's lease;
+LeaseLost anywhere means: drop the job, take the next. What must survive is in the database or in
+`runs/<job_id>` before it is relied on, so a worker may be killed at any moment and another goes on.
+SIGTERM drains: the trainer stops behind a checkpoint, the job goes back to the queue.
 """
 
 from __future__ import annotations

@@ -1,0 +1,49 @@
+"""Every kind of scorer there is: what a suite's entries become, or all that is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, RootModel
+
+from modiste.evaluate.checked import checked
+from modiste.evaluate.scorer import Scorer
+from modiste.evaluate.scorers.json_match import JsonMatchSpec
+from modiste.evaluate.scorers.json_schema import JsonSchemaSpec
+from modiste.evaluate.scorers.numeric import NumericSpec
+from modiste.evaluate.scorers.regex import RegexSpec
+from modiste.evaluate.scorers.text_match import ExactSpec, IncludesSpec
+from modiste.evaluate.scorers.tool_call import ToolCallSpec
+
+
+def _as_entry(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+ScorerSpec = Annotated[
+    Annotated[
+        ExactSpec
+        | IncludesSpec
+        | RegexSpec
+        | NumericSpec
+        | JsonMatchSpec
+        | JsonSchemaSpec
+        | ToolCallSpec,
+        Field(discriminator="kind"),
+    ],
+    BeforeValidator(_as_entry),
+]
+"""One entry of `scorers:`; a bare word is a kind with its defaults."""
+
+
+class _Entries(RootModel[tuple[ScorerSpec, ...]]):
+    pass
+
+
+def parse(entries: Sequence[Any], *, file: str = "scorers") -> tuple[Scorer, ...]:
+    """
+    Raises:
+        InvalidInput: every unknown kind or option with the nearest known one, every bad value.
+    """
+    return tuple(spec.build() for spec in checked(_Entries, list(entries), file=file).root)
