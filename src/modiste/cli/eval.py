@@ -53,7 +53,7 @@ def run(
 ) -> None:
     """Ask every model of a suite, grade the answers, print the figures with their intervals."""
     spec = suite_in(suite)
-    subjects = _subjects(spec, model or [])
+    subjects = subjects_of(spec, model or [])
     if limit is not None:
         spec["dataset"] = {**spec["dataset"], "limit": limit}
     wanted = settings.load()
@@ -290,7 +290,7 @@ def _progress(found: dict[str, Any]) -> str:
     return f"{counts['done']:,} of {counts['total'] or '?'}{failed}"
 
 
-def _subjects(spec: dict[str, Any], wanted: list[str]) -> list[str] | None:
+def subjects_of(spec: dict[str, Any], wanted: list[str]) -> list[str] | None:
     """Names to run; `NAME=MODEL` puts another model under a name of the suite or a new one."""
     if not wanted:
         return None

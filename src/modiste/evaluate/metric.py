@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import TypeAdapter
 
@@ -13,8 +13,14 @@ from modiste.errors import InvalidInput
 from modiste.evaluate.items import Sample, Score, Status
 from modiste.evaluate.stats.estimates import Estimate, mean_estimate
 
-if TYPE_CHECKING:
-    from modiste.evaluate.scorer import Scorer
+
+class Graded(Protocol):
+    """What figures need to know of a scorer."""
+
+    name: str
+    higher_is_better: bool
+    scale: tuple[float, float] | None
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def means_of(samples: Iterable[Sample], value: Callable[[Sample], float | None])
 
 
 def mean_metric(
-    scorer: Scorer,
+    scorer: Graded,
     samples: Sequence[Sample],
     *,
     name: str = "mean",
@@ -102,7 +108,7 @@ def mean_metric(
 
 
 def figure(
-    scorer: Scorer,
+    scorer: Graded,
     samples: Sequence[Sample],
     value: Callable[[Sample], float | None],
     *,
