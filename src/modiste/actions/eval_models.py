@@ -32,8 +32,16 @@ from modiste.types import Actor, Model, ModelKind, ToolCall
 
 T = TypeVar("T")
 MAX_TRIES = 6
-"""Of a request that a server had no place for, or that took the engine along."""
+"""Of a request that found its server away, or took the engine along."""
 LONGEST_WAIT_S = 30.0
+LONGEST_REST_S = 300.0
+"""A full server that wants to be left alone for longer is not waited for."""
+PATIENCE_S = 600.0
+"""Nor is one that is full and has answered nobody for so long."""
+NOT_FOR_LATER = frozenset(
+    {"upstream_key_refused", "upstream_key_missing", "upstream_forbidden", "upstream_cannot_load"}
+)
+"""No later try ends better."""
 ENGINE_BACK_S = 600.0
 LOOK_S = 0.2
 AT_ONCE = 64
@@ -84,32 +92,39 @@ class AskedModels:
         return [list(map(float, row)) for row in made.vectors]
 
     async def _paced(self, model: str, send: Callable[[], Awaitable[T]]) -> T:
-        """Send when there is a place, again where the server had none.
+        """Send when there is a place, again where the server had none or was away.
 
         Raises:
             ModisteError: what the last try ended in.
         """
         pace = self._paces.setdefault(model, Pace(self._at_once, start=self._at_once))
-        for n_tries in range(1, MAX_TRIES + 1):
+        asked_at, n_lost = time.monotonic(), 0
+        while True:
             try:
-                async with pace.turn():
+                async with pace.turn() as sent:
                     answer = await send()
             except Busy as error:
-                if error.error_code == "budget_spent" or n_tries == MAX_TRIES:
+                if _is_final(error, waited_s=time.monotonic() - max(asked_at, pace.answered_at)):
                     raise
-                await asyncio.sleep(min(LONGEST_WAIT_S, await pace.full(error.retry_after_s)))
+                pace.full(sent, error.retry_after_s)
             except Unavailable as error:
-                if n_tries == MAX_TRIES:
+                n_lost += 1
+                if n_lost == MAX_TRIES or error.error_code in NOT_FOR_LATER:
                     raise
-                await self._until_back(error)
+                await self._until_back(model, error, n_lost)
             else:
-                await pace.succeeded()
+                pace.succeeded()
                 return answer
-        raise AssertionError("every try returns or raises")
 
-    async def _until_back(self, gone: Unavailable) -> None:
+    async def _until_back(self, model: str, gone: Unavailable, n_lost: int) -> None:
+        """Until it makes sense to try again: as long as was asked for, and until the engine is
+        back where it is ours."""
+        rest_s = max(gone.retry_after_s or 0.0, LOOK_S * 2**n_lost)
+        await asyncio.sleep(min(LONGEST_WAIT_S, rest_s))
+        found = self._models.get(model)
+        if found is not None and found.upstream is not None:
+            return
         deadline = time.monotonic() + ENGINE_BACK_S
-        await asyncio.sleep(min(LONGEST_WAIT_S, gone.retry_after_s or LOOK_S))
         while time.monotonic() < deadline and not await self._answers():
             await asyncio.sleep(LOOK_S)
 
@@ -162,6 +177,12 @@ class AskedModels:
             _likelihood(choice.tokens, len(text), len(text + each))
             for choice, each in zip(made.choices, continuations, strict=True)
         )
+
+
+def _is_final(full: Busy, *, waited_s: float) -> bool:
+    """Whether waiting is no answer to a full server."""
+    rest_s = full.retry_after_s or 0.0
+    return full.error_code == "budget_spent" or rest_s > LONGEST_REST_S or waited_s > PATIENCE_S
 
 
 def _ask(model: str, prompt: Prompt) -> Ask:
@@ -259,9 +280,18 @@ def _body(prompt: Prompt) -> dict[str, Any]:
 
 
 def _of_hosted(said: Mapping[str, Any], model: Model, latency_s: float) -> Answer:
-    choices = hosted.choices_of(said)
-    choice = choices[0] if choices else {}
-    message = choice.get("message") or {}
+    """What a hosted model answered; an answer that cannot be read is none."""
+    try:
+        return _read_hosted(said, model, latency_s)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        told = f"{model.id} answered with something else than a chat completion ({what})"
+        return Answer(latency_s=latency_s, failure=Failure("upstream_error", told))
+
+
+def _read_hosted(said: Mapping[str, Any], model: Model, latency_s: float) -> Answer:
+    choice = hosted.choices_of(said)[0]
+    message = choice["message"]
     used = used_of(said)
     n_in, n_out = (used.prompt_tokens, used.completion_tokens) if used else (0, 0)
     return Answer(

@@ -41,7 +41,7 @@ class Asking:
         Raises:
             InvalidInput: a template names what the row lacks.
         """
-        names = {"reference": item.reference, **item.arranged}
+        names = {**_reference(item), **item.arranged}
         messages = [
             *([] if self.system is None else [_said(Role.SYSTEM, self.system, item.row, names)]),
             *self.shots,
@@ -110,7 +110,9 @@ def _shots(
     wanted = subject.shots.n
     if len(pool) < wanted:
         raise InvalidInput(
-            f"shots.n is {wanted}, and the file of examples has {len(pool)} rows", param="shots.n"
+            f"shots.n is {wanted}, and the file of examples has {len(pool)} rows that are not asked "
+            "themselves",
+            param="shots.n",
         )
     drawn = random.Random(subject.shots.seed).sample(list(pool), wanted)  # noqa: S311
     messages: list[Message] = []
@@ -120,12 +122,18 @@ def _shots(
                 "shots are given, and dataset.reference does not say what a right answer is",
                 param="dataset.reference",
             )
-        names = {"reference": item.reference}
+        names = _reference(item)
         messages += [_said(role, template, item.row, names) for role, template in turns]
         shown = item.reference
         text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
         messages.append(Message(Role.ASSISTANT, text))
     return tuple(messages)
+
+
+def _reference(item: Item) -> dict[str, Any]:
+    """What templates see beside the row; a field of that name is the row's own."""
+    here = item.reference is not None and "reference" not in item.row
+    return {"reference": item.reference} if here else {}
 
 
 def _said(

@@ -94,7 +94,7 @@ def refusal(problems: Sequence[Problem]) -> InvalidInput:
 
 class _Templates:
     def __init__(self, data: Data) -> None:
-        self._reference = data.reference
+        self._reference = _template(data.reference, "dataset.reference")
         self._id = _template(data.id, "dataset.id")
         self._cluster = _template(data.cluster, "dataset.cluster")
         self._slices = {
@@ -104,7 +104,7 @@ class _Templates:
 
     def item(self, row: Mapping[str, Any]) -> Item:
         return Item(
-            key=_hash(row) if self._id is None else self._id.render(row),
+            key=row_hash(row) if self._id is None else self._id.render(row),
             row=row,
             reference=None if self._reference is None else value_of(self._reference, row),
             cluster=None if self._cluster is None else self._cluster.render(row),
@@ -112,19 +112,20 @@ class _Templates:
         )
 
 
-def value_of(source: str, row: Mapping[str, Any], *, param: str = "dataset.reference") -> Any:
+def value_of(template: Template, row: Mapping[str, Any]) -> Any:
     """What a template makes of a row; of a field alone, the field itself."""
-    alone = ALONE.fullmatch(source.strip())
+    alone = ALONE.fullmatch(template.source.strip())
     if alone and alone[1] in row:
         return row[alone[1]]
-    return Template(source, param=param).render(row)
+    return template.render(row)
 
 
 def _template(source: str | None, param: str) -> Template | None:
     return None if source is None else Template(source, param=param)
 
 
-def _hash(row: Mapping[str, Any]) -> str:
+def row_hash(row: Mapping[str, Any]) -> str:
+    """What a row is known by where the suite names no id: 64 bits of its content's hash."""
     return hashlib.sha256(orjson.dumps(row, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 

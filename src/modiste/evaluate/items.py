@@ -7,12 +7,14 @@ needs to judge it anew; samples are kept as JSON lines.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from modiste.types import Message, ToolCall
 
@@ -65,6 +67,8 @@ class Score:
     def __post_init__(self) -> None:
         if (self.value is not None) != (self.status is Status.SCORED):
             raise ValueError(f"status is {self.status} and value {self.value}")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"the score is {self.value}, which is no figure")
 
 
 def scored(
@@ -189,3 +193,28 @@ class Sample:
 
 
 SAMPLES: TypeAdapter[Sample] = TypeAdapter(Sample)
+
+
+def line_of(sample: Sample) -> bytes:
+    """The sample as one line of JSON, whatever models and scorers put into it.
+
+    Half a character (a lone surrogate, as JSON that a model wrote may spell one) becomes U+FFFD,
+    and what is no JSON in a scorer's `detail` its text.
+    """
+    try:
+        return SAMPLES.dump_json(sample)
+    except PydanticSerializationError:
+        return SAMPLES.dump_json(SAMPLES.validate_python(_writable(SAMPLES.dump_python(sample))))
+
+
+def _writable(value: Any) -> Any:
+    match value:
+        case str():
+            return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in value)
+        case Mapping():
+            return {_writable(str(name)): _writable(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_writable(each) for each in value]
+        case None | bool() | int() | float():
+            return value
+    return _writable(str(value))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from pydantic import TypeAdapter
@@ -44,6 +45,18 @@ class Metric:
     @property
     def id(self) -> str:
         return f"{self.scorer}.{self.name}"
+
+
+    @property
+    def told(self) -> Metric:
+        """The same where every figure is one; else without the estimate, and saying so."""
+        table = _told(self.table)
+        if self.estimate is None or math.isfinite(
+            self.estimate.value + self.estimate.se + self.estimate.ci.width
+        ):
+            return replace(self, table=table)
+        said = f"the figure came to {self.estimate.value} ± {self.estimate.se}, which is none"
+        return replace(self, table=table, estimate=None, notes=(*self.notes, said))
 
 
 METRICS: TypeAdapter[tuple[Metric, ...]] = TypeAdapter(tuple[Metric, ...])
@@ -156,3 +169,12 @@ def score_of(scorer: str, sample: Sample) -> Score | None:
 def _value(scorer: str, sample: Sample) -> float | None:
     score = score_of(scorer, sample)
     return None if score is None else score.value
+
+
+def _told(value: Any) -> Any:
+    """JSON has no word for what is no number: it is null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _told(each) for name, each in value.items()}
+    return [_told(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from modiste.errors import InvalidInput
 from modiste.evaluate.asking import asking_of
-from modiste.evaluate.dataset import items_in
+from modiste.evaluate.dataset import items_in, row_hash
 from modiste.evaluate.items import Item
 from modiste.evaluate.run import Plan
 from modiste.evaluate.scorer import arranged, fitted
@@ -27,7 +27,7 @@ def planned(
     """
     asked = suite.models[subject]
     items = _items(suite, suite.dataset, files, names)
-    shots = () if asked.shots is None else _items(suite, asked.shots, files, names)
+    shots = () if asked.shots is None else _others(_items(suite, asked.shots, files, names), items)
     plan = Plan(
         items=items,
         attempts=suite.attempts,
@@ -42,6 +42,12 @@ def planned(
     return plan
 
 
+def _others(shots: Sequence[Item], items: Sequence[Item]) -> list[Item]:
+    """Examples that are not asked about themselves: those would give the answer away."""
+    asked = {row_hash(item.row) for item in items}
+    return [shot for shot in shots if row_hash(shot.row) not in asked]
+
+
 def _items(
     suite: Suite, place: Place, files: Mapping[str, Path], names: Mapping[str, str]
 ) -> list[Item]:
@@ -50,7 +56,6 @@ def _items(
         raise InvalidInput("the suite names a path, and files are expected by their ids")
     data = suite.dataset
     if place is not data:
-        data = data.model_copy(
-            update={"limit": None, "id": None, "file_id": place.file_id, "path": None}
-        )
+        of_items = {"limit": None, "id": None, "cluster": None, "slices": {}}
+        data = data.model_copy(update={**of_items, "file_id": place.file_id, "path": None})
     return items_in(files[place.file_id], data, name=names[place.file_id])

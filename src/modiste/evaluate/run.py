@@ -8,15 +8,27 @@ do not depend on it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from modiste.errors import InvalidInput
+from modiste.errors import InvalidInput, ModisteError, UpstreamTimeout
 from modiste.evaluate.asking import Asking
-from modiste.evaluate.items import Answer, Failure, Item, Models, Prompt, Sample, Score
+from modiste.evaluate.items import (
+    Answer,
+    Failure,
+    Item,
+    Models,
+    Prompt,
+    Sample,
+    Score,
+    Status,
+    unscored,
+)
 from modiste.evaluate.metric import Metric
 from modiste.evaluate.scorer import Scorer, arranged, shaped, told
 
+log = logging.getLogger(__name__)
 AT_ONCE = 64
 """Samples in hand; how many of them a server answers at a time is the pace's to say."""
 
@@ -74,8 +86,20 @@ async def graded(scorers: Sequence[Scorer], sample: Sample, models: Models) -> S
     """The sample with what these scorers say of it, beside what others said before."""
     found: dict[str, Score] = dict(sample.scores)
     for scorer in scorers:
-        found[scorer.name] = await scorer.grade(sample.item, sample.answer, models)
+        found[scorer.name] = await _grade(scorer, sample, models)
     return replace(sample, scores=found)
+
+
+async def _grade(scorer: Scorer, sample: Sample, models: Models) -> Score:
+    """A scorer that breaks has not scored: one strange answer must not take a run along."""
+    try:
+        return await scorer.grade(sample.item, sample.answer, models)
+    except ModisteError as error:
+        late = isinstance(error, UpstreamTimeout)
+        return unscored(Status.TIMEOUT if late else Status.ERROR, error.message)
+    except Exception as error:  # noqa: BLE001 - recorded as the score's reason, and counted
+        log.warning("scorer %r broke on item %r", scorer.name, sample.item.key, exc_info=True)
+        return unscored(Status.ERROR, f"the scorer broke with {type(error).__name__}: {error}")
 
 
 async def rescored(
@@ -101,7 +125,7 @@ async def rescored(
 def metrics_of(scorers: Sequence[Scorer], samples: Sequence[Sample]) -> tuple[Metric, ...]:
     """The figures of every scorer, in the suite's order."""
     in_order = sorted(samples, key=lambda sample: (sample.item.key, sample.attempt))
-    return tuple(metric for scorer in scorers for metric in scorer.metrics(in_order))
+    return tuple(metric.told for scorer in scorers for metric in scorer.metrics(in_order))
 
 
 def _todo(plan: Plan, done: Collection[Place]) -> Iterator[tuple[Item, int]]:

@@ -1,7 +1,8 @@
 """Templates of suites: `{{question}}` with the fields of a row, sandboxed, strict about names.
 
 A field that a row lacks is an error that names it, never an empty string. Rows reach a template
-under their own names and as `row` and `item`, so that `{{item.question}}` works as well.
+under their own names and as `row` and `item`, so that `{{item.question}}` works as well; a field
+that is called `row` or `item` itself is the field.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Template:
         Raises:
             InvalidInput: the row lacks a field; the message names it and those that are there.
         """
-        names = {**row, "row": row, "item": row, **more}
+        names = {"row": row, "item": row, **row, **more}
         try:
             return self._compiled.render(names)
         except jinja2.UndefinedError as error:
