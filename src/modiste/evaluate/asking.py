@@ -110,8 +110,8 @@ def _shots(
     wanted = subject.shots.n
     if len(pool) < wanted:
         raise InvalidInput(
-            f"shots.n is {wanted}, and the file of examples has {len(pool)} rows that are not asked "
-            "themselves",
+            f"shots.n is {wanted}, and the file of examples has {len(pool)} rows that are not "
+            "asked themselves",
             param="shots.n",
         )
     drawn = random.Random(subject.shots.seed).sample(list(pool), wanted)  # noqa: S311

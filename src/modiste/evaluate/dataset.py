@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,15 +20,13 @@ import orjson
 from modiste.errors import InvalidInput
 from modiste.evaluate.items import Item
 from modiste.evaluate.suite import Data
-from modiste.evaluate.template import Template
+from modiste.evaluate.template import Template, value_of
 from modiste.prepare.sources.containers import packing_of
 from modiste.prepare.sources.document import Item as RowIn
 from modiste.prepare.sources.items import items
 from modiste.types import Problem
 
 MOST_PROBLEMS = 100
-ALONE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
-"""A template that is one field and nothing else keeps what the field is."""
 
 
 def items_in(path: Path, data: Data, *, name: str) -> list[Item]:
@@ -94,7 +91,7 @@ def refusal(problems: Sequence[Problem]) -> InvalidInput:
 
 class _Templates:
     def __init__(self, data: Data) -> None:
-        self._reference = _template(data.reference, "dataset.reference")
+        self._reference = data.reference
         self._id = _template(data.id, "dataset.id")
         self._cluster = _template(data.cluster, "dataset.cluster")
         self._slices = {
@@ -106,18 +103,12 @@ class _Templates:
         return Item(
             key=row_hash(row) if self._id is None else self._id.render(row),
             row=row,
-            reference=None if self._reference is None else value_of(self._reference, row),
+            reference=None
+            if self._reference is None
+            else value_of(self._reference, row, param="dataset.reference"),
             cluster=None if self._cluster is None else self._cluster.render(row),
             slices={name: template.render(row) for name, template in self._slices.items()},
         )
-
-
-def value_of(template: Template, row: Mapping[str, Any]) -> Any:
-    """What a template makes of a row; of a field alone, the field itself."""
-    alone = ALONE.fullmatch(template.source.strip())
-    if alone and alone[1] in row:
-        return row[alone[1]]
-    return template.render(row)
 
 
 def _template(source: str | None, param: str) -> Template | None:

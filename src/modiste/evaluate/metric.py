@@ -46,7 +46,6 @@ class Metric:
     def id(self) -> str:
         return f"{self.scorer}.{self.name}"
 
-
     @property
     def told(self) -> Metric:
         """The same where every figure is one; else without the estimate, and saying so."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from modiste.errors import InvalidInput
 from modiste.evaluate.asking import asking_of
@@ -56,6 +57,6 @@ def _items(
         raise InvalidInput("the suite names a path, and files are expected by their ids")
     data = suite.dataset
     if place is not data:
-        of_items = {"limit": None, "id": None, "cluster": None, "slices": {}}
+        of_items: dict[str, Any] = {"limit": None, "id": None, "cluster": None, "slices": {}}
         data = data.model_copy(update={**of_items, "file_id": place.file_id, "path": None})
     return items_in(files[place.file_id], data, name=names[place.file_id])

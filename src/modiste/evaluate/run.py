@@ -97,7 +97,7 @@ async def _grade(scorer: Scorer, sample: Sample, models: Models) -> Score:
     except ModisteError as error:
         late = isinstance(error, UpstreamTimeout)
         return unscored(Status.TIMEOUT if late else Status.ERROR, error.message)
-    except Exception as error:  # noqa: BLE001 - recorded as the score's reason, and counted
+    except Exception as error:
         log.warning("scorer %r broke on item %r", scorer.name, sample.item.key, exc_info=True)
         return unscored(Status.ERROR, f"the scorer broke with {type(error).__name__}: {error}")
 

@@ -8,13 +8,18 @@ that is called `row` or `item` itself is the field.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from modiste.errors import InvalidInput
+
+ALONE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+"""A template that is one field and nothing else keeps what the field is."""
 
 
 class Template:
@@ -28,7 +33,7 @@ class Template:
         self.source = source
         self._param = param
         try:
-            self._compiled = ENVIRONMENT.from_string(source)
+            self._compiled = _compiled(source)
         except jinja2.TemplateSyntaxError as error:
             raise InvalidInput(
                 f"{param} is {source!r}, which is no template: {error.message}", param=param
@@ -53,6 +58,24 @@ class Template:
                 f"{self._param} is {self.source!r} and fails with {type(error).__name__}: {error}",
                 param=self._param,
             ) from None
+
+
+def value_of(source: str, row: Mapping[str, Any], *, param: str) -> Any:
+    """What a template makes of a row; of a field alone, the field itself.
+
+    Raises:
+        InvalidInput: as `Template`.
+    """
+    alone = ALONE.fullmatch(source.strip())
+    if alone and alone[1] in row:
+        return row[alone[1]]
+    return Template(source, param=param).render(row)
+
+
+@lru_cache(maxsize=256)
+def _compiled(source: str) -> jinja2.Template:
+    """Once, and not once a row."""
+    return ENVIRONMENT.from_string(source)
 
 
 def _shown(value: Any) -> str:
