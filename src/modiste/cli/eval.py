@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,13 +14,21 @@ from modiste.cli.output import (
     print_fields,
     print_json,
     print_table,
-    printable,
     say,
     size,
 )
+from modiste.cli.runs import (
+    RUNS,
+    follow,
+    headline,
+    print_metrics,
+    progress,
+    say_error,
+    subjects_of,
+)
 from modiste.cli.suite_file import sent, suite_in
-from modiste.client import Client, connect
-from modiste.errors import Conflict, InvalidInput
+from modiste.client import connect
+from modiste.errors import Conflict
 
 app = typer.Typer(
     add_completion=False,
@@ -29,13 +36,9 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-RUNS = "/v1/evals/runs"
 RunId = Annotated[
     str, typer.Argument(help="The id shown by `modiste eval list`, or its beginning.")
 ]
-FINAL = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
-POLL_S = 0.5
-UNITS = {"share": (100.0, " %", 1), "s": (1.0, " s", 3), "tokens": (1.0, "", 1)}
 
 
 @app.command()
@@ -99,7 +102,7 @@ def list_(
                 each["status"],
                 each["counts"]["done"],
                 each["counts"]["total"],
-                _headline(each),
+                headline(each),
                 ago(each["created_at"]),
             )
             for each in answer["data"]
@@ -125,7 +128,7 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
             ("suite", found["suite"]),
             ("model", f"{found['subject']}: {found['model']}"),
             ("answered by", found["model_id"] if found["model_id"] != found["model"] else None),
-            ("samples", _progress(found)),
+            ("samples", progress(found)),
             ("tokens", f"{counts['prompt_tokens']:,} in, {counts['completion_tokens']:,} out"),
             ("graded anew from", found["source"]),
             ("dataset", record.get("dataset_sha256", "")[:16] or None),
@@ -134,7 +137,7 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
         ]
     )
     print_metrics([found])
-    _say_error(found)
+    say_error(found)
 
 
 @app.command()
@@ -214,107 +217,12 @@ def delete(run_id: RunId, as_json: AsJson = False) -> None:
     print_json(answer) if as_json else say(f"Run {answer['id']} is deleted.")
 
 
-def follow(client: Client, run_id: str, *, quiet: bool) -> dict[str, Any]:
-    """Until it has ended."""
-    said = ""
-    while True:
-        found = client.get(f"{RUNS}/{run_id}", patience_s=60.0)
-        line = f"{found['subject']}: {found['status']}  {_progress(found)}"
-        if line != said and not quiet:
-            say(line)
-        said = line
-        if found["status"] in FINAL:
-            if not quiet:
-                _say_error(found)
-            return found
-        time.sleep(POLL_S)
-
-
-def print_metrics(runs: list[dict[str, Any]]) -> None:
-    """One line per figure and model."""
-    rows = [
-        (f"{metric['scorer']}.{metric['name']}", each["subject"], *_figures(metric))
-        for each in runs
-        for metric in each["metrics"]
-    ]
-    rows.sort(key=lambda row: [metric_id for metric_id in _order(runs)].index(str(row[0])))
-    print_table(
-        ["metric", "model", "value", "95 % interval", "n", "unscored"],
-        rows,
-        empty="No figures: the run has not ended.",
-        numbers=("value", "n", "unscored"),
-    )
-    for each in runs:
-        for metric in each["metrics"]:
-            notes = [*metric["notes"], *((metric["estimate"] or {}).get("notes") or ())]
-            for note in notes:
-                say(f"{each['subject']} {metric['scorer']}.{metric['name']}: {printable(note)}")
-
-
-def shown(value: float, unit: str) -> str:
-    """A figure as people read it."""
-    factor, sign, digits = UNITS.get(unit, (1.0, "", 3))
-    return f"{value * factor:.{digits}f}{sign}"
-
-
-def _figures(metric: dict[str, Any]) -> tuple[str, str, object, object]:
-    estimate, unit = metric["estimate"], metric["unit"]
-    if estimate is None:
-        return ("–", "", 0, metric["n_unscored"])
-    ends = [shown(estimate["ci"][end], unit) for end in ("lo", "hi")]
-    return (
-        shown(estimate["value"], unit),
-        " … ".join(ends),
-        estimate["n"],
-        metric["n_unscored"] or "",
-    )
-
-
-def _order(runs: list[dict[str, Any]]) -> list[str]:
-    found = [f"{m['scorer']}.{m['name']}" for each in runs for m in each["metrics"]]
-    return list(dict.fromkeys(found))
-
-
-def _headline(found: dict[str, Any]) -> str:
-    primary = (found["record"] or {}).get("primary")
-    for metric in found["metrics"]:
-        if primary == f"{metric['scorer']}.{metric['name']}":
-            value, interval, n, _ = _figures(metric)
-            return f"{primary} {value}  ({interval}, n={n})"
-    return ""
-
-
-def _progress(found: dict[str, Any]) -> str:
-    counts = found["counts"]
-    failed = f", {counts['failed']:,} without an answer" if counts["failed"] else ""
-    return f"{counts['done']:,} of {counts['total'] or '?'}{failed}"
-
-
-def subjects_of(spec: dict[str, Any], wanted: list[str]) -> list[str] | None:
-    """Names to run; `NAME=MODEL` puts another model under a name of the suite or a new one."""
-    if not wanted:
-        return None
-    models = spec.setdefault("models", {})
-    if not isinstance(models, dict):
-        raise InvalidInput("models of the suite is no mapping of names", param="models")
-    for text in wanted:
-        name, equals, model = text.partition("=")
-        if equals:
-            models[name] = {**(models.get(name) or {}), "model": model}
-    return [text.partition("=")[0] for text in wanted]
-
-
 def _say_next(runs: list[dict[str, Any]]) -> None:
     well = [each["id"][:8] for each in runs if each["status"] == "SUCCESS"]
     if len(well) > 1:
         say(f"Next: modiste eval compare {well[0]} {well[1]}")
     if well:
         say(f"      modiste eval report {well[-1]} --html report.html")
-
-
-def _say_error(found: dict[str, Any]) -> None:
-    if found["error"]:
-        say(printable(found["error"]["message"]))
 
 
 def _exit_of(runs: list[dict[str, Any]]) -> None:

@@ -1,0 +1,134 @@
+"""Runs of evaluations: followed, fetched, and their figures as people read them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from modiste.cli.output import print_table, printable, say
+from modiste.client import Client
+from modiste.errors import BadRequest, InvalidInput
+from modiste.evaluate.items import SAMPLES
+from modiste.evaluate.metric import METRICS
+from modiste.evaluate.record import RECORD, Run
+
+RUNS = "/v1/evals/runs"
+FINAL = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
+POLL_S = 0.5
+UNITS = {"share": (100.0, " %", 1), "s": (1.0, " s", 3), "tokens": (1.0, "", 1)}
+
+
+def fetched(client: Client, run_id: str) -> Run:
+    """
+    Raises:
+        NotFound: no such run.
+        BadRequest: it did not end well, so it says nothing.
+    """
+    told = client.get(f"{RUNS}/{run_id}")
+    if told["status"] != "SUCCESS":
+        raise BadRequest(
+            f"Run {told['id']} is {told['status']}; only a run that ended with SUCCESS says "
+            "anything.",
+            param="run",
+        )
+    lines = b"".join(client.content(f"{RUNS}/{told['id']}/samples")).splitlines()
+    return Run(
+        RECORD.validate_python(told["record"]),
+        [SAMPLES.validate_json(line) for line in lines if line],
+        METRICS.validate_python(told["metrics"]),
+    )
+
+
+def follow(client: Client, run_id: str, *, quiet: bool) -> dict[str, Any]:
+    """Until it has ended."""
+    said = ""
+    while True:
+        found = client.get(f"{RUNS}/{run_id}", patience_s=60.0)
+        line = f"{found['subject']}: {found['status']}  {progress(found)}"
+        if line != said and not quiet:
+            say(line)
+        said = line
+        if found["status"] in FINAL:
+            if not quiet:
+                say_error(found)
+            return found
+        time.sleep(POLL_S)
+
+
+def print_metrics(runs: list[dict[str, Any]]) -> None:
+    """One line per figure and model."""
+    rows = [
+        (f"{metric['scorer']}.{metric['name']}", each["subject"], *_figures(metric))
+        for each in runs
+        for metric in each["metrics"]
+    ]
+    rows.sort(key=lambda row: [metric_id for metric_id in _order(runs)].index(str(row[0])))
+    print_table(
+        ["metric", "model", "value", "95 % interval", "n", "unscored"],
+        rows,
+        empty="No figures: the run has not ended.",
+        numbers=("value", "n", "unscored"),
+    )
+    for each in runs:
+        for metric in each["metrics"]:
+            notes = [*metric["notes"], *((metric["estimate"] or {}).get("notes") or ())]
+            for note in notes:
+                say(f"{each['subject']} {metric['scorer']}.{metric['name']}: {printable(note)}")
+
+
+def shown(value: float, unit: str) -> str:
+    """A figure as people read it."""
+    factor, sign, digits = UNITS.get(unit, (1.0, "", 3))
+    return f"{value * factor:.{digits}f}{sign}"
+
+
+def _figures(metric: dict[str, Any]) -> tuple[str, str, object, object]:
+    estimate, unit = metric["estimate"], metric["unit"]
+    if estimate is None:
+        return ("–", "", 0, metric["n_unscored"])
+    ends = [shown(estimate["ci"][end], unit) for end in ("lo", "hi")]
+    return (
+        shown(estimate["value"], unit),
+        " … ".join(ends),
+        estimate["n"],
+        metric["n_unscored"] or "",
+    )
+
+
+def _order(runs: list[dict[str, Any]]) -> list[str]:
+    found = [f"{m['scorer']}.{m['name']}" for each in runs for m in each["metrics"]]
+    return list(dict.fromkeys(found))
+
+
+def headline(found: dict[str, Any]) -> str:
+    primary = (found["record"] or {}).get("primary")
+    for metric in found["metrics"]:
+        if primary == f"{metric['scorer']}.{metric['name']}":
+            value, interval, n, _ = _figures(metric)
+            return f"{primary} {value}  ({interval}, n={n})"
+    return ""
+
+
+def progress(found: dict[str, Any]) -> str:
+    counts = found["counts"]
+    failed = f", {counts['failed']:,} without an answer" if counts["failed"] else ""
+    return f"{counts['done']:,} of {counts['total'] or '?'}{failed}"
+
+
+def subjects_of(spec: dict[str, Any], wanted: list[str]) -> list[str] | None:
+    """Names to run; `NAME=MODEL` puts another model under a name of the suite or a new one."""
+    if not wanted:
+        return None
+    models = spec.setdefault("models", {})
+    if not isinstance(models, dict):
+        raise InvalidInput("models of the suite is no mapping of names", param="models")
+    for text in wanted:
+        name, equals, model = text.partition("=")
+        if equals:
+            models[name] = {**(models.get(name) or {}), "model": model}
+    return [text.partition("=")[0] for text in wanted]
+
+
+def say_error(found: dict[str, Any]) -> None:
+    if found["error"]:
+        say(printable(found["error"]["message"]))
