@@ -9,7 +9,8 @@ import platform
 from setuptools import Extension, setup
 
 SOURCE = "src/modiste/nn/native/decoder.c"
-HEADERS = [f"src/modiste/nn/native/{name}.h" for name in ("vector", "linear", "tiles", "attention")]
+HEADER_NAMES = ("vector", "linear", "tiles", "attention", "deltas", "feed_forward")
+HEADERS = [f"src/modiste/nn/native/{name}.h" for name in HEADER_NAMES]
 AVX512 = [f"-mavx512{part}" for part in ("f", "bw", "vl", "dq", "vnni")] + ["-mfma"]
 VARIANTS = {"plain": []}
 if platform.machine().lower() in ("x86_64", "amd64"):

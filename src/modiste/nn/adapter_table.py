@@ -10,6 +10,7 @@ Legend: D inputs and O outputs of a site, R rank (of all modules fused there), L
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
@@ -28,12 +29,36 @@ TOGETHER = {torch.float32: 1, torch.bfloat16: 2}
 
 
 class Site(StrEnum):
-    """The four linear layers of a decoder layer, as fused."""
+    """The four linear layers of a decoder layer, as fused. Of a mixture's, the first two."""
 
     QKV = "qkv"
     O = "o"  # noqa: E741  # the projection's own name
     GATE_UP = "gate_up"
     DOWN = "down"
+
+
+class ExpertSite(NamedTuple):
+    """Those of one expert of a mixture: `GATE_UP` and `DOWN`."""
+
+    site: Site
+    expert: int
+
+
+Place = Site | ExpertSite
+
+
+def column(place: Place) -> int:
+    """Where a layer's row of a table has this place: the four sites, then two for each expert."""
+    sites = list(Site)
+    if isinstance(place, ExpertSite):
+        return len(sites) + 2 * place.expert + (place.site is Site.DOWN)
+    return sites.index(place)
+
+
+def places(n_columns: int) -> list[Place]:
+    """Of so many columns of a table at least, in their order."""
+    experts = range((n_columns - len(Site) + 1) // 2)
+    return [*Site, *(ExpertSite(s, e) for e in experts for s in (Site.GATE_UP, Site.DOWN))]
 
 
 class Block(NamedTuple):
@@ -57,18 +82,20 @@ class Delta(NamedTuple):
         return self.blocks or (Block(0, len(self.up_OR), 0, len(self.down_RD)),)
 
 
-Layers = Sequence[Mapping[Site, Delta]]
+Layers = Sequence[Mapping[Place, Delta]]
 
 
 class Table(NamedTuple):
     """Layout of `Site` and `Segment` in native/decoder.c, with offsets in place of addresses."""
 
     sites: Tensor
-    """int64 (layers * 4, 5): rank, first value of down, number of segments, first segment, kind."""
+    """int64 (layers * columns, 5): rank, first value of down, number of segments, first segment,
+    kind."""
     segments: Tensor
     """int64 (segments, 5): a `Block` and the first value of its up."""
     values: Tensor
     """Panels of down and up, in float32 or bfloat16."""
+    n_columns: int = len(Site)
 
 
 class AdapterDeltas:
@@ -99,12 +126,12 @@ class AdapterDeltas:
         return Placed(self.table)
 
     @cached_property
-    def form(self) -> tuple[tuple[int, Site, int], ...]:
+    def form(self) -> tuple[tuple[int, Place, int], ...]:
         """Where it acts and with which rank: adapters of one form can be stacked."""
         return tuple(
-            (i, site, len(delta.down_RD))
+            (i, place, len(delta.down_RD))
             for i, layer in enumerate(self.layers)
-            for site, delta in layer.items()
+            for place, delta in layer.items()
         )
 
     @cached_property
@@ -127,7 +154,9 @@ class Placed:
         self._segments[:, 4] = table.values.data_ptr() + size * table.segments[:, 4]
         self._sites[:, 1] = table.values.data_ptr() + size * table.sites[:, 1]
         self._sites[:, 3] = self._segments.data_ptr() + 8 * 5 * table.sites[:, 3]
-        self.address = self._sites.data_ptr()
+        widest = int(table.sites[:, 0].max())
+        self._adapter = torch.tensor([table.n_columns, widest, self._sites.data_ptr()])
+        self.address = self._adapter.data_ptr()
 
 
 def packed(layers: Layers, *, dtype: torch.dtype = torch.float32) -> Table:
@@ -145,9 +174,10 @@ def packed(layers: Layers, *, dtype: torch.dtype = torch.float32) -> Table:
         n_values += len(parts[-1])
         return n_values - len(parts[-1])
 
+    columns = places(max([len(Site), *(column(p) + 1 for layer in layers for p in layer)]))
     for layer in layers:
-        for site in Site:
-            if (delta := layer.get(site)) is None:
+        for place in columns:
+            if (delta := layer.get(place)) is None:
                 sites.append((0, 0, 0, 0, kind))
                 continue
             blocks = delta.all_blocks()
@@ -157,19 +187,21 @@ def packed(layers: Layers, *, dtype: torch.dtype = torch.float32) -> Table:
                 rows = slice(block.first, block.first + block.outputs)
                 ranks = slice(block.first_rank, block.first_rank + block.rank)
                 segments.append((*block, place(delta.up_OR[rows, ranks])))
-    return Table(torch.tensor(sites), torch.tensor(segments), torch.cat(parts))
+    return Table(torch.tensor(sites), torch.tensor(segments), torch.cat(parts), len(columns))
 
 
 def unpacked(table: Table) -> Layers:
     """The matrices of a table again."""
-    layers: list[dict[Site, Delta]] = []
+    layers: list[dict[Place, Delta]] = []
+    columns = places(table.n_columns)
+    starts = torch.cat((table.segments[:, 4], table.sites[:, 1])).unique().tolist()
     for number, (rank, down, n_segments, first, _) in enumerate(table.sites.tolist()):
-        if number % len(Site) == 0:
+        if number % len(columns) == 0:
             layers.append({})
         if rank == 0:
             continue
-        ends = [int(at) for at in (*table.segments[:, 4], *table.sites[:, 1]) if at > down]
-        inputs = (min(ends) - down) // (-(-rank // LANES) * LANES)
+        end = starts[bisect_right(starts, down)]  # Its ups come behind it.
+        inputs = (end - down) // (-(-rank // LANES) * LANES)
         segments = table.segments[first : first + n_segments].tolist()
         up_OR = torch.zeros(max(s[0] + s[1] for s in segments), rank)
         for start, outputs, first_rank, block_rank, at in segments:
@@ -178,7 +210,7 @@ def unpacked(table: Table) -> Layers:
             )
         blocks = tuple(Block(*segment[:4]) for segment in segments)
         delta = Delta(_matrix(table.values, down, rank, inputs), up_OR, blocks)
-        layers[-1][list(Site)[number % len(Site)]] = delta
+        layers[-1][columns[number % len(columns)]] = delta
     return layers
 
 

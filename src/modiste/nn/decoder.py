@@ -1,10 +1,10 @@
-"""The decoder that serving runs: Mistral, Llama and Qwen families, float32, on flat rows.
+"""The decoder that serving runs: Mistral, Llama and Qwen families and their mixtures of experts.
 
-One step computes any mix of rows: the next token of some sequences and pieces of the prompts of
-others, laid behind each other. It knows no requests, no padding and no batch dimension: a `Span`
-says which rows are whose and where their keys and values lie. It refuses weights that do not fill
-it exactly, and keeps one promise: the bits of a row depend on its own sequence only, never on which
-rows share the step (`nn.linear`, `nn.deltas`; attention runs span by span).
+Float32, on flat rows: one step computes any mix of rows, the next token of some sequences and pieces
+of the prompts of others, laid behind each other. It knows no requests, no padding and no batch
+dimension: a `Span` says which rows are whose and where their keys and values lie. It refuses weights
+that do not fill it exactly, and keeps one promise: the bits of a row depend on its own sequence only,
+never on which rows share the step (`nn.linear`, `nn.deltas`; attention runs span by span).
 
 Legend: N rows of a step, D hidden size, H query heads, K key/value heads, G = H / K, E head size,
 I intermediate size, V vocabulary, L layers, C cells (one token's keys and values), T cells seen.
@@ -23,18 +23,15 @@ from modiste.nn import linear as linear_
 from modiste.nn import native, native_decoder
 from modiste.nn.adapter_table import Site
 from modiste.nn.deltas import RowDeltas
+from modiste.nn.feed_forward import feed_forward
 from modiste.nn.linear import Kind
 from modiste.nn.native import Library
 from modiste.nn.native_decoder import NativeDecoder
 from modiste.nn.panels import PanelLinear
-from modiste.nn.parts import KeyValues, Layer, Span
+from modiste.nn.parts import Experts, FeedForward, KeyValues, Layer, Span
 from modiste.nn.rotary import Rotary, rotate
-from modiste.nn.shape import DecoderShape, read_shape
-from modiste.nn.weights import Weights
-
-SERIAL_ELEMENTS = 32_768
-"""torch cuts elementwise work above this size among its threads, anywhere in a row."""
-
+from modiste.nn.shape import DecoderShape, Mixture, read_shape
+from modiste.nn.weights import DENSE, Names, Weights, expert, router
 
 Make = Callable[[Tensor, Tensor | None], linear_.Product]
 
@@ -49,9 +46,9 @@ class Decoder:
         """
         self.shape, self.kind = shape, kind
         weights.check(shape)
-        make = _maker(kind, library)
+        make, make_exact = _maker(kind, library), _maker(Kind.FP32, library)
         self._embed_VD = weights.get("model.embed_tokens.weight")
-        self._layers = [_layer(shape, weights, i, make) for i in range(shape.n_layers)]
+        self._layers = [_layer(shape, weights, i, make, make_exact) for i in range(shape.n_layers)]
         self._norm = weights.get("model.norm.weight").float()
         self._head = make(weights.get(weights.head(shape)), None)
         self._rotary = Rotary(shape)
@@ -95,14 +92,7 @@ class Decoder:
             x_ND = x_ND + o_ND
 
             h_ND = _norm(x_ND, layer.mlp_norm, shape.norm_eps)
-            gate_up_NI = layer.gate_up(h_ND)
-            if deltas:
-                deltas.add(index, Site.GATE_UP, h_ND, gate_up_NI)
-            h_NI = _swiglu(gate_up_NI)
-            down_ND = layer.down(h_NI)
-            if deltas:
-                deltas.add(index, Site.DOWN, h_NI, down_ND)
-            x_ND = x_ND + down_ND
+            x_ND = x_ND + feed_forward(index, layer.mlp, h_ND, deltas, mixture=shape.mixture)
         return _norm(x_ND, self._norm, shape.norm_eps)
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
@@ -111,8 +101,14 @@ class Decoder:
 
     def linears(self) -> list[linear_.Product]:
         """The distinct kinds of linear layers, for a check of the machine."""
-        first = self._layers[0]
-        return [first.qkv, first.o, first.gate_up, first.down, self._head]
+        found = [self._layers[0].qkv, self._layers[0].o, self._head]
+        for kind in (FeedForward, Experts):
+            mlp = next((layer.mlp for layer in self._layers if isinstance(layer.mlp, kind)), None)
+            if isinstance(mlp, Experts):
+                found += [mlp.router, *mlp.each[0]]
+            elif mlp is not None:
+                found += [*mlp]
+        return found
 
     def _write(
         self,
@@ -219,28 +215,31 @@ def _norm(x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x_ND, weight_D.shape, weight_D, eps)
 
 
-def _swiglu(gate_up_NI: Tensor) -> Tensor:
-    """Vector and scalar `exp` differ in the last bit, so threads may only part whole rows."""
-    gate_NI, up_NI = gate_up_NI.chunk(2, dim=-1)
-    rows = max(1, SERIAL_ELEMENTS // gate_NI.shape[1])
-    if torch.get_num_threads() == 1 or len(gate_NI) <= rows:
-        return F.silu(gate_NI) * up_NI
-    return torch.cat([F.silu(gate_n) for gate_n in torch.split(gate_NI, rows)]) * up_NI
-
-
 def _maker(kind: Kind, library: Library | None) -> Make:
     if library is None:
         return lambda weight_OD, bias_O: linear_.in_torch(weight_OD, bias_O, kind)
     return lambda weight_OD, bias_O: PanelLinear(library, weight_OD, bias_O, kind)
 
 
-def _layer(shape: DecoderShape, weights: Weights, index: int, make: Make) -> Layer:
+def _layer(
+    shape: DecoderShape, weights: Weights, index: int, make: Make, make_exact: Make
+) -> Layer:
+    """`make_exact` is for routers: another expert is no rounding error, and they are small."""
     stem = f"model.layers.{index}"
 
     def linear(*names: str, bias: bool) -> linear_.Product:
         parts = [weights.get(f"{stem}.{name}.weight") for name in names]
         biases = [weights.get(f"{stem}.{name}.bias") for name in names] if bias else None
         return make(torch.cat(parts), None if biases is None else torch.cat(biases))
+
+    def gated(names: Names, *, bias: bool) -> FeedForward:
+        gate_up = linear(names.gate, names.up, bias=bias)
+        return FeedForward(gate_up, linear(names.down, bias=bias))
+
+    def experts(mixture: Mixture) -> Experts:
+        every = (expert(shape, number) for number in range(mixture.n_experts))
+        each = tuple(gated(names, bias=False) for names in every)
+        return Experts(make_exact(weights.get(f"{stem}.{router(shape)}.weight"), None), each)
 
     def norm(name: str) -> Tensor:
         return weights.get(f"{stem}.{name}.weight").float()
@@ -253,6 +252,9 @@ def _layer(shape: DecoderShape, weights: Weights, index: int, make: Make) -> Lay
         k_norm=norm("self_attn.k_norm") if shape.qk_norm else None,
         o=linear("self_attn.o_proj", bias=shape.o_bias),
         mlp_norm=norm("post_attention_layernorm"),
-        gate_up=linear("mlp.gate_proj", "mlp.up_proj", bias=shape.mlp_bias),
-        down=linear("mlp.down_proj", bias=shape.mlp_bias),
+        mlp=(
+            experts(shape.mixture)
+            if shape.mixture is not None and shape.is_mixture(index)
+            else gated(DENSE, bias=shape.mlp_bias)
+        ),
     )

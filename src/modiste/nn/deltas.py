@@ -3,8 +3,9 @@
 A row's delta is computed in a matrix product of fixed shape. Rows that are generated go through
 windows of eight rows of one adapter, repeated where there are fewer; one batched product computes
 the windows of all adapters of the same form, from copies laid behind each other (`Stacks`). Rows of
-a prompt go through with their own piece, whose size depends on nothing but the prompt. Ranks may
-differ between adapters; a row without an adapter costs nothing.
+a prompt go through with their own piece, whose size depends on nothing but the prompt. Experts of a
+mixture see windows and pieces of the rows that come to them. Ranks may differ between adapters; a
+row without an adapter costs nothing.
 
 Legend: N rows of a step, D inputs and O outputs of a site, R rank (of all modules fused there),
 C adapters in a stack, W rows of a window.
@@ -12,6 +13,7 @@ C adapters in a stack, W rows of a window.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modiste.nn.adapter_table import AdapterDeltas, Delta, Layers, Site
+from modiste.nn.adapter_table import AdapterDeltas, Delta, ExpertSite, Layers, Site
 
 WINDOW = 8
 LEAST_RANK = 4
@@ -40,14 +42,16 @@ class Group:
 
 
 class Stack:
-    """Adapters of one form, site by site: (C, D, R) down and (C, R, O) up."""
+    """Adapters of one form, site by site: (C, D, R) down and (C, R, O) up. Experts are left out."""
 
     def __init__(self, adapters: Sequence[Layers]) -> None:
         self.size = len(adapters)
         self.layers: list[dict[Site, tuple[Tensor, Tensor]]] = []
         for layers in zip(*adapters, strict=True):
             sites = {}
-            for site in layers[0]:
+            for site in Site:
+                if site not in layers[0]:
+                    continue
                 downs = [_widened(layer[site].down_RD.t()).t() for layer in layers]
                 ups = [_widened(layer[site].up_OR) for layer in layers]
                 sites[site] = (_together(downs).transpose(1, 2), _together(ups).transpose(1, 2))
@@ -127,6 +131,23 @@ class RowDeltas:
                 y_NO[group.first : group.end].add_(torch.mm(down_ND, delta.up_OR.t()))
 
 
+    def add_of_expert(
+        self, layer: int, place: ExpertSite, rows: Sequence[int], x_nD: Tensor, y_nO: Tensor
+    ) -> None:
+        """The same where an expert computes only `rows` of the step, in ascending order."""
+        n_generated = len(self._generated)
+        for number, group in enumerate(self.groups):
+            first, end = bisect_left(rows, group.first), bisect_left(rows, group.end)
+            delta = group.deltas.layers[layer].get(place)
+            if delta is None or first == end:
+                continue
+            if number < n_generated:
+                y_nO[first:end] += _through_windows(x_nD[first:end], delta)
+            else:
+                down_nD = torch.mm(x_nD[first:end], delta.down_RD.t())
+                y_nO[first:end] += torch.mm(down_nD, delta.up_OR.t())
+
+
 class _Windows:
     """Generated rows of one stack, cut into windows.
 
@@ -171,6 +192,16 @@ class _Windows:
             y_NO[self._rows].add_(mine_NO)
         else:
             y_NO.index_copy_(0, self._rows, y_NO.index_select(0, self._rows) + mine_NO)
+
+
+def _through_windows(x_nD: Tensor, delta: Delta) -> Tensor:
+    down_DR = _widened(delta.down_RD.t())[None]
+    up_RO = _widened(delta.up_OR).t()[None]
+    parts = []
+    for x_wD in torch.split(x_nD, WINDOW):
+        x_1WD = torch.cat((x_wD, x_wD[-1:].expand(WINDOW - len(x_wD), -1)))[None]
+        parts.append(torch.bmm(torch.bmm(x_1WD, down_DR), up_RO)[0, : len(x_wD)])
+    return torch.cat(parts)
 
 
 def _widened(matrix_XR: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ VARIABLE = "MODISTE_NATIVE"
 """Names one variant, or nothing that exists (`off`) for torch alone: to compare, to find faults."""
 LANES = 16
 """Outputs of a panel."""
-LAYOUT = 2
+LAYOUT = 3
 """Of the structures below, as in `native/decoder.c`."""
 
 
@@ -43,6 +43,19 @@ class CLinear(Structure):
     ]
 
 
+class CFeedForward(Structure):
+    _fields_ = [("gate_up", CLinear), ("down", CLinear)]
+
+
+class CMixture(Structure):
+    _fields_ = [
+        ("n_experts", c_int64),
+        ("n_picked", c_int64),
+        ("expert_size", c_int64),
+        ("whole", c_int64),
+    ]
+
+
 class CLayer(Structure):
     _fields_ = [
         ("input_norm", c_void_p),
@@ -51,8 +64,9 @@ class CLayer(Structure):
         ("mlp_norm", c_void_p),
         ("qkv", CLinear),
         ("o", CLinear),
-        ("gate_up", CLinear),
-        ("down", CLinear),
+        ("mlp", CFeedForward),
+        ("router", CLinear),
+        ("experts", POINTER(CFeedForward)),
         ("window", c_int64),
     ]
 
@@ -68,6 +82,7 @@ class CDecoder(Structure):
         ("norm_eps", c_float),
         ("layers", POINTER(CLayer)),
         ("norm", c_void_p),
+        ("mixture", CMixture),
     ]
 
 

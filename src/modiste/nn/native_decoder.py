@@ -19,11 +19,23 @@ import torch
 from torch import Tensor
 
 from modiste.nn.deltas import Group
-from modiste.nn.native import CCells, CDecoder, CLayer, CRotary, CSpan, Library, address
+from modiste.nn.linear import Product
+from modiste.nn.native import (
+    CCells,
+    CDecoder,
+    CFeedForward,
+    CLayer,
+    CLinear,
+    CMixture,
+    CRotary,
+    CSpan,
+    Library,
+    address,
+)
 from modiste.nn.panels import PanelLinear
-from modiste.nn.parts import KeyValues, Layer, Span
+from modiste.nn.parts import Experts, FeedForward, KeyValues, Layer, Span
 from modiste.nn.rotary import Rotary
-from modiste.nn.shape import DecoderShape
+from modiste.nn.shape import DecoderShape, Mixture
 
 SPAN_BYTES = ctypes.sizeof(CSpan)
 MOST_GROUPED_HEADS = 64
@@ -39,10 +51,9 @@ class NativeDecoder:
         rotary: Rotary,
     ) -> None:
         self._library, self._shape, self._rotary = library, shape, rotary
-        self._held = (layers, norm)  # The structures point into them.
-        self._layers = (CLayer * len(layers))(
-            *(_layer(layer, window) for layer, window in zip(layers, shape.windows, strict=True))
-        )
+        each = [_layer(layer, w) for layer, w in zip(layers, shape.windows, strict=True)]
+        self._held = (layers, norm, each)  # The structures point into them.
+        self._layers = (CLayer * len(layers))(*each)
         self._decoder = CDecoder(
             shape.n_layers,
             shape.hidden_size,
@@ -53,6 +64,7 @@ class NativeDecoder:
             shape.norm_eps,
             self._layers,
             address(norm),
+            _mixture(shape.mixture),
         )
         self._threads = max(1, torch.get_num_threads())
         self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
@@ -125,18 +137,36 @@ def _rows(spans: Sequence[Span], groups: Sequence[Group]) -> list[tuple[int, ...
 
 
 def _layer(layer: Layer, window: int | None) -> CLayer:
-    def c(linear: object) -> Any:
-        assert isinstance(linear, PanelLinear)  # noqa: S101  # The decoder made it so.
-        return linear.c
-
+    mlp, router, experts = CFeedForward(), CLinear(), None
+    if isinstance(layer.mlp, Experts):
+        router = _linear(layer.mlp.router)
+        experts = (CFeedForward * len(layer.mlp.each))(*map(_feed_forward, layer.mlp.each))
+    else:
+        mlp = _feed_forward(layer.mlp)
     return CLayer(
         address(layer.input_norm),
         address(layer.q_norm),
         address(layer.k_norm),
         address(layer.mlp_norm),
-        c(layer.qkv),
-        c(layer.o),
-        c(layer.gate_up),
-        c(layer.down),
+        _linear(layer.qkv),
+        _linear(layer.o),
+        mlp,
+        router,
+        experts,
         window or 0,
     )
+
+
+def _linear(linear: Product) -> CLinear:
+    assert isinstance(linear, PanelLinear)  # noqa: S101  # The decoder made it so.
+    return linear.c
+
+
+def _feed_forward(mlp: FeedForward) -> CFeedForward:
+    return CFeedForward(_linear(mlp.gate_up), _linear(mlp.down))
+
+
+def _mixture(mixture: Mixture | None) -> CMixture:
+    if mixture is None:
+        return CMixture()
+    return CMixture(mixture.n_experts, mixture.n_picked, mixture.expert_size, mixture.whole)

@@ -18,7 +18,7 @@ from safetensors.torch import save
 
 from modiste.nn.adapter_table import Table
 
-FORMAT = "modiste adapter 2"
+FORMAT = "modiste adapter 3"
 LINE = 64
 """Bytes of a line of cache: values that begin on one are read fastest."""
 
@@ -32,7 +32,8 @@ def write(path: Path, table: Table, *, source: str) -> None:
         OSError: it cannot be written there; what was there before still is.
     """
     tensors = {"segments": _whole_lines(table.segments), "sites": _whole_lines(table.sites)}
-    metadata = {"format": FORMAT, "source": source, "n_sites": str(len(table.sites))}
+    sizes = {"n_sites": str(len(table.sites)), "n_columns": str(table.n_columns)}
+    metadata = {"format": FORMAT, "source": source, **sizes}
     content = save({**tensors, "values": table.values}, metadata=metadata)
     if missing := -_header_bytes(content) % LINE:
         # The header grows by what a longer text takes, and is filled up to eight bytes.
@@ -58,8 +59,9 @@ def read(path: Path, *, source: str) -> Table | None:
             if metadata.get("source") != source or metadata.get("format", "").strip() != FORMAT:
                 return None
             names = ("sites", "segments", "values")
-            table = Table(*(tensors.get_tensor(name) for name in names))
-            return table._replace(sites=table.sites[: int(metadata["n_sites"])])
+            sites, segments, values = (tensors.get_tensor(name) for name in names)
+            n_sites, n_columns = int(metadata["n_sites"]), int(metadata["n_columns"])
+            return Table(sites[:n_sites], segments, values, n_columns)
     except (OSError, SafetensorError):
         return None
 

@@ -29,6 +29,16 @@ class KeyValues(NamedTuple):
     values_LCKE: Tensor
 
 
+class FeedForward(NamedTuple):
+    gate_up: Product
+    down: Product
+
+
+class Experts(NamedTuple):
+    router: Product
+    each: tuple[FeedForward, ...]
+
+
 class Layer(NamedTuple):
     input_norm: Tensor
     qkv: Product
@@ -36,5 +46,4 @@ class Layer(NamedTuple):
     k_norm: Tensor | None
     o: Product
     mlp_norm: Tensor
-    gate_up: Product
-    down: Product
+    mlp: FeedForward | Experts

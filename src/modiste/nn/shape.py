@@ -1,8 +1,8 @@
 """What a decoder looks like, read from config.json or params.json: sizes, rotary angles, windows.
 
-Mistral, Ministral, Llama, Qwen2 and Qwen3 are read; every other architecture is refused by name,
-and so is a known one with features the decoder does not compute, all of them at once: a feature
-that is ignored gives a model that is subtly wrong. Torch-free.
+Mistral, Ministral, Mixtral, Llama, Qwen2, Qwen3 and Qwen3-MoE are read; every other architecture is
+refused by name, and so is a known one with features the decoder does not compute, all of them at
+once: a feature that is ignored gives a model that is subtly wrong. Torch-free.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modiste.errors import InvalidInput
-from modiste.nn.base import describe_base, read_config
+from modiste.nn.base import BaseInfo, describe_base, read_config
 
-FAMILIES = ("mistral", "ministral", "llama", "qwen2", "qwen3")
+FAMILIES = ("mistral", "ministral", "mixtral", "llama", "qwen2", "qwen3", "qwen3_moe")
+MIXTURES = ("mixtral", "qwen3_moe")
+QWEN3 = ("qwen3", "qwen3_moe")
 LLAMA3_FIELDS = (
     "factor",
     "low_freq_factor",
@@ -31,6 +33,19 @@ class Llama3Scaling(NamedTuple):
     low_freq_factor: float
     high_freq_factor: float
     original_context: float
+
+
+class Mixture(NamedTuple):
+    """Feed-forward layers of many experts, of which a router picks a few for each row."""
+
+    n_experts: int
+    n_picked: int
+    expert_size: int
+    """Intermediate size of one."""
+    whole: bool
+    """Whether the shares of those that are picked are scaled to add up to one."""
+    layers: tuple[bool, ...]
+    """Which layers are so; the others have one feed-forward network."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,7 @@ class DecoderShape:
     o_bias: bool
     mlp_bias: bool
     qk_norm: bool
+    mixture: Mixture | None = None
 
     @property
     def query_size(self) -> int:
@@ -68,6 +84,9 @@ class DecoderShape:
     def kv_bytes_per_token(self) -> int:
         """Keys and values of all layers, in float32."""
         return 2 * self.n_layers * self.kv_size * 4
+
+    def is_mixture(self, layer: int) -> bool:
+        return self.mixture is not None and self.mixture.layers[layer]
 
 
 def read_shape(path: Path) -> DecoderShape:
@@ -84,7 +103,7 @@ def read_shape(path: Path) -> DecoderShape:
             f"{path}: model_type {family!r} is not served by the built-in engine, which runs "
             f"{', '.join(FAMILIES)}; serve this base through an upstream such as vLLM"
         )
-    problems = _not_computed(config)
+    problems = _not_computed(config, info)
     if problems:
         raise InvalidInput(f"{path}: the built-in engine does not compute {'; '.join(problems)}")
     return DecoderShape(
@@ -97,19 +116,20 @@ def read_shape(path: Path) -> DecoderShape:
         n_kv_heads=info.n_kv_heads,
         head_size=_head_size(config, info.hidden_size // info.n_heads),
         context=info.max_context_length,
-        norm_eps=float(config.get("rms_norm_eps", 1e-6)),
+        norm_eps=float(config.get("rms_norm_eps", 1e-5 if family == "mixtral" else 1e-6)),
         rope_theta=float(_rope(config)["rope_theta"]),
         rope_scaling=_rope_scaling(_rope(config), info.max_context_length),
         windows=_windows(config, info.n_layers),
         tied=bool(config.get("tie_word_embeddings", False)),
         qkv_bias=family == "qwen2" or bool(config.get("attention_bias", False)),
-        o_bias=family in ("llama", "qwen3") and bool(config.get("attention_bias", False)),
+        o_bias=family in ("llama", *QWEN3) and bool(config.get("attention_bias", False)),
         mlp_bias=bool(config.get("mlp_bias", False)),
-        qk_norm=family == "qwen3",
+        qk_norm=family in QWEN3,
+        mixture=_mixture(config, info),
     )
 
 
-def _not_computed(config: Mapping[str, Any]) -> list[str]:
+def _not_computed(config: Mapping[str, Any], info: BaseInfo) -> list[str]:
     problems = []
     if config.get("hidden_act", "silu") != "silu":
         problems.append(f"hidden_act {config['hidden_act']!r}, only 'silu'")
@@ -129,8 +149,11 @@ def _not_computed(config: Mapping[str, Any]) -> list[str]:
     kinds = set(config.get("layer_types") or ()) - {"full_attention", "sliding_attention"}
     if kinds:
         problems.append(f"layer_types {sorted(kinds)}")
-    if config["model_type"] in ("mistral", "ministral") and config.get("attention_bias"):
-        problems.append("attention_bias in a Mistral model")
+    if config["model_type"] in ("mistral", "ministral", "mixtral") and config.get("attention_bias"):
+        problems.append(f"attention_bias in a {config['model_type']} model")
+    picked, experts = info.n_experts_per_token, info.n_experts
+    if config["model_type"] in MIXTURES and not 0 < picked <= experts:
+        problems.append(f"{picked} of {experts} experts for each token (num_experts_per_tok)")
     if config["model_type"] != "llama" and config.get("mlp_bias"):
         problems.append(f"mlp_bias in a {config['model_type']} model")
     return problems
@@ -139,7 +162,9 @@ def _not_computed(config: Mapping[str, Any]) -> list[str]:
 def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
     """Rotary settings in one dict: `rope_parameters` (new) or `rope_scaling` + `rope_theta`."""
     rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
-    rope.setdefault("rope_theta", config.get("rope_theta") or 10_000.0)
+    # Where nothing is said, transformers' configuration class of the family decides.
+    default = 1e6 if config["model_type"] == "mixtral" else 1e4
+    rope.setdefault("rope_theta", config.get("rope_theta") or default)
     return rope
 
 
@@ -158,18 +183,36 @@ def _head_size(config: Mapping[str, Any], computed: int) -> int:
     return int(config.get("head_dim") or default)
 
 
+def _mixture(config: Mapping[str, Any], info: BaseInfo) -> Mixture | None:
+    if config["model_type"] not in MIXTURES:
+        return None
+    dense, step = config.get("mlp_only_layers") or (), int(config.get("decoder_sparse_step") or 1)
+    layers = [i not in dense and (i + 1) % step == 0 for i in range(info.n_layers)]
+    mixtral = config["model_type"] == "mixtral"
+    return Mixture(
+        n_experts=info.n_experts,
+        n_picked=info.n_experts_per_token,
+        expert_size=info.expert_size,
+        whole=mixtral or bool(config.get("norm_topk_prob", False)),
+        layers=(True,) * info.n_layers if mixtral else tuple(layers),
+    )
+
+
 def _windows(config: Mapping[str, Any], n_layers: int) -> tuple[int | None, ...]:
     """Where a field is absent, the default of transformers' configuration class holds."""
     family = config["model_type"]
     if family == "llama":
         return (None,) * n_layers
-    window = config.get("sliding_window", 4096)
-    if family in ("qwen2", "qwen3"):
+    window = config.get("sliding_window", None if family == "mixtral" else 4096)
+    if family == "qwen3_moe":
+        window, first = (window if config.get("use_sliding_window", False) else None), 0
+    elif family in ("qwen2", "qwen3"):
         window = window if config.get("use_sliding_window", False) else None
         first = config.get("max_window_layers", 28)
     else:
         first = 0
-    types = None if family == "mistral" else config.get("layer_types")
+    alike = family in ("mistral", "mixtral", "qwen3_moe")
+    types = None if alike else config.get("layer_types")
     if types is None:
         types = ["sliding_attention" if i >= first else "full_attention" for i in range(n_layers)]
     return tuple(window if kind == "sliding_attention" else None for kind in types)

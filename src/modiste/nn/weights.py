@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from safetensors import safe_open
 from torch import Tensor
@@ -110,22 +110,64 @@ def expected_sizes(shape: DecoderShape) -> dict[str, tuple[int, ...]]:
     }
     if not shape.tied:
         sizes["lm_head.weight"] = (shape.vocab_size, hidden)
-    linears = {
+    attention = {
         "self_attn.q_proj": (q, hidden, shape.qkv_bias),
         "self_attn.k_proj": (kv, hidden, shape.qkv_bias),
         "self_attn.v_proj": (kv, hidden, shape.qkv_bias),
         "self_attn.o_proj": (hidden, q, shape.o_bias),
-        "mlp.gate_proj": (shape.intermediate_size, hidden, shape.mlp_bias),
-        "mlp.up_proj": (shape.intermediate_size, hidden, shape.mlp_bias),
-        "mlp.down_proj": (hidden, shape.intermediate_size, shape.mlp_bias),
     }
     norms = {"input_layernorm": hidden, "post_attention_layernorm": hidden}
     if shape.qk_norm:
         norms |= {"self_attn.q_norm": shape.head_size, "self_attn.k_norm": shape.head_size}
-    for stem in (f"model.layers.{index}" for index in range(shape.n_layers)):
-        for name, (outputs, inputs, bias) in linears.items():
+    for index in range(shape.n_layers):
+        stem = f"model.layers.{index}"
+        feed = _experts(shape) if shape.is_mixture(index) else _feed_forward(shape)
+        for name, (outputs, inputs, bias) in (attention | feed).items():
             sizes[f"{stem}.{name}.weight"] = (outputs, inputs)
             if bias:
                 sizes[f"{stem}.{name}.bias"] = (outputs,)
         sizes |= {f"{stem}.{name}.weight": (size,) for name, size in norms.items()}
     return sizes
+
+
+class Names(NamedTuple):
+    """Of the matrices of a gated network."""
+
+    gate: str
+    up: str
+    down: str
+
+
+DENSE = Names("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+
+
+def router(shape: DecoderShape) -> str:
+    return "block_sparse_moe.gate" if shape.family == "mixtral" else "mlp.gate"
+
+
+def expert(shape: DecoderShape, number: int) -> Names:
+    """As checkpoints keep them: transformers fuses them when it reads them."""
+    if shape.family == "mixtral":
+        return Names(*(f"block_sparse_moe.experts.{number}.{w}" for w in ("w1", "w3", "w2")))
+    return Names(*(name.replace("mlp.", f"mlp.experts.{number}.") for name in DENSE))
+
+
+def _feed_forward(shape: DecoderShape) -> dict[str, tuple[int, int, bool]]:
+    return _gated(DENSE, shape.intermediate_size, shape.hidden_size, bias=shape.mlp_bias)
+
+
+def _experts(shape: DecoderShape) -> dict[str, tuple[int, int, bool]]:
+    assert shape.mixture is not None  # noqa: S101  # One of its layers is a mixture.
+    n, wide, hidden = shape.mixture.n_experts, shape.mixture.expert_size, shape.hidden_size
+    sizes = {router(shape): (n, hidden, False)}
+    for number in range(n):
+        sizes |= _gated(expert(shape, number), wide, hidden, bias=False)
+    return sizes
+
+
+def _gated(names: Names, wide: int, hidden: int, *, bias: bool) -> dict[str, tuple[int, int, bool]]:
+    return {
+        names.gate: (wide, hidden, bias),
+        names.up: (wide, hidden, bias),
+        names.down: (hidden, wide, bias),
+    }

@@ -2,11 +2,12 @@
  *
  * Rows of a span (one sequence) lie behind each other. Nothing is kept between calls, nothing is
  * locked: threads may call it side by side with other rows. Layouts of structs are those of
- * nn/native_decoder.py.
+ * nn/native.py.
  *
  * Legend: N rows, D hidden size, H query heads, K key/value heads, E head size, I intermediate
  * size, C cells, R rank. */
 #include "attention.h"
+#include "feed_forward.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -16,8 +17,11 @@
 
 typedef struct {
   const float *input_norm, *q_norm, *k_norm, *mlp_norm; /* q_norm and k_norm may be NULL */
-  Linear qkv, o, gate_up, down;
-  int64_t window; /* 0 is none */
+  Linear qkv, o;
+  FeedForward mlp;
+  Linear router;
+  const FeedForward *experts; /* or NULL, then mlp is meant */
+  int64_t window;             /* 0 is none */
 } Layer;
 
 typedef struct {
@@ -25,28 +29,8 @@ typedef struct {
   float norm_eps;
   const Layer *layers;
   const float *norm;
+  Mixture mixture;
 } Decoder;
-
-/* Outputs [first, first + outputs) see ranks [first_rank, first_rank + rank). */
-typedef struct {
-  int64_t first, outputs, first_rank, rank;
-  const void *up; /* [outputs/16][rank][16], the scale folded in */
-} Segment;
-
-typedef struct {
-  int64_t rank;      /* of all segments; 0 where the adapter leaves the site alone */
-  const void *down; /* [R/16][inputs][16] */
-  int64_t n_segments;
-  const Segment *segments;
-  int64_t kind; /* FP32, or BF16 with neighbouring inputs together, as in Linear */
-} Site;
-
-enum { QKV, O, GATE_UP, DOWN, SITES };
-
-typedef struct {
-  int64_t first_row, n_rows, first_cell, length;
-  const Site *adapter; /* [n_layers][SITES], or NULL */
-} Span;
 
 typedef struct {
   float *keys, *values; /* [n_layers][C][K][E] */
@@ -70,52 +54,11 @@ static void norm(int64_t N, int64_t D, const float *x, int64_t ldx, const float 
   }
 }
 
-static void swiglu(int64_t N, int64_t I, const float *gate_up, float *y) {
-  for (int64_t n = 0; n < N; n++, gate_up += 2 * I, y += I)
-    for (int64_t i = 0; i < I; i += LANES) {
-      int64_t left = I - i;
-      vec gate = left >= LANES ? load(gate_up + i) : load_part(gate_up + i, left, 0);
-      vec up = left >= LANES ? load(gate_up + I + i) : load_part(gate_up + I + i, left, 0);
-      vec v = gate / (1.0f + exp_of(-gate)) * up;
-      if (left >= LANES)
-        store(y + i, v);
-      else
-        store_part(y + i, v, left);
-    }
-}
-
 static void rotate(float *x, int64_t size, const float *cos, const float *sin) {
   for (int64_t i = 0; i < size / 2; i++) {
     float first = x[i], second = x[i + size / 2];
     x[i] = first * cos[i] - second * sin[i];
     x[i + size / 2] = second * cos[i] + first * sin[i];
-  }
-}
-
-static void low_rank(int64_t kind, int64_t N, int64_t K, const float *x, int64_t ldx, const void *panels, Out out) {
-  if (kind == BF16)
-    product_bf16(N, K, x, ldx, panels, out);
-  else
-    product(N, K, x, ldx, (Panels){panels, LANES, K * LANES}, out);
-}
-
-/* y += the deltas of x, for all rows; neighbours with the same adapter go together. */
-static void add_deltas(int64_t layer, int site, int64_t n_spans, const Span *spans, const float *x, int64_t inputs, float *y, int64_t outputs, float *low) {
-  for (int64_t s = 0; s < n_spans;) {
-    const Site *adapter = spans[s].adapter;
-    int64_t first = spans[s].first_row, rows = 0;
-    for (; s < n_spans && spans[s].adapter == adapter; s++) rows += spans[s].n_rows;
-    if (adapter == NULL) continue;
-    const Site *delta = adapter + layer * SITES + site;
-    if (delta->rank == 0) continue;
-    int64_t width = (delta->rank + LANES - 1) / LANES * LANES;
-    Out to_low = {low, width, width, NULL, 0};
-    low_rank(delta->kind, rows, inputs, x + first * inputs, inputs, delta->down, to_low);
-    for (int64_t i = 0; i < delta->n_segments; i++) {
-      const Segment *segment = delta->segments + i;
-      Out to = {y + first * outputs + segment->first, outputs, segment->outputs, NULL, 1};
-      low_rank(delta->kind, rows, segment->rank, low + segment->first_rank, width, segment->up, to);
-    }
   }
 }
 
@@ -139,32 +82,26 @@ static void write_cells(const Decoder *d, const Layer *layer, int64_t index, int
     }
 }
 
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-
-static int64_t widest_rank(const Decoder *d, int64_t n_spans, const Span *spans) {
-  int64_t rank = 0;
-  for (int64_t s = 0; s < n_spans; s++)
-    for (int64_t i = 0; spans[s].adapter && i < d->n_layers * SITES; i++)
-      rank = most(rank, spans[s].adapter[i].rank);
-  return (rank + LANES - 1) / LANES * LANES;
-}
-
 /* x: embeddings in, last hidden states out, [N][D]. 0, or 1 where there is no memory. */
 int modiste_forward(const Decoder *d, int64_t N, float *x, int64_t n_spans, const Span *spans, Cells cells, Rotary rotary) {
   int64_t D = d->hidden, I = d->intermediate, size = d->head_size, longest = 0;
   int64_t width = (d->heads + 2 * d->kv_heads) * size, q = d->heads * size, step = d->kv_heads * size;
   for (int64_t s = 0; s < n_spans; s++) longest = most(longest, spans[s].length);
   int64_t group = d->heads / d->kv_heads;
-  int64_t wide = most(most(D, q), I), room = longest + 2 * LANES;
-  int64_t parts[] = {N * wide, N * most(width, 2 * I), N * most(D, 1), N * widest_rank(d, n_spans, spans),
-                     size * LANES, most(QUERIES, group) * room};
+  int64_t wide = most(most(D, q), I), keys = longest + 2 * LANES;
+  int64_t X = d->mixture.n_experts, S = N * d->mixture.n_picked, F = d->mixture.expert_size, M = X ? N : 0;
+  enum { PARTS = 15 };
+  int64_t parts[PARTS] = {N * wide, N * most(width, 2 * most(I, F)), N * most(D, 1), N * widest_rank(n_spans, spans),
+                          size * LANES, most(QUERIES, group) * keys,
+                          M * X, S, S, S, S, X, M * (int64_t)(sizeof(Span) / sizeof(float)), M * most(D, F), M * D};
   int64_t floats = 0;
-  for (int i = 0; i < 6; i++) floats += (parts[i] + LANES - 1) / LANES * LANES;
+  for (int i = 0; i < PARTS; i++) floats += (parts[i] + LANES - 1) / LANES * LANES;
   float *scratch = aligned_alloc(64, (size_t)floats * sizeof(float));
   if (scratch == NULL) return 1;
-  float *at[6], *next = scratch;
-  for (int i = 0; i < 6; i++) at[i] = next, next += (parts[i] + LANES - 1) / LANES * LANES;
+  float *at[PARTS], *next = scratch;
+  for (int i = 0; i < PARTS; i++) at[i] = next, next += (parts[i] + LANES - 1) / LANES * LANES;
   float *h = at[0], *big = at[1], *small = at[2], *low = at[3], *turned = at[4], *scores = at[5];
+  Room room = {at[6], at[7], at[8], (int32_t *)at[9], (int32_t *)at[10], (int32_t *)at[11], (Span *)at[12], at[13], at[14]};
 
   for (int64_t l = 0; l < d->n_layers; l++) {
     const Layer *layer = d->layers + l;
@@ -183,11 +120,10 @@ int modiste_forward(const Decoder *d, int64_t N, float *x, int64_t n_spans, cons
     for (int64_t i = 0; i < N * D; i++) x[i] += small[i];
 
     norm(N, D, x, D, layer->mlp_norm, d->norm_eps, h, D);
-    linear(&layer->gate_up, N, h, big);
-    add_deltas(l, GATE_UP, n_spans, spans, h, D, big, 2 * I, low);
-    swiglu(N, I, big, h);
-    linear(&layer->down, N, h, small);
-    add_deltas(l, DOWN, n_spans, spans, h, I, small, D, low);
+    if (layer->experts)
+      mixture(&d->mixture, &layer->router, layer->experts, N, h, small, l, n_spans, spans, big, low, room);
+    else
+      feed_forward(&layer->mlp, N, h, small, l, GATE_UP, n_spans, spans, big, low);
     for (int64_t i = 0; i < N * D; i++) x[i] += small[i];
   }
   norm(N, D, x, D, d->norm, d->norm_eps, x, D);
@@ -198,7 +134,7 @@ int modiste_forward(const Decoder *d, int64_t N, float *x, int64_t n_spans, cons
 void modiste_linear(const Linear *w, int64_t N, const float *x, float *y) { linear(w, N, x, y); }
 
 /* Which layout of structs this was compiled for; counted up with every change of one. */
-int modiste_layout(void) { return 2; }
+int modiste_layout(void) { return 3; }
 
 /* Whether this processor and system run what this file was compiled for. */
 int modiste_usable(void) {
