@@ -43,6 +43,7 @@ def random_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
         from transformers import AutoConfig, AutoModelForCausalLM
 
         torch.manual_seed(seed)
+        dtype = changes.pop("dtype", torch.float32)
         config = AutoConfig.for_model(family, **(TINY | changes))
         model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
         with torch.no_grad():
@@ -56,7 +57,7 @@ def random_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
                 else:
                     parameter.normal_(std=1.5 / parameter[0].numel() ** 0.5)
         path = tmp_path_factory.mktemp(family)
-        model.save_pretrained(path)
+        model.to(dtype).save_pretrained(path)
         return path
 
     return make

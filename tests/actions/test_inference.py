@@ -49,41 +49,41 @@ def test_a_renderer_is_loaded_once_per_base(
 def test_a_model_that_the_engine_cannot_compute_is_refused_with_a_way_out(
     database: Database, admin: Actor, random_base: Callable[..., Path], tmp_path: Path
 ) -> None:
-    base = Path(shutil.copytree(random_base("mixtral", vocab_size=4096), tmp_path / "base"))
+    made = random_base("gemma2", vocab_size=4096, head_dim=12)
+    base = Path(shutil.copytree(made, tmp_path / "base"))
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(Path(modiste.__file__).parent / "bases" / "tiny" / name, base / name)
-    models.add_base(database, admin, name="experts", path=str(base))
+    models.add_base(database, admin, name="other", path=str(base))
     serving = Serving(database, Engine(says((1,))), Renderers())  # type: ignore[arg-type]
-    with pytest.raises(
-        BadRequest, match="experts is not served here: model_type 'mixtral'"
-    ) as told:
-        asyncio.run(inference.find(serving, admin, "experts"))
+    with pytest.raises(BadRequest, match="other is not served here: model_type 'gemma2'") as told:
+        asyncio.run(inference.find(serving, admin, "other"))
     assert told.value.error_code == "model_not_served"
-    assert "modiste models export experts --form merged" in told.value.message
+    assert "modiste models export other --form merged" in told.value.message
 
 
 def test_a_base_outside_our_families_is_served_by_the_server_it_was_given(
     database: Database, admin: Actor, random_base: Callable[..., Path], tmp_path: Path
 ) -> None:
-    base = Path(shutil.copytree(random_base("mixtral", vocab_size=4096), tmp_path / "base"))
+    made = random_base("gemma2", vocab_size=4096, head_dim=12)
+    base = Path(shutil.copytree(made, tmp_path / "base"))
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(Path(modiste.__file__).parent / "bases" / "tiny" / name, base / name)
     there = Upstream(UpstreamKind.VLLM, "http://127.0.0.1:8000")
     models.add_base(
-        database, admin, name="experts", path=str(base), served_by=there, context_there=64
+        database, admin, name="other", path=str(base), served_by=there, context_there=64
     )
     serving = Serving(database, Engine(says((1,))), Renderers())
 
     async def found() -> Generate:
-        served = await inference.find(serving, admin, "experts")
+        served = await inference.find(serving, admin, "other")
         return await inference.prompt(serving, served, [1, 2], Sampling(), param="messages")
 
     request = asyncio.run(found())
     assert (request.upstream, request.base) == (there, str(base))
     assert request.sampling.max_tokens == 62
-    models.add_base(database, admin, name="experts", path=str(base))
+    models.add_base(database, admin, name="other", path=str(base))
     with pytest.raises(BadRequest, match="--served-by"):
-        asyncio.run(inference.find(serving, admin, "experts"))
+        asyncio.run(inference.find(serving, admin, "other"))
 
 
 def test_a_model_is_known_wherever_it_is_computed(database: Database, admin: Actor) -> None:

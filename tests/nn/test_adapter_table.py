@@ -1,8 +1,19 @@
 """A table holds an adapter's matrices whole, whatever their ranks and sizes."""
 
+import pytest
 import torch
 
-from modiste.nn.adapter_table import AdapterDeltas, Block, Delta, Site, packed, unpacked
+from modiste.nn.adapter_table import (
+    AdapterDeltas,
+    Block,
+    Delta,
+    ExpertSite,
+    Site,
+    column,
+    packed,
+    places,
+    unpacked,
+)
 
 
 def layers():
@@ -24,8 +35,22 @@ def layers():
     ]
 
 
-def test_what_is_packed_comes_out_again():
-    given = layers()
+def with_experts():
+    some = layers()
+    delta = some[0][Site.DOWN]
+    some[1] = {ExpertSite(Site.DOWN, 1): delta, ExpertSite(Site.GATE_UP, 3): delta}
+    return some
+
+
+def test_experts_have_columns_behind_the_four_sites():
+    columns = places(len(Site) + 2 * 3)
+    assert columns[:5] == [*Site, ExpertSite(Site.GATE_UP, 0)]
+    assert [column(place) for place in columns] == list(range(10))
+    assert places(len(Site)) == list(Site)
+
+
+@pytest.mark.parametrize("given", [layers(), with_experts()])
+def test_what_is_packed_comes_out_again(given):
     for dtype in (torch.float32, torch.bfloat16):
         table = packed(given, dtype=dtype)
         assert table.values.dtype == dtype
@@ -38,8 +63,9 @@ def test_what_is_packed_comes_out_again():
                 assert delta.all_blocks() == same[site].all_blocks()
 
 
-def test_an_adapter_of_a_table_has_the_form_of_its_matrices():
-    given = AdapterDeltas(layers())
+@pytest.mark.parametrize("layers", [layers(), with_experts()])
+def test_an_adapter_of_a_table_has_the_form_of_its_matrices(layers):
+    given = AdapterDeltas(layers)
     again = AdapterDeltas.of_table(given.table)
     assert again.form == given.form
     assert again.size_bytes == given.size_bytes

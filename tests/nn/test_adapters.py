@@ -39,7 +39,7 @@ def test_what_is_saved_can_be_gone_on_from(
     base = random_base(family, num_hidden_layers=2)
     adapters = attached(base, **settings)
     adapters.save(tmp_path / "one", base="random")
-    read = load_peft(tmp_path / "one", plain=False)
+    read = load_peft(tmp_path / "one", dora=True)
     again = attach_like(load_base(base, dtype=torch.float32).model, read)
     assert torch.equal(again.flat, adapters.flat)
     assert again.scaling == pytest.approx(adapters.scaling, rel=1e-12)
@@ -59,7 +59,7 @@ def test_an_adapter_for_another_base_is_refused(
     random_base: Callable[..., Path], tmp_path: Path
 ) -> None:
     attached(random_base("llama")).save(tmp_path / "a", base="x")
-    read = load_peft(tmp_path / "a", plain=False)
+    read = load_peft(tmp_path / "a", dora=True)
     small = load_base(random_base("llama", num_hidden_layers=2), dtype=torch.float32).model
     with pytest.raises(InvalidInput, match=r"model\.layers\.2\.\S+ names no linear layer"):
         attach_like(small, read)

@@ -6,6 +6,7 @@ from transformers import AutoModelForCausalLM
 
 from modiste.nn import native
 from modiste.nn.decoder import load_decoder
+from modiste.nn.linear import Kind
 from modiste.nn.parts import Span
 
 LLAMA3 = {
@@ -15,6 +16,12 @@ LLAMA3 = {
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
+}
+QWEN3_MOE = {
+    "num_experts": 6,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 20,
+    "head_dim": 16,
 }
 FAMILIES = {
     "mistral": ("mistral", {}),
@@ -46,6 +53,25 @@ FAMILIES = {
         {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
     ),
     "qwen3": ("qwen3", {"head_dim": 16}),
+    "mixtral": ("mixtral", {"num_local_experts": 4}),
+    "mixtral, window, three of twenty experts": (
+        "mixtral",
+        {"num_local_experts": 20, "num_experts_per_tok": 3, "sliding_window": 9},
+    ),
+    "qwen3 moe, a layer without experts": (
+        "qwen3_moe",
+        {**QWEN3_MOE, "mlp_only_layers": [1], "attention_bias": True},
+    ),
+    "qwen3 moe, whole shares, experts in every second layer, window": (
+        "qwen3_moe",
+        {
+            **QWEN3_MOE,
+            "norm_topk_prob": True,
+            "decoder_sparse_step": 2,
+            "use_sliding_window": True,
+            "sliding_window": 9,
+        },
+    ),
 }
 
 
@@ -102,9 +128,30 @@ def greedy(decoder, ids, n):
     return tokens
 
 
+@pytest.mark.skipif(native.library() is None, reason="torch rounds what meets bfloat16 weights")
+@pytest.mark.parametrize("name", ["mistral", "mixtral", "qwen3 moe, a layer without experts"])
+def test_a_base_in_bfloat16_is_computed_as_transformers_does_in_float32(random_base, name):
+    family, changes = FAMILIES[name]
+    path = random_base(family, dtype=torch.bfloat16, **changes)
+    model, ids = reference(path), prompt(41)
+    decoder = load_decoder(path, kind=Kind.BF16)
+    expected = model(ids[None]).logits[0]
+    torch.testing.assert_close(all_logits(decoder, ids), expected, atol=1e-4, rtol=0)
+    assert greedy(decoder, ids, 24) == reference_greedy(model, ids, 24)
+
+
 @pytest.mark.parametrize("kernels", [native.library, lambda: None])
-def test_a_row_has_the_same_bits_alone_and_in_a_crowd(random_base, kernels):
-    decoder = load_decoder(random_base("mistral", sliding_window=30), kernels=kernels)
+@pytest.mark.parametrize(
+    ("family", "changes", "kind"),
+    [
+        ("mistral", {"sliding_window": 30}, Kind.FP32),
+        *(("mixtral", {"num_local_experts": 5}, kind) for kind in Kind),
+        ("qwen3_moe", {**QWEN3_MOE, "norm_topk_prob": True}, Kind.FP32),
+    ],
+)
+def test_a_row_has_the_same_bits_alone_and_in_a_crowd(random_base, kernels, family, changes, kind):
+    """Experts too: how many rows come to one differs with the company."""
+    decoder = load_decoder(random_base(family, **changes), kernels=kernels, kind=kind)
     ids, others = prompt(40), prompt(100, seed=2)
 
     def crowd(n_others):
@@ -160,18 +207,20 @@ def test_weights_of_a_shard_less_are_refused_with_names(random_base):
     assert "model.norm.weight is (3,), expected (48,)" in caught.value.message
 
 
-def test_the_consolidated_layout_gives_the_same_logits(random_base, tmp_path):
+@pytest.mark.parametrize("n_experts", [0, 4])
+def test_the_consolidated_layout_gives_the_same_logits(random_base, tmp_path, n_experts):
     import json
 
     from safetensors.torch import load_file, save_file
 
     from modiste.nn.consolidated import LAYER_MODULES, MODULES, pairs_from_halves
 
-    path = random_base("mistral")
+    path = random_base("mixtral", num_local_experts=4) if n_experts else random_base("mistral")
     stored = {}
     for name, tensor in load_file(path / "model.safetensors").items():
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             tensor = pairs_from_halves(tensor, head_dim=12)
+        name = name.replace("block_sparse_moe.experts", "feed_forward.experts")
         for theirs, ours in (LAYER_MODULES | MODULES).items():
             name = name.replace(f"{ours}.weight", f"{theirs}.weight")
         stored[name.removeprefix("model.")] = tensor.contiguous()
@@ -183,6 +232,9 @@ def test_the_consolidated_layout_gives_the_same_logits(random_base, tmp_path):
         "dim": 48, "n_layers": 3, "head_dim": 12, "hidden_dim": 72, "n_heads": 4,
         "n_kv_heads": 2, "norm_eps": 1e-6, "vocab_size": 199, "rope_theta": 10_000.0,
     }  # fmt: skip
+    if n_experts:
+        params |= {"norm_eps": 1e-5, "rope_theta": 1e6}
+        params["moe"] = {"num_experts": n_experts, "num_experts_per_tok": 2}
     (tmp_path / "params.json").write_text(json.dumps(params))
 
     ids = prompt(30)

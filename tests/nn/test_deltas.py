@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modiste.nn.adapter_table import AdapterDeltas, Delta, Site
+from modiste.nn.adapter_table import AdapterDeltas, Delta, ExpertSite, Site
 from modiste.nn.deltas import Group, RowDeltas, Stacks, independent
 
 D, OUT = 24, 40
@@ -130,6 +130,37 @@ def test_a_row_has_its_bits_wherever_it_lies_in_its_window(rank):
         together = torch.zeros(20, OUT)
         RowDeltas(groups, [], stacks).add(0, Site.QKV, x, together)
         assert torch.equal(together[2:], alone[2:])
+
+
+@pytest.mark.parametrize("rank", [2, 16])
+def test_rows_of_an_expert_get_their_own_adapters_with_the_bits_they_have_alone(rank):
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    place, x = ExpertSite(Site.DOWN, 2), torch.randn(40, D)
+    mine, other, prompts = (adapter(rank, seed, [place]) for seed in (1, 2, 3))
+    elsewhere = adapter(rank, 4, [ExpertSite(Site.DOWN, 1)])
+    generated = [Group(other, 0, 7), Group(mine, 8, 20), Group(elsewhere, 20, 23)]
+    rows = RowDeltas(generated, [Group(prompts, 24, 40)], Stacks())
+    here = [0, 3, 7, *range(8, 20), 21, 23, 25, 30, 39]
+    y = torch.zeros(len(here), OUT)
+    rows.add_of_expert(0, place, here, x[here], y)
+
+    def alone(deltas, row):
+        out = torch.zeros(1, OUT)
+        one = RowDeltas([Group(deltas, 0, 1)], [], Stacks())
+        one.add_of_expert(0, place, [0], x[row : row + 1], out)
+        return out[0]
+
+    for at, row in enumerate(here):
+        if row < 20 and row != 7:
+            assert torch.equal(y[at], alone(other if row < 7 else mine, row))
+    assert not y[[here.index(row) for row in (7, 21, 23)]].any()
+    delta = prompts.layers[0][place]
+    expected = (
+        x[[25, 30, 39]].double() @ delta.down_RD.double().T @ delta.up_OR.double().T
+    ).float()
+    # float32 sums of 24 and 16 products of size about 1 to 5.
+    torch.testing.assert_close(y[-3:], expected, atol=1e-4, rtol=1e-5)
 
 
 def test_this_machine_computes_deltas_independently():

@@ -42,8 +42,9 @@ def test_structures_are_as_large_as_in_c():
     import ctypes
 
     assert ctypes.sizeof(native.CLinear) == 7 * 8
-    assert ctypes.sizeof(native.CLayer) == 4 * 8 + 4 * 7 * 8 + 8
-    assert ctypes.sizeof(native.CDecoder) == 9 * 8
+    assert ctypes.sizeof(native.CFeedForward) == 2 * 7 * 8
+    assert ctypes.sizeof(native.CLayer) == 4 * 8 + 5 * 7 * 8 + 2 * 8
+    assert ctypes.sizeof(native.CDecoder) == 9 * 8 + 4 * 8
     assert ctypes.sizeof(native.CSegment) == 5 * 8
     assert ctypes.sizeof(native.CSite) == 5 * 8
     assert ctypes.sizeof(native.CSpan) == 5 * 8

@@ -1,11 +1,14 @@
 """The compiled decoder beside its twin in torch: the same numbers, and a row's bits its own."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from modiste.nn import native
-from modiste.nn.adapter_table import AdapterDeltas, Block, Delta, Site
+from modiste.nn.adapter_table import AdapterDeltas, Block, Delta, ExpertSite, Site
 from modiste.nn.decoder import load_decoder
 from modiste.nn.deltas import Group, RowDeltas, Stacks
 from modiste.nn.linear import Kind
@@ -14,6 +17,7 @@ from modiste.nn.parts import Span
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason="built without a compiler")
 N_LAYERS, D, Q, KV, I = 3, 48, 48, 24, 72  # noqa: E741
+SITES = [Site.GATE_UP, Site.DOWN]
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +27,9 @@ def _no_gradients():
         yield
 
 
-def adapter(rank, seed, *, dtype=torch.float32):
-    """On q and v, on the output, and on both halves of the gated MLP; rounded to `dtype`."""
+def adapter(rank, seed, *, dtype=torch.float32, n_experts=0):
+    """On q and v, on the output, and on both halves of the gated MLP or of some experts; rounded
+    to `dtype`."""
     generator = torch.Generator().manual_seed(seed)
 
     def random(*size):
@@ -36,9 +41,12 @@ def adapter(rank, seed, *, dtype=torch.float32):
     layer = {
         Site.QKV: Delta(random(2 * rank, D), qkv, blocks),
         Site.O: Delta(random(rank, Q), random(D, rank)),
-        Site.GATE_UP: Delta(random(rank, D), random(2 * I, rank)),
-        Site.DOWN: Delta(random(rank, I), random(D, rank)),
     }
+    experts = [e for e in range(n_experts) if e != seed]
+    for at in map(ExpertSite, SITES * len(experts), sorted(2 * experts)) if n_experts else SITES:
+        gate_up = (at.site if n_experts else at) is Site.GATE_UP
+        inputs, outputs = (D, 2 * I) if gate_up else (I, D)
+        layer[at] = Delta(random(rank, inputs), random(outputs, rank))
     layer = {
         site: delta._replace(
             down_RD=delta.down_RD.to(dtype).float(), up_OR=delta.up_OR.to(dtype).float()
@@ -54,7 +62,9 @@ def prompt(n, seed=1):
 
 def mixed(decoder, *, dtype=torch.float32):
     """Logits of rows of six sequences with three adapters and none, after two steps."""
-    a, b = adapter(4, 1, dtype=dtype), adapter(17, 2, dtype=dtype)
+    mixture = decoder.shape.mixture
+    n = mixture.n_experts if mixture else 0
+    a, b = adapter(4, 1, dtype=dtype, n_experts=n), adapter(17, 2, dtype=dtype, n_experts=n)
     cells = decoder.key_values(1000)
     first, second = prompt(40), prompt(64, 2)
     spans = [Span(0, 40, 16, 40), Span(40, 64, 96, 64)]
@@ -81,12 +91,25 @@ def test_rows_of_many_sequences_and_adapters_equal_the_twin(random_base, variant
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("variant", [v for v in native.VARIANTS if native.open_variant(v)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_experts_with_adapters_equal_the_twin(random_base, variant, dtype):
+    path = random_base("mixtral", num_local_experts=5)
+    expected = mixed(load_decoder(path, kernels=lambda: None), dtype=dtype)
+    found = mixed(load_decoder(path, kernels=lambda: native.open_variant(variant)), dtype=dtype)
+    # As above: a row that went to another expert would be apart by 1 and more.
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("kind", Kind)
-def test_a_row_with_its_adapter_has_the_same_bits_in_any_company(random_base, kind):
-    decoder = load_decoder(random_base("llama"), kind=kind)
-    mine, other = adapter(16, 1), adapter(4, 2, dtype=torch.bfloat16)
+@pytest.mark.parametrize("n_experts", [0, 5])
+def test_a_row_with_its_adapter_has_the_same_bits_in_any_company(random_base, kind, n_experts):
+    path = random_base("mixtral", num_local_experts=5) if n_experts else random_base("llama")
+    decoder = load_decoder(path, kind=kind)
+    mine = adapter(16, 1, n_experts=n_experts)
+    other = adapter(4, 2, dtype=torch.bfloat16, n_experts=n_experts)
     if kind is Kind.INT8:
-        mine = adapter(16, 1, dtype=torch.bfloat16)
+        mine = adapter(16, 1, dtype=torch.bfloat16, n_experts=n_experts)
     ids = prompt(41)
 
     def beside(n_others):
@@ -106,8 +129,9 @@ def test_a_row_with_its_adapter_has_the_same_bits_in_any_company(random_base, ki
         assert torch.equal(beside(n_others), alone)
 
 
-def test_threads_share_the_rows_and_change_no_bit(random_base):
-    path = random_base("mistral")
+@pytest.mark.parametrize("family", ["mistral", "mixtral"])
+def test_threads_share_the_rows_and_change_no_bit(random_base, family):
+    path = random_base(family)
     alone = mixed(load_decoder(path))
     torch.set_num_threads(3)
     try:
@@ -127,8 +151,19 @@ def test_spans_of_one_sequence_stay_on_one_thread():
     assert share(even, 3) == [(0, 2), (2, 5), (5, 8)]
 
 
-def test_weights_that_are_no_numbers_give_no_numbers(random_base):
-    decoder = load_decoder(random_base("mistral"))
+def test_a_router_that_is_broken_gives_no_numbers(random_base, tmp_path):
+    path = shutil.copytree(random_base("mixtral", num_local_experts=4), tmp_path / "broken")
+    tensors = load_file(path / "model.safetensors")
+    tensors["model.layers.1.block_sparse_moe.gate.weight"][2, 5] = torch.nan
+    save_file(tensors, path / "model.safetensors")
+    decoder = load_decoder(path)
+    logits = decoder.logits(decoder.hidden(prompt(9), [Span(0, 9, 0, 9)], decoder.key_values(16)))
+    assert not logits.isfinite().any()
+
+
+@pytest.mark.parametrize("family", ["mistral", "mixtral"])
+def test_weights_that_are_no_numbers_give_no_numbers(random_base, family):
+    decoder = load_decoder(random_base(family))
     decoder._embed_VD[5] = torch.nan
     cells = decoder.key_values(64)
     spans = [Span(0, 1, 0, 1), Span(1, 1, 16, 1)]

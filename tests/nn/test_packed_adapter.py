@@ -12,13 +12,15 @@ def table(seed):
         torch.randint(0, 9, (12, 5), generator=generator),
         torch.randint(0, 9, (5, 5), generator=generator),
         torch.randn(4800, generator=generator),
+        n_columns=6,
     )
 
 
 def test_what_is_written_is_read_and_begins_on_a_line(tmp_path):
     for n in range(9):  # Names of every length modulo eight.
         write(tmp_path / "a", table(n), source="x" * n)
-        sites, segments, values = read(tmp_path / "a", source="x" * n)
+        sites, segments, values, n_columns = read(tmp_path / "a", source="x" * n)
+        assert n_columns == 6
         assert torch.equal(sites, table(n).sites)
         assert torch.equal(segments[:5], table(n).segments)
         assert not segments[5:].any()

@@ -1,7 +1,8 @@
 """The parts of a step are named and ordered as the structures that the kernels read."""
 
-from modiste.nn.native import CLayer, CSpan
-from modiste.nn.parts import Layer, Span
+from modiste.nn.native import CFeedForward, CLayer, CMixture, CSpan
+from modiste.nn.parts import Experts, FeedForward, Layer, Span
+from modiste.nn.shape import Mixture
 
 
 def names(structure):
@@ -13,4 +14,10 @@ def test_a_span_is_the_beginning_of_its_structure():
 
 
 def test_a_layer_has_the_fields_of_its_structure():
-    assert {*names(CLayer)} == {*Layer._fields, "window"}
+    assert {*names(CLayer)} == {*Layer._fields, "window", "router", "experts"}
+    assert names(CFeedForward) == [*FeedForward._fields]
+
+
+def test_a_mixture_is_told_its_structure():
+    assert [*Experts._fields] == ["router", "each"]
+    assert names(CMixture) == [field for field in Mixture._fields if field != "layers"]

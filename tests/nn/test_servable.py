@@ -13,15 +13,15 @@ from modiste.nn.servable import why_not
 Make = Callable[..., Path]
 
 
-@pytest.mark.parametrize("family", ["mistral", "llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("family", ["mistral", "mixtral", "llama", "qwen2", "qwen3"])
 def test_the_families_of_the_decoder_are_served(random_base: Make, family: str) -> None:
     assert why_not(random_base(family)) is None
 
 
 def test_other_families_are_named(random_base: Make) -> None:
-    told = why_not(random_base("mixtral"))
+    told = why_not(random_base("gemma2", head_dim=12))
     assert told is not None
-    assert "model_type 'mixtral' is not served by the built-in engine" in told
+    assert "model_type 'gemma2' is not served by the built-in engine" in told
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_other_families_are_named(random_base: Make) -> None:
     [
         ({"use_dora": False}, None),
         ({"use_dora": True}, "this adapter has DoRA"),
-        ({"target_parameters": ["mlp.experts.down_proj"]}, "this adapter has adapters on experts"),
+        ({"target_parameters": ["mlp.experts.down_proj"]}, None),
     ],
 )
 def test_more_than_plain_lora_is_not_served(

@@ -18,10 +18,14 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from modiste.errors import InvalidInput
+from modiste.nn.decoder import load_decoder
+from modiste.nn.deltas import Group, RowDeltas, Stacks
 from modiste.nn.dora import DoraLinear
 from modiste.nn.loading import load_base
 from modiste.nn.lora import Adapters, attach
-from modiste.tune.loss import Scorer, collate
+from modiste.nn.parts import Span
+from modiste.serve.adapters import load_adapter
+from modiste.tune.loss import Document, Scorer, collate
 
 from .test_peft import LOSS, documents, peft_loss
 
@@ -192,6 +196,39 @@ def test_experts_alone_and_some_of_them_can_be_adapted(
             torch.testing.assert_close(
                 scorer.loss(collate(documents())), peft_loss(peft, documents()), **LOSS
             )
+
+
+@pytest.mark.parametrize(
+    ("family", "targets"),
+    [
+        *((family, "all-linear") for family in EXPERTS),
+        ("mixtral", ["q_proj", "v_proj"]),
+        ("qwen3_moe", ["experts.down_proj"]),
+    ],
+)
+def test_a_mixture_tuned_here_is_served_as_it_was_trained(
+    family: str, targets: Any, random_base: Callable[..., Path], tmp_path: Path
+) -> None:
+    base = random_base(family, **FAMILIES[family])
+    scorer, adapters = ours(base, targets=targets)
+    adapters.save(tmp_path / "adapter", base="random")
+    ids, n = documents()[0].ids, len(documents()[0].ids)
+    every = Document(ids, [False, *[True] * (n - 1)])
+    decoder = load_decoder(base)
+    deltas = load_adapter(tmp_path / "adapter", decoder.shape)
+
+    def served(rows: RowDeltas | None) -> torch.Tensor:
+        cells = decoder.key_values(n)
+        hidden = decoder.hidden(torch.tensor(ids), [Span(0, n, 0, n)], cells, deltas=rows)
+        logprobs = decoder.logits(hidden[:-1]).log_softmax(-1)
+        return logprobs.gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
+
+    with torch.inference_mode():
+        expected = torch.tensor(scorer.logprobs(collate([every])))
+        found = served(RowDeltas([], [Group(deltas, 0, n)], Stacks()))
+        # Of logits of about 10, summed in other orders over 2 layers; the adapter moves more.
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+        assert float((served(None) - expected).abs().max()) > 0.01
 
 
 def test_dora_on_experts_is_refused(random_base: Callable[..., Path]) -> None:

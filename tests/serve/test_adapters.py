@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from modiste.errors import InvalidInput
 from modiste.nn import native
-from modiste.nn.adapter_table import Site
+from modiste.nn.adapter_io import save_peft
+from modiste.nn.adapter_table import ExpertSite, Site
 from modiste.nn.shape import read_shape
 from modiste.serve.adapters import PACKED, from_peft, load_adapter, size_bytes
 
@@ -110,6 +111,64 @@ def test_a_cut_file_is_refused(base, editable):
 def test_a_folder_without_an_adapter_says_what_is_missing(tmp_path):
     with pytest.raises(InvalidInput, match=r"adapter_config.json and adapter_model.safetensors"):
         size_bytes(tmp_path)
+
+
+EXPERTS = {
+    "target_modules": ["q_proj", "o_proj"],  # With "all-linear", PEFT adapts the router too.
+    "target_parameters": ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"],
+}
+
+
+@pytest.fixture(scope="module")
+def mixture(random_base):
+    return random_base("mixtral", num_local_experts=4, num_hidden_layers=2)
+
+
+def test_parameters_of_all_experts_become_deltas_of_each(mixture, random_adapter):
+    folder = random_adapter(mixture, r=4, **EXPERTS)
+    for _ in range(2):  # From the PEFT files, and from the packed copy.
+        deltas = load_adapter(folder, read_shape(mixture)).layers
+        sites = {ExpertSite(site, e) for site in (Site.GATE_UP, Site.DOWN) for e in range(4)}
+        assert [set(layer) for layer in deltas] == [{Site.QKV, Site.O} | sites] * 2
+        stored = load_file(folder / "adapter_model.safetensors")
+        stem = "base_model.model.model.layers.1.mlp.experts"
+        a, b = stored[f"{stem}.lora_A.weight"], stored[f"{stem}.lora_B.weight"]
+        down = deltas[1][ExpertSite(Site.DOWN, 2)]  # PEFT keeps experts' ranks in turn in B.
+        assert torch.equal(down.down_RD, a[8:12])
+        assert torch.equal(down.up_OR, b[:, 2::4] * (16 / 4))
+        assert deltas[1][ExpertSite(Site.GATE_UP, 0)].up_OR.shape == (144, 4)
+
+
+def test_experts_by_their_own_names_are_fused_like_other_modules(mixture, tmp_path):
+    """As PEFT wrote them while every expert's matrices were linear layers."""
+    stem = "model.layers.0.block_sparse_moe.experts.3"
+    a, b, wide = torch.randn(4, 48), torch.randn(72, 4), torch.randn(4, 72)
+    pairs = {f"{stem}.w1": (a, b), f"{stem}.w3": (a + 1, b + 1), f"{stem}.w2": (wide, b[:48] + 2)}
+    save_peft(tmp_path / "a", pairs, rank=4, scaling=2.0, targets=["w1", "w2", "w3"], base="m")
+    first, second = load_adapter(tmp_path / "a", read_shape(mixture)).layers
+    assert set(first) == {ExpertSite(Site.GATE_UP, 3), ExpertSite(Site.DOWN, 3)}
+    assert second == {}
+    gate_up = first[ExpertSite(Site.GATE_UP, 3)]
+    assert torch.equal(gate_up.up_OR[:72, :4], 2 * b)
+    assert torch.equal(gate_up.up_OR[72:, 4:], 2 * (b + 1))
+    assert not gate_up.up_OR[:72, 4:].any()
+    assert torch.equal(first[ExpertSite(Site.DOWN, 3)].down_RD, wide)
+
+
+def test_adapters_of_other_experts_are_refused_with_what_differs(
+    base, mixture, random_adapter, random_base, tmp_path
+):
+    folder = random_adapter(mixture, r=4, **EXPERTS)
+    more = random_base("mixtral", num_local_experts=5, num_hidden_layers=2)
+    assert "experts.down_proj adapts 4 experts, this base has 5" in refusal(folder, more)
+    assert "experts.down_proj adapts 4 experts, this base has no" in refusal(folder, base)
+    wide = random_base("mixtral", num_local_experts=4, num_hidden_layers=2, intermediate_size=80)
+    told = refusal(folder, wide)
+    assert "experts.0.down_proj maps 72 to 48 values, this base needs 80 to 48" in told
+    router = {"model.layers.0.block_sparse_moe.gate": (torch.ones(4, 48), torch.ones(4, 4))}
+    save_peft(tmp_path / "a", router, rank=4, scaling=1.0, targets=["gate"], base="m")
+    told = refusal(tmp_path / "a", mixture)
+    assert "block_sparse_moe.gate is a router, whose adapters are not computed here" in told
 
 
 packs = pytest.mark.skipif(native.library() is None, reason="built without a compiler")

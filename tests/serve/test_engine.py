@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import modiste
+from modiste.nn import native
 from modiste.nn.embedding import TextEmbedder
 from modiste.prepare import render
 from modiste.serve.engine import Engine
@@ -227,6 +228,88 @@ def test_seeded_requests_give_the_same_tokens_alone_and_together(bench, base, ad
             staggered.engine.step()
     staggered.finish()
     assert [staggered.tokens(request.id) for request in requests] == alone
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def kernels(request, monkeypatch):
+    if request.param == "torch":
+        monkeypatch.setenv(native.VARIABLE, "off")
+    native.library.cache_clear()
+    if request.param == "compiled" and native.library() is None:
+        pytest.skip("built without a compiler")
+    yield request.param
+    native.library.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def mixture(random_base):
+    return random_base("mixtral", num_local_experts=5, num_hidden_layers=2)
+
+
+@pytest.fixture(scope="module")
+def mixture_adapters(mixture, random_adapter):
+    """On attention alone, on experts too, and on one parameter of theirs."""
+    both = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    attention = [f"{one}_proj" for one in "qkvo"]
+    return [
+        random_adapter(mixture, seed=1, r=4, target_modules=attention),
+        random_adapter(mixture, seed=2, r=4, target_modules=attention, target_parameters=both),
+        random_adapter(mixture, seed=3, r=3, target_modules=["q_proj"],
+                       target_parameters=both[1:]),
+    ]  # fmt: skip
+
+
+def test_a_mixture_with_adapters_on_its_experts_gives_the_tokens_of_transformers_and_peft(
+    bench, mixture, mixture_adapters
+):
+    requests, expected, scores = [], [], {}
+    for n, adapter in enumerate([None, *mixture_adapters]):
+        ids, folder = prompt(70, seed=n), None if adapter is None else str(adapter)
+        model = peft_model(mixture, adapter)
+        requests.append(Generate(f"{n}", str(mixture), ids, adapter=folder, sampling=GREEDY))
+        expected.append(reference_greedy(model, ids, 20))
+        requests.append(Score(f"s{n}", str(mixture), ids, adapter=folder))
+        scores[f"s{n}"] = reference_logprobs(model, ids)
+    one = bench()
+    assert one.run(*requests)[::2] == expected
+    for name, logprobs in scores.items():
+        # The gate's bound for float32; rounding alone stays near 1e-5 here.
+        assert one.end(name).logprobs == pytest.approx(logprobs, abs=1e-4)
+
+
+@pytest.mark.parametrize("linear", [ServeLinear.FP32, ServeLinear.BF16, ServeLinear.INT8])
+def test_answers_of_a_mixture_have_the_same_bytes_alone_and_together(
+    bench, mixture, mixture_adapters, linear, kernels
+):
+    """How many rows come to an expert is up to the others; what it computes for one is not."""
+    rng, folders = random.Random(5), [None, *map(str, mixture_adapters)]
+    requests = [
+        Generate(
+            f"{n}",
+            str(mixture),
+            prompt(rng.choice([1, 30, 64, 100]), seed=n),
+            adapter=folders[n % 4],
+            sampling=Sampling(
+                temperature=1.0,
+                seed=rng.randrange(2**64),
+                max_tokens=rng.randrange(8, 24),
+                logprobs=2,
+            ),
+        )
+        for n in range(8)
+    ]
+    alone = bench(linear=linear)
+    for request in requests:
+        alone.run(request)
+    (status,) = alone.engine.status()["bases"].values()
+    assert status["reproducible"]
+    assert (status["kernels"] == "torch") == (kernels == "torch")
+    together = bench(linear=linear)
+    for request in rng.sample(requests, len(requests)):
+        together.add(request)
+    together.finish()
+    for request in requests:
+        assert together.told[request.id][:-1] == alone.told[request.id][:-1]
 
 
 @pytest.fixture(scope="module")

@@ -210,7 +210,7 @@ def test_a_run_goes_on_from_an_adapter_where_it_stands(
     assert torch.equal(again.learned.flat, first.tuned.learned.flat)
     assert learn(again)[0] == learn(first.tuned)[0]
     more = make_run("more", lora={}, continue_from=str(first.result_dir)).start()
-    read = load_peft(more.result_dir, plain=False)
+    read = load_peft(more.result_dir, dora=True)
     assert {name.rpartition(".")[2] for name in read.layers} == {"q_proj", "down_proj"}
     assert isinstance(more.tuned.learned, Adapters)
     assert not torch.equal(more.tuned.learned.flat, first.tuned.learned.flat)

@@ -29,9 +29,10 @@ MACHINE = Machine(device="cpu", dtype="float32", threads=1)
 
 
 @pytest.fixture
-def mixtral(random_base: Make, tmp_path: Path) -> Path:
+def gemma(random_base: Make, tmp_path: Path) -> Path:
     """A base that the engine does not compute, with the shipped base's tokens."""
-    base = Path(shutil.copytree(random_base("mixtral", vocab_size=4096), tmp_path / "base"))
+    made = random_base("gemma2", vocab_size=4096, head_dim=12, sliding_window=32)
+    base = Path(shutil.copytree(made, tmp_path / "base"))
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(TINY / name, base / name)
     return base
@@ -69,11 +70,11 @@ def check(base: Path, run_dir: Path) -> Parity:
     )
 
 
-def test_a_mixture_of_experts_gets_its_certificate_and_is_not_called_served(
-    mixtral: Path, tmp_path: Path
+def test_another_family_gets_its_certificate_and_is_not_called_served(
+    gemma: Path, tmp_path: Path
 ) -> None:
-    trained(mixtral, tmp_path)
-    found = check(mixtral, tmp_path)
+    trained(gemma, tmp_path)
+    found = check(gemma, tmp_path)
     assert (found.passed, found.served) == (True, False)
     assert found.max_abs_logprob_diff < 1e-4 < found.base_gap
     assert found.message.startswith("Not served here: ")
@@ -90,26 +91,24 @@ def test_a_dora_on_a_base_that_is_served_is_certified_the_same_way(tmp_path: Pat
     assert "this adapter has DoRA" in found.message
 
 
-def test_files_that_compute_something_else_get_no_certificate(
-    mixtral: Path, tmp_path: Path
-) -> None:
-    trained(mixtral, tmp_path)
+def test_files_that_compute_something_else_get_no_certificate(gemma: Path, tmp_path: Path) -> None:
+    trained(gemma, tmp_path)
     a, b = torch.zeros(4, 48), torch.zeros(48, 4)
     lost = {"model.layers.0.self_attn.q_proj": (a, b)}
     save_peft(tmp_path / "adapter", lost, rank=4, scaling=1.0, targets=["q_proj"], base="m")
     with pytest.raises(ParityFailed, match="does not compute what training computed"):
-        check(mixtral, tmp_path)
+        check(gemma, tmp_path)
 
 
-def test_files_that_cannot_be_read_say_so(mixtral: Path, tmp_path: Path) -> None:
-    trained(mixtral, tmp_path)
+def test_files_that_cannot_be_read_say_so(gemma: Path, tmp_path: Path) -> None:
+    trained(gemma, tmp_path)
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"12345678")
     with pytest.raises(ParityFailed, match=r"afresh failed: .*cannot be read") as told:
-        check(mixtral, tmp_path)
+        check(gemma, tmp_path)
     assert told.value.error_code == "parity_unchecked"
 
 
-def test_who_is_no_longer_wanted_stops_and_leaves_no_process(mixtral: Path, tmp_path: Path) -> None:
+def test_who_is_no_longer_wanted_stops_and_leaves_no_process(gemma: Path, tmp_path: Path) -> None:
     def gone() -> None:
         raise LeaseLost("cancelled")
 
@@ -117,12 +116,12 @@ def test_who_is_no_longer_wanted_stops_and_leaves_no_process(mixtral: Path, tmp_
         reread.logprobs(
             tmp_path,
             [[1, 2]],
-            base=mixtral,
+            base=gemma,
             adapter=None,
             environment=os.environ,
             still_wanted=gone,
         )
     with pytest.raises(ParityFailed, match="did not end within 0 s"):
         reread.logprobs(
-            tmp_path, [[1, 2]], base=mixtral, adapter=None, environment=os.environ, timeout_s=0.0
+            tmp_path, [[1, 2]], base=gemma, adapter=None, environment=os.environ, timeout_s=0.0
         )

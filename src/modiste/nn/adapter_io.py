@@ -3,8 +3,7 @@
 A folder with adapter_model.safetensors (`base_model.model.<layer>.lora_A.weight`, `..lora_B..`) and
 adapter_config.json. Writing is atomic and the bytes depend on the values alone, so equal adapters
 have equal hashes. Reading accepts what other tools write, with ranks and alphas per layer; what is
-more than LoRA (trained embeddings or biases) is refused by name, and so are DoRA and experts unless
-asked for.
+more than LoRA (trained embeddings or biases) is refused by name, and so is DoRA unless asked for.
 
 Legend: I inputs, O outputs, R rank, E experts.
 """
@@ -114,12 +113,12 @@ def save_peft(
     partial.rename(folder)
 
 
-def load_peft(folder: Path, *, plain: bool = True) -> PeftAdapter:
+def load_peft(folder: Path, *, dora: bool = False) -> PeftAdapter:
     """Read an adapter folder; tensors come in the dtype they were written in.
 
     Raises:
-        InvalidInput: not there, not readable, or more than LoRA on linear layers; unless `plain`,
-            DoRA and experts are read too. The message says which.
+        InvalidInput: not there, not readable, or more than LoRA on linear layers and experts, and
+            `dora` if that is read too. The message says which.
     """
     try:
         config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -128,7 +127,7 @@ def load_peft(folder: Path, *, plain: bool = True) -> PeftAdapter:
         raise InvalidInput(f"{folder}: not an adapter in PEFT layout: {error}") from None
     except (ValueError, SafetensorError) as error:
         raise InvalidInput(f"{folder}: the adapter cannot be read: {error}") from None
-    _refuse_more_than_lora(config, folder, plain=plain)
+    _refuse_more_than_lora(config, folder, dora=dora)
     parts: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         match = KEY.fullmatch(key)
@@ -244,14 +243,13 @@ def _of_pattern(patterns: Mapping[str, Any] | None, layer: str, otherwise: Any) 
     return otherwise
 
 
-def _refuse_more_than_lora(config: Mapping[str, Any], folder: Path, *, plain: bool = True) -> None:
+def _refuse_more_than_lora(config: Mapping[str, Any], folder: Path, *, dora: bool) -> None:
     extras = {
         f"peft_type {config.get('peft_type')}": config.get("peft_type") != "LORA",
-        "DoRA": plain and config.get("use_dora"),
+        "DoRA": config.get("use_dora") and not dora,
         "trained biases": config.get("bias", "none") != "none" or config.get("lora_bias"),
         "fully trained modules": config.get("modules_to_save"),
         "trained tokens": config.get("trainable_token_indices"),
-        "adapted parameters": plain and config.get("target_parameters"),
         "transposed weights": config.get("fan_in_fan_out"),
         "replicated layers": config.get("layer_replication"),
         "activation tokens (aLoRA)": config.get("alora_invocation_tokens"),

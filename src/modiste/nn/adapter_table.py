@@ -167,7 +167,7 @@ def packed(layers: Layers, *, dtype: torch.dtype = torch.float32) -> Table:
     parts: list[Tensor] = []
     n_values = 0
 
-    def place(matrix: Tensor) -> int:
+    def put(matrix: Tensor) -> int:
         nonlocal n_values
         matrix = fill(matrix.to(dtype), 1, together)
         parts.append(panels(matrix, together=together).flatten())
@@ -181,12 +181,12 @@ def packed(layers: Layers, *, dtype: torch.dtype = torch.float32) -> Table:
                 sites.append((0, 0, 0, 0, kind))
                 continue
             blocks = delta.all_blocks()
-            down = place(delta.down_RD)
+            down = put(delta.down_RD)
             sites.append((len(delta.down_RD), down, len(blocks), len(segments), kind))
             for block in blocks:
                 rows = slice(block.first, block.first + block.outputs)
                 ranks = slice(block.first_rank, block.first_rank + block.rank)
-                segments.append((*block, place(delta.up_OR[rows, ranks])))
+                segments.append((*block, put(delta.up_OR[rows, ranks])))
     return Table(torch.tensor(sites), torch.tensor(segments), torch.cat(parts), len(columns))
 
 
@@ -194,7 +194,7 @@ def unpacked(table: Table) -> Layers:
     """The matrices of a table again."""
     layers: list[dict[Place, Delta]] = []
     columns = places(table.n_columns)
-    starts = torch.cat((table.segments[:, 4], table.sites[:, 1])).unique().tolist()
+    starts = sorted({*table.segments[:, 4].tolist(), *table.sites[:, 1].tolist()})
     for number, (rank, down, n_segments, first, _) in enumerate(table.sites.tolist()):
         if number % len(columns) == 0:
             layers.append({})

@@ -74,7 +74,7 @@ def _read_peft(folder: Path, config: Mapping[str, Any]) -> Changes:
             "(Mistral) is there"
         )
     found: Changes = {}
-    for name, layer in adapter_io.load_peft(folder, plain=False).layers.items():
+    for name, layer in adapter_io.load_peft(folder, dora=True).layers.items():
         if layer.A_RI.ndim == 3:
             found.update(_experts(name, layer, config))
         else:

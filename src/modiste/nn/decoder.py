@@ -1,10 +1,11 @@
 """The decoder that serving runs: Mistral, Llama and Qwen families and their mixtures of experts.
 
-Float32, on flat rows: one step computes any mix of rows, the next token of some sequences and pieces
+One step computes any mix of rows, flat and in float32: the next token of some sequences and pieces
 of the prompts of others, laid behind each other. It knows no requests, no padding and no batch
-dimension: a `Span` says which rows are whose and where their keys and values lie. It refuses weights
-that do not fill it exactly, and keeps one promise: the bits of a row depend on its own sequence only,
-never on which rows share the step (`nn.linear`, `nn.deltas`; attention runs span by span).
+dimension: a `Span` says which rows are whose and where their keys and values lie. It refuses
+weights that do not fill it exactly, and keeps one promise: the bits of a row depend on its own
+sequence only, never on which rows share the step (`nn.linear`, `nn.deltas`; attention runs span by
+span).
 
 Legend: N rows of a step, D hidden size, H query heads, K key/value heads, G = H / K, E head size,
 I intermediate size, V vocabulary, L layers, C cells (one token's keys and values), T cells seen.

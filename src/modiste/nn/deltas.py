@@ -130,7 +130,6 @@ class RowDeltas:
                 down_ND = torch.mm(x_ND[group.first : group.end], delta.down_RD.t())
                 y_NO[group.first : group.end].add_(torch.mm(down_ND, delta.up_OR.t()))
 
-
     def add_of_expert(
         self, layer: int, place: ExpertSite, rows: Sequence[int], x_nD: Tensor, y_nO: Tensor
     ) -> None:

@@ -32,14 +32,6 @@ def _more_than_lora(adapter: Path) -> str | None:
         config = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    extras = [
-        name
-        for name, there in {
-            "DoRA": config.get("use_dora"),
-            "adapters on experts": config.get("target_parameters"),
-        }.items()
-        if there
-    ]
-    if not extras:
+    if not config.get("use_dora"):
         return None
-    return f"the built-in engine serves plain LoRA, and this adapter has {' and '.join(extras)}"
+    return "the built-in engine serves plain LoRA, and this adapter has DoRA"

@@ -112,7 +112,7 @@ def read_adapter(folder: Path, *, head_dim: int | None) -> PeftAdapter:
         )
     if is_mistral_adapter(folder) and head_dim is not None:
         return PeftAdapter(load_mistral(folder, head_dim=head_dim), base=None)
-    return load_peft(folder, plain=False)
+    return load_peft(folder, dora=True)
 
 
 def _refuse_conflicts(lora: Lora, adapter: PeftAdapter, name: str) -> None:
