@@ -56,6 +56,12 @@ def _problem(error: ErrorDetails, known: list[str], file: str) -> Problem:
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         said = "is not known here" + (f"; did you mean {near[0]!r}?" if near else "")
+    elif error["type"] == "union_tag_invalid":
+        kind = str(error["ctx"]["tag"])
+        there = [tag.strip().strip("'") for tag in error["ctx"]["expected_tags"].split(",")]
+        near = difflib.get_close_matches(kind, there, n=1)
+        said = f"kind is {kind!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+        said += f" There are {', '.join(there)}"
     elif error["type"] != "missing" and error["loc"]:
         value = repr(error["input"])
         said = f"{said}, got {value[:80]}"

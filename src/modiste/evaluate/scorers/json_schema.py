@@ -9,7 +9,7 @@ import jsonschema
 import referencing
 from pydantic import AfterValidator, Field
 
-from modiste.evaluate.items import Answer, Item, Score, scored
+from modiste.evaluate.items import Answer, Item, Score, Status, scored, unscored
 from modiste.evaluate.scorer import Check
 from modiste.evaluate.scorers.json_text import read_json
 from modiste.evaluate.spec import Spec
@@ -55,7 +55,8 @@ class JsonSchema(Check):
         try:
             found = sorted(self._validator.iter_errors(value), key=lambda e: list(map(str, e.path)))
         except referencing.exceptions.Unresolvable as error:
-            return scored(False, reason=f"the schema refers to {error.ref!r}, which is not in it")
+            said = f"the schema refers to {error.ref!r}, which is not in it"
+            return unscored(Status.ERROR, said)
         told = [f"{_path(error)}: {error.message[:200]}" for error in found[:SHOWN]]
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         return scored(not found, reason="; ".join(told) + more)

@@ -26,7 +26,7 @@ def number_pattern(decimal: str) -> re.Pattern[str]:
     point = re.escape(decimal)
     whole = rf"(?:\d{{1,3}}(?:[{re.escape(thousands)}]\d{{3}})+(?!\d)|\d+)"
     return re.compile(
-        rf"(?<!\w)(?<!\d[.,])(?:(?<![\w)])[-+{MINUS}])?"
+        rf"(?<!\w)(?<!\d{point})(?:(?<![\w)])[-+{MINUS}])?"
         rf"(?:{whole}(?:{point}\d+)?|{point}\d+)(?:[eE][-+]?\d+)?"
     )
 

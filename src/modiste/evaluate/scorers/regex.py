@@ -1,4 +1,4 @@
-"""Answers that a regular expression must match, or from which it takes what is compared: `regex`."""
+"""Answers that a regular expression must match, or whose match is compared: `regex`."""
 
 from __future__ import annotations
 

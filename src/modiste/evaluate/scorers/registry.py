@@ -11,6 +11,7 @@ from modiste.evaluate.checked import checked
 from modiste.evaluate.scorer import Scorer
 from modiste.evaluate.scorers.json_match import JsonMatchSpec
 from modiste.evaluate.scorers.json_schema import JsonSchemaSpec
+from modiste.evaluate.scorers.multiple_choice import MultipleChoiceSpec
 from modiste.evaluate.scorers.numeric import NumericSpec
 from modiste.evaluate.scorers.regex import RegexSpec
 from modiste.evaluate.scorers.text_match import ExactSpec, IncludesSpec
@@ -29,7 +30,8 @@ ScorerSpec = Annotated[
         | NumericSpec
         | JsonMatchSpec
         | JsonSchemaSpec
-        | ToolCallSpec,
+        | ToolCallSpec
+        | MultipleChoiceSpec,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_as_entry),

@@ -20,7 +20,8 @@ class Call(NamedTuple):
 
 
 def read_calls(reference: Any) -> list[Call]:
-    """`{name, arguments}` or OpenAI's `{function: {name, arguments}}`, one or a list, or JSON of it.
+    """One or a list of `{name, arguments}` or OpenAI's `{function: {name, arguments}}`, or JSON
+    of it.
 
     Raises:
         ValueError: what is wrong with it.
