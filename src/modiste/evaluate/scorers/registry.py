@@ -15,6 +15,7 @@ from modiste.evaluate.scorers.multiple_choice import MultipleChoiceSpec
 from modiste.evaluate.scorers.numeric import NumericSpec
 from modiste.evaluate.scorers.regex import RegexSpec
 from modiste.evaluate.scorers.text_match import ExactSpec, IncludesSpec
+from modiste.evaluate.scorers.text_similarity import TextSimilaritySpec
 from modiste.evaluate.scorers.tool_call import ToolCallSpec
 
 
@@ -31,7 +32,8 @@ ScorerSpec = Annotated[
         | JsonMatchSpec
         | JsonSchemaSpec
         | ToolCallSpec
-        | MultipleChoiceSpec,
+        | MultipleChoiceSpec
+        | TextSimilaritySpec,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_as_entry),
