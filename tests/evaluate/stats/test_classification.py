@@ -83,7 +83,7 @@ def test_averages_by_hand() -> None:
 def test_a_class_nobody_said_has_no_precision_and_one_that_is_not_there_no_recall() -> None:
     report = classification_report(["a", "b"], ["a", "a"], ["a", "b", "c"])
     assert report.of("b").precision.value is None
-    assert report.of("b").f1 == 0
+    assert report.of("b").f1.value == 0
     assert report.of("c").recall.value is None
     assert report.of("c").f1 is None
     assert report.mcc is None
@@ -117,3 +117,36 @@ def test_what_is_no_classification_is_refused() -> None:
         classification_report(["a"], ["a"], ["a", "b", "c"], score=[1.0])
     with pytest.raises(InvalidInput, match="yhat has 2"):
         classification_report(["a"], ["a", "b"], ["a", "b"])
+
+
+def test_attempts_at_one_item_do_not_narrow_intervals() -> None:
+    """Every answer given three times over: as clusters, intervals stay as wide as of one each."""
+    y, yhat = answers(27, 5, 3, 65)
+    items = list(range(100))
+    once = classification_report(y, yhat, LABELS, clusters=items)
+    thrice = classification_report(y * 3, yhat * 3, LABELS, clusters=items * 3)
+    naive = classification_report(y * 3, yhat * 3, LABELS)
+    for of in (lambda r: r.accuracy, lambda r: r.macro_f1, lambda r: r.of(LABELS[1]).recall):
+        assert of(thrice).ci.width == pytest.approx(of(once).ci.width)
+        assert of(naive).ci.width < 0.75 * of(thrice).ci.width
+    assert thrice.macro_f1.n_clusters == 100
+    assert once.accuracy.ci.width == pytest.approx(wilson(92, 100).width, rel=0.1)
+
+
+def test_clusters_that_all_agree_still_leave_doubt() -> None:
+    """30 items of 10 clusters, all right: Wilson's interval of 10 of 10."""
+    report = classification_report(
+        list("ab") * 15, list("ab") * 15, list("ab"), clusters=[at // 3 for at in range(30)]
+    )
+    assert report.accuracy.ci == wilson(10, 10)
+
+
+def test_many_classes_take_little_memory_and_time() -> None:
+    """150 classes as CLINC150 has; tables of every draw would be 360 MB."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 150, 1500)
+    yhat = np.where(rng.random(1500) < 0.8, y, rng.integers(0, 150, 1500))
+    report = classification_report(y, yhat, list(range(150)))
+    assert report.weighted_f1 is not None
+    assert report.weighted_f1.value == pytest.approx(report.weighted.f1)
+    assert report.weighted_f1.ci.holds(report.weighted_f1.value)

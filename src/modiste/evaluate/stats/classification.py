@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from modiste.errors import InvalidInput
-from modiste.evaluate.stats.bootstrap import interval_of_draws, multinomial_draws
+from modiste.evaluate.stats.bootstrap import interval_of_draws
 from modiste.evaluate.stats.columns import Floats, Ints, Labels, Numbers, same_length
 from modiste.evaluate.stats.confusion import (
+    Sums,
     Table,
     balanced_accuracy,
     confusion_of,
+    divided,
     f1s,
     listed,
     macro_f1,
@@ -26,9 +28,12 @@ from modiste.evaluate.stats.confusion import (
     mean_of_defined,
     precisions,
     recalls,
+    sums_of,
+    weighted_f1,
 )
 from modiste.evaluate.stats.estimates import Estimate, Interval, wilson
 from modiste.evaluate.stats.ranking import auprc, auroc
+from modiste.evaluate.stats.sums import drawn_sums
 
 DRAWS = 2_000
 
@@ -51,7 +56,7 @@ class ClassReport:
     precision: Share
     recall: Share
     specificity: Share
-    f1: float | None
+    f1: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class ClassificationReport:
     balanced_accuracy: Estimate | None
     mcc: Estimate | None
     macro_f1: Estimate | None
+    weighted_f1: Estimate | None
     macro: Averages
     micro: Averages
     weighted: Averages
@@ -112,6 +118,7 @@ def classification_report(
     *,
     unparseable: Hashable = None,
     score: Numbers | None = None,
+    clusters: Labels | None = None,
     level: float = 0.95,
     seed: int = 0,
 ) -> ClassificationReport:
@@ -122,43 +129,139 @@ def classification_report(
         y, yhat: (n,) what is right and what was said.
         labels: all there are. Of two, the second is the positive one.
         unparseable: what stands in `yhat` for an answer that named no label.
-        score: (n,) with two labels, how much speaks for the second: adds AUROC and AUPRC.
+        score: (n,) with two labels, how much speaks for the second: adds AUROC and AUPRC, whose
+            intervals take items as independent.
+        clusters: (n,) what each item shares with others, or the item of each attempt. Whole
+            clusters are drawn then, for the intervals of shares too.
 
     Raises:
         InvalidInput: no item, labels that are not in `labels`, fewer than two of them.
     """
     n = _checked(y, yhat, labels, unparseable, score)
     table = confusion_of(y, yhat, labels, unparseable=unparseable)
-    positive = labels[1] if len(labels) == 2 else None
-    drawn = _drawn(table, seed)
-
-    def estimate(figure: Callable[[Table], Floats]) -> Estimate | None:
-        return _estimate(float(figure(table)), figure(drawn), n, level, seed)
-
-    ranked = score is not None and 0 < table[1].sum() < n
-    is_positive = [label == positive for label in listed(y)]
+    found = _Drawn.of(y, yhat, labels, sums_of(table), clusters, level, seed)
+    sums = found.sums
+    per_class = found.classes(labels)
+    ranked = score if score is not None and 0 < sums.support[1] < n else None
+    is_positive = [label == labels[1] for label in listed(y)]
+    how = "Wilson; percentile bootstrap within classes" if clusters is None else "cluster bootstrap"
     return ClassificationReport(
         labels=tuple(labels),
         confusion=tuple(tuple(row) for row in table.tolist()),
-        per_class=tuple(_of_class(table, at, label, level) for at, label in enumerate(labels)),
-        accuracy=_share(int(np.trace(table)), n, level),
-        balanced_accuracy=estimate(balanced_accuracy),
-        mcc=estimate(mcc),
-        macro_f1=estimate(macro_f1),
-        macro=_averages(table, None),
+        per_class=per_class,
+        accuracy=found.share(lambda s: s.right.sum(axis=-1), lambda s: s.support.sum(axis=-1)),
+        balanced_accuracy=found.estimate(balanced_accuracy),
+        mcc=found.estimate(mcc),
+        macro_f1=found.estimate(macro_f1),
+        weighted_f1=found.estimate(weighted_f1),
+        macro=_averages(sums, None),
         micro=_micro(table),
-        weighted=_averages(table, table.sum(axis=1)),
+        weighted=_averages(sums, sums.support),
         baseline=_baseline(table, labels),
         n_unparseable=int(table[:, -1].sum()),
-        positive=positive,
-        f1=estimate(lambda cells: f1s(cells)[..., 1]) if positive is not None else None,
-        auroc=auroc(score, is_positive, level=level) if ranked and score is not None else None,
-        auprc=auprc(score, is_positive, level=level, seed=seed)
-        if ranked and score is not None
-        else None,
+        positive=labels[1] if len(labels) == 2 else None,
+        f1=per_class[1].f1 if len(labels) == 2 else None,
+        auroc=None if ranked is None else auroc(ranked, is_positive, level=level),
+        auprc=None if ranked is None else auprc(ranked, is_positive, level=level, seed=seed),
         n=n,
-        method=f"Wilson; percentile bootstrap within classes, {DRAWS} draws, seed {seed}",
+        method=f"{how}, {DRAWS} draws, seed {seed}",
     )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The sums of the items, and of the items drawn again: within each class, or whole clusters."""
+
+    sums: Sums
+    drawn: Sums
+    """Each (draws, K)."""
+    n: int
+    n_clusters: int | None
+    level: float
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        y: Labels,
+        yhat: Labels,
+        labels: Sequence[Hashable],
+        sums: Sums,
+        clusters: Labels | None,
+        level: float,
+        seed: int,
+    ) -> _Drawn:
+        right, said, size = listed(y), listed(yhat), len(labels)
+        column = {label: at for at, label in enumerate(labels)}
+        rows = np.zeros((len(right), 3 * size))
+        for at, (wanted, got) in enumerate(zip(right, said, strict=True)):
+            rows[at, 2 * size + column[wanted]] = 1
+            if got in column:
+                rows[at, size + column[got]] = 1
+                rows[at, column[got]] = got == wanted
+        strata = right if clusters is None else None
+        drawn = drawn_sums(rows, draws=DRAWS, clusters=clusters, strata=strata, seed=seed)
+        parts = Sums(drawn[:, :size], drawn[:, size : 2 * size], drawn[:, 2 * size :])
+        n_clusters = None if clusters is None else len(set(listed(clusters)))
+        return cls(sums, parts, len(right), n_clusters, level, seed)
+
+    def interval(self, value: float, draws: Floats) -> Estimate | None:
+        """None where it is undefined, or on so many draws that they show nothing."""
+        if np.isnan(value) or np.isnan(draws).mean() > 0.5:
+            return None
+        return interval_of_draws(
+            value, draws, items=self.n, level=self.level, seed=self.seed, n_clusters=self.n_clusters
+        )
+
+    def estimate(self, figure: Callable[[Sums], Floats]) -> Estimate | None:
+        return self.interval(float(figure(self.sums)), figure(self.drawn))
+
+    def share(self, k: Callable[[Sums], Table], of: Callable[[Sums], Table]) -> Share:
+        """Wilson's interval, or what draws of clusters show; where they show no spread, Wilson's of
+        no more items than there are clusters."""
+        found = _share(int(k(self.sums)), int(of(self.sums)), self.level)
+        if self.n_clusters is None or found.value is None:
+            return found
+        ratio = self.estimate(lambda s: divided(k(s), of(s)))
+        if ratio is not None and ratio.ci.width > 0:
+            return Share(found.k, found.n, found.value, ratio.ci)
+        units = min(found.n, self.n_clusters)
+        few = wilson(round(found.value * units), units, level=self.level)
+        return Share(found.k, found.n, found.value, few)
+
+    def classes(self, labels: Sequence[Hashable]) -> tuple[ClassReport, ...]:
+        f1, drawn = f1s(self.sums), f1s(self.drawn)
+        return tuple(
+            ClassReport(
+                label=label,
+                support=int(self.sums.support[at]),
+                prevalence=int(self.sums.support[at]) / self.n,
+                precision=self._of(
+                    at, lambda s, at: s.right[..., at], lambda s, at: s.said[..., at]
+                ),
+                recall=self._of(
+                    at, lambda s, at: s.right[..., at], lambda s, at: s.support[..., at]
+                ),
+                specificity=self._of(at, _passed_over, _of_others),
+                f1=self.interval(float(f1[at]), drawn[:, at]),
+            )
+            for at, label in enumerate(labels)
+        )
+
+    def _of(
+        self, at: int, k: Callable[[Sums, int], Table], of: Callable[[Sums, int], Table]
+    ) -> Share:
+        return self.share(lambda s: k(s, at), lambda s: of(s, at))
+
+
+def _of_others(sums: Sums, at: int) -> Table:
+    """Items of the other classes."""
+    return np.asarray(sums.support.sum(axis=-1) - sums.support[..., at])
+
+
+def _passed_over(sums: Sums, at: int) -> Table:
+    """Those of them that were not said to be of this one."""
+    return np.asarray(_of_others(sums, at) - (sums.said[..., at] - sums.right[..., at]))
 
 
 def _checked(
@@ -181,41 +284,13 @@ def _checked(
     return n
 
 
-def _drawn(table: Ints, seed: int) -> Ints:
-    """(draws, K, K + 1): each class's items drawn again."""
-    rng = np.random.default_rng(seed)
-    return np.stack([multinomial_draws(row, DRAWS, rng) for row in table], axis=1)
-
-
-def _estimate(value: float, drawn: Floats, n: int, level: float, seed: int) -> Estimate | None:
-    """None where the figure is undefined, or on so many draws that they show nothing."""
-    if np.isnan(value) or np.isnan(drawn).mean() > 0.5:
-        return None
-    return interval_of_draws(value, drawn, items=n, level=level, seed=seed)
-
-
-def _of_class(table: Ints, at: int, label: Hashable, level: float) -> ClassReport:
-    n, support, said = int(table.sum()), int(table[at].sum()), int(table[:, at].sum())
-    right = int(table[at, at])
-    f1 = float(f1s(table)[at])
-    return ClassReport(
-        label=label,
-        support=support,
-        prevalence=support / n,
-        precision=_share(right, said, level),
-        recall=_share(right, support, level),
-        specificity=_share(n - support - (said - right), n - support, level),
-        f1=None if np.isnan(f1) else f1,
-    )
-
-
 def _share(k: int, n: int, level: float) -> Share:
     return Share(k, n, k / n, wilson(k, n, level=level)) if n else Share(k, 0, None, None)
 
 
-def _averages(table: Ints, weights: Ints | None) -> Averages:
+def _averages(sums: Sums, weights: Table | None) -> Averages:
     return Averages(
-        *(_or_none(mean_of_defined(of(table), weights)) for of in (precisions, recalls, f1s))
+        *(_or_none(mean_of_defined(of(sums), weights)) for of in (precisions, recalls, f1s))
     )
 
 
@@ -230,7 +305,7 @@ def _baseline(table: Ints, labels: Sequence[Hashable]) -> Baseline:
     said = np.zeros_like(table)
     said[:, commonest] = table.sum(axis=1)
     accuracy = float(said[commonest, commonest] / table.sum())
-    return Baseline(labels[commonest], accuracy, float(macro_f1(said)))
+    return Baseline(labels[commonest], accuracy, float(macro_f1(sums_of(said))))
 
 
 def _or_none(value: Floats) -> float | None:

@@ -1,13 +1,14 @@
-"""A table of what is right against what was said, and the figures that are sums of its cells.
+"""A table of what is right against what was said, and the figures that are made of its sums.
 
-Legend: K classes; a table is (…, K, K + 1), rows are what is right, the last column is answers that
-named no label. Leading axes are many tables at once. NaN stands where there is no denominator.
+Legend: K classes; a table is (K, K + 1), rows are what is right, the last column is answers that
+named no label. Figures need its sums only, each (…, K), where leading axes are many tables at once:
+thousands of tables of 150 classes would fill the memory. NaN stands where there is no denominator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,22 +57,29 @@ def divided(above: Table | int, below: Table | int) -> Floats:
         return np.where(below > 0, above / below, np.nan)
 
 
-def right_of(table: Table) -> Table:
-    """(…, K) right answers per class."""
-    return np.diagonal(table, axis1=-2, axis2=-1)
+class Sums(NamedTuple):
+    """Per class: answers that are right, that said it, that should have."""
+
+    right: Table
+    said: Table
+    support: Table
 
 
-def precisions(table: Table) -> Floats:
-    return divided(right_of(table), table.sum(axis=-2)[..., :-1])
+def sums_of(table: Table) -> Sums:
+    return Sums(np.diagonal(table), table.sum(axis=0)[:-1], table.sum(axis=1))
 
 
-def recalls(table: Table) -> Floats:
-    return divided(right_of(table), table.sum(axis=-1))
+def precisions(sums: Sums) -> Floats:
+    return divided(sums.right, sums.said)
 
 
-def f1s(table: Table) -> Floats:
+def recalls(sums: Sums) -> Floats:
+    return divided(sums.right, sums.support)
+
+
+def f1s(sums: Sums) -> Floats:
     """2 TP / (2 TP + FP + FN); a class that neither occurs nor is said has none."""
-    return divided(2 * right_of(table), table.sum(axis=-2)[..., :-1] + table.sum(axis=-1))
+    return divided(2 * sums.right, sums.said + sums.support)
 
 
 def mean_of_defined(values: Floats, weights: Table | None = None) -> Floats:
@@ -81,20 +89,25 @@ def mean_of_defined(values: Floats, weights: Table | None = None) -> Floats:
     return divided((np.where(defined, values, 0.0) * used).sum(axis=-1), used.sum(axis=-1))
 
 
-def balanced_accuracy(table: Table) -> Floats:
+def balanced_accuracy(sums: Sums) -> Floats:
     """Mean recall of the classes that occur."""
-    return mean_of_defined(recalls(table))
+    return mean_of_defined(recalls(sums))
 
 
-def macro_f1(table: Table) -> Floats:
-    return mean_of_defined(f1s(table))
+def macro_f1(sums: Sums) -> Floats:
+    return mean_of_defined(f1s(sums))
 
 
-def mcc(table: Table) -> Floats:
+def weighted_f1(sums: Sums) -> Floats:
+    """Classes weigh as much as they occur."""
+    return mean_of_defined(f1s(sums), sums.support)
+
+
+def mcc(sums: Sums) -> Floats:
     """Matthews' correlation, of more classes Gorodkin's (2004); NaN where one side is constant."""
-    cells = np.asarray(table, dtype=np.float64)
-    total = cells.sum(axis=(-2, -1))
-    said, right = cells.sum(axis=-2), cells.sum(axis=-1)
-    covariance = right_of(cells).sum(axis=-1) * total - (said[..., :-1] * right).sum(axis=-1)
-    spread = (total**2 - (said**2).sum(axis=-1)) * (total**2 - (right**2).sum(axis=-1))
-    return divided(covariance, np.sqrt(spread))
+    right, said, support = (np.asarray(part, dtype=np.float64) for part in sums)
+    total = support.sum(axis=-1)
+    nothing = total - said.sum(axis=-1)
+    covariance = right.sum(axis=-1) * total - (said * support).sum(axis=-1)
+    spread = total**2 - (said**2).sum(axis=-1) - nothing**2
+    return divided(covariance, np.sqrt(spread * (total**2 - (support**2).sum(axis=-1))))
