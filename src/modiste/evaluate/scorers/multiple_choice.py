@@ -2,20 +2,21 @@
 
 The shuffle is a function of item and attempt, so every model sees the same one, and letters that a
 model likes cancel out over attempts. Templates get `choices_text` (one line a choice, `A) …`),
-`choices` and `letters` in the order shown, and the item keeps them (`item.arranged`), so a rescoring
-knows what each letter meant.
+`choices` and `letters` in the order shown, and the item keeps them (`item.arranged`), so that a
+rescoring knows what each letter meant.
 
 Modes:
 
-- `generate`: the last line `ANSWER: X` of the answer counts, and without one the last letter that a
-  looser reading finds; an answer without a letter is wrong and reported apart (after Inspect's
+- `generate`: the last line `ANSWER: X` of the answer counts, and without one the last letter that
+  a looser reading finds; an answer without a letter is wrong and reported apart (after Inspect's
   `multiple_choice`).
-- `logprob`: one token is asked for with the log-probabilities of the likeliest 20. Letters with and
-  without white space before them are added up and brought to sum 1; the likeliest counts. Less than
-  half of the mass on letters is reported as low.
-- `likelihood`: nothing is generated. Each choice continues the plain text of the prompt, and the one
-  with the highest log-likelihood counts; `acc_norm` divides by its bytes (after lm-evaluation-harness).
-  No chat template is around it: this is for bases, and for comparison with published figures.
+- `logprob`: one token is asked for with the log-probabilities of the likeliest 20. Letters with
+  and without white space before them are added up and brought to sum 1; the likeliest counts. Less
+  than half of the mass on letters is reported as low.
+- `likelihood`: nothing is generated. Each choice continues the plain text of the prompt, and the
+  one with the highest log-likelihood counts; `acc_norm` divides by its bytes (after
+  lm-evaluation-harness). No chat template is around it: this is for bases, and for comparison with
+  published figures.
 
 Pass rule: the value is 1.
 """

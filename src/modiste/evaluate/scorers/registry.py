@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, RootModel
 
 from modiste.evaluate.checked import checked
 from modiste.evaluate.scorer import Scorer
+from modiste.evaluate.scorers.classification import ClassificationSpec
 from modiste.evaluate.scorers.json_match import JsonMatchSpec
 from modiste.evaluate.scorers.json_schema import JsonSchemaSpec
 from modiste.evaluate.scorers.multiple_choice import MultipleChoiceSpec
@@ -32,6 +33,7 @@ ScorerSpec = Annotated[
         | JsonMatchSpec
         | JsonSchemaSpec
         | ToolCallSpec
+        | ClassificationSpec
         | MultipleChoiceSpec
         | TextSimilaritySpec,
         Field(discriminator="kind"),
