@@ -15,7 +15,7 @@ from rapidfuzz import fuzz
 from rouge_score.rouge_scorer import RougeScorer
 
 SEED = 7
-WORDS = (
+WORDS = (  # noqa: SIM905 - reads as text
     "the cat sat on a mat (today), 3.5 -- don't U.S. &quot;über&quot; naïve 1,000 end-of-line x "
     'école! ? … 北京 e-mail 12-3 A/B {z} it\'s THE Cat <tag> "quoted" . , semi; colon: é'
 ).split(" ")

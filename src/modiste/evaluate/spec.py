@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from modiste.evaluate.scorer import Scorer
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class Spec(BaseModel):
@@ -18,8 +21,16 @@ class Spec(BaseModel):
     version: ClassVar[int] = 1
     """Raised when the same options come to give other scores."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    name: str
     """What it is called in reports, and the first part of its metrics' names."""
+
+    @field_validator("name")
+    @classmethod
+    def _one_word(cls, name: str) -> str:
+        """Checked here and not in the field, which every kind gives its own default."""
+        if not NAME.fullmatch(name):
+            raise ValueError("a name is up to 64 letters, digits, _ and -, without dots")
+        return name
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -166,31 +166,3 @@ def test_a_model_that_tells_no_likelihoods_is_a_failure_and_not_a_wrong_answer(b
         "no likelihoods: this model tells none",
     )
     assert choice.grade(item, Answer()).status is Status.SKIPPED
-
-
-def test_figures_of_attempts_are_over_items(bench) -> None:
-    """Item a: right, right, wrong; item b: wrong three times, twice the same; c: right always."""
-    choice = bench("multiple_choice")
-    picks = {"a": ("Bern", "Bern", "Oslo"), "b": ("Rome", "Rome", "Paris"), "c": ("Bern",) * 3}
-    samples = []
-    for key, said in picks.items():
-        for attempt, city in enumerate(said):
-            item = arranged([choice.scorer], question(key), attempt)
-            samples.append(choice.sample(item, f"ANSWER: {letter_of(item, city)}", attempt))
-    metrics = choice.metrics(samples)
-    values = {name: metric.estimate.value for name, metric in metrics.items()}
-    assert values == pytest.approx(
-        {
-            "mean": (2 / 3 + 0 + 1) / 3,
-            "attempt_1": 2 / 3,
-            "attempt_2": 2 / 3,
-            "attempt_3": 1 / 3,
-            "pass_at_1": (2 / 3 + 0 + 1) / 3,
-            "all_correct": 1 / 3,
-            "any_correct": 2 / 3,
-            "majority": 2 / 3,
-            "within_variance": (1 / 3 + 0 + 0) / 3,
-        }
-    )
-    assert metrics["mean"].estimate.n == 3
-    assert metrics["within_variance"].higher_is_better is False

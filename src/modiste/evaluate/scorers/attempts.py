@@ -1,10 +1,10 @@
 """Figures of right and wrong over several attempts at each item.
 
 The items are the sample, never the attempts: intervals are over items (or clusters of them).
-`mean` is the mean over items of the mean over attempts, which is pass@1; `attempt_k` the share right
-in attempt k alone; `all_correct` of items right in every attempt, `any_correct` in one at least;
-`majority` of items whose commonest answer is right (a tie is shared); `within_variance` how much
-attempts at one item differ (mean of their variances, n − 1).
+`mean` is the mean over items of the mean over attempts, which is pass@1; `attempt_k` the share
+right in attempt k alone; `all_correct` of items right in every attempt, `any_correct` in one at
+least; `majority` of items whose commonest answer is right (a tie is shared); `within_variance` how
+much attempts at one item differ (mean of their variances, n − 1).
 """
 
 from __future__ import annotations
