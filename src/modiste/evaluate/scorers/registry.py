@@ -8,6 +8,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, RootModel
 
 from modiste.evaluate.checked import checked
+from modiste.evaluate.judges.pointwise import MtBenchSingleSpec, RubricSpec
+from modiste.evaluate.rag.faithfulness import FaithfulnessSpec
+from modiste.evaluate.rag.relevancy import AnswerRelevancySpec
+from modiste.evaluate.rag.retrieval import ContextPrecisionSpec, ContextRecallSpec
 from modiste.evaluate.scorer import Scorer
 from modiste.evaluate.scorers.classification import ClassificationSpec
 from modiste.evaluate.scorers.json_match import JsonMatchSpec
@@ -35,7 +39,13 @@ ScorerSpec = Annotated[
         | ToolCallSpec
         | ClassificationSpec
         | MultipleChoiceSpec
-        | TextSimilaritySpec,
+        | TextSimilaritySpec
+        | RubricSpec
+        | MtBenchSingleSpec
+        | FaithfulnessSpec
+        | AnswerRelevancySpec
+        | ContextPrecisionSpec
+        | ContextRecallSpec,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_as_entry),

@@ -1,0 +1,156 @@
+"""Judges that write prose and a verdict in brackets: as MT-Bench has them, and Arena-Hard.
+
+The words are ours. Whoever needs MT-Bench's own gives the path of FastChat's `judge_prompts.jsonl`,
+which is then used as it is, without fences; the path's hash is part of the judge's identity. Its
+prompts for two turns are not taken: a sample has one answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from modiste.errors import InvalidInput
+from modiste.evaluate.items import Prompt
+from modiste.evaluate.judges import prompting
+from modiste.evaluate.judges.judge import PairFields, Points, SideBySide
+from modiste.evaluate.judges.reading import Read, Unreadable, bracket_reader
+from modiste.evaluate.judges.spec import Material
+from modiste.types import Message, Role
+
+STRONG = 3
+"""Arena-Hard counts a strong verdict as so many games."""
+PAIR_POINTS = {"A": (1.0, 0.0), "B": (0.0, 1.0), "C": (0.5, 0.5)}
+ARENA_POINTS = {
+    "A>>B": (float(STRONG), 0.0),
+    "A>B": (1.0, 0.0),
+    "A=B": (0.0, 0.0),
+    "B>A": (0.0, 1.0),
+    "B>>A": (0.0, float(STRONG)),
+}
+
+
+class MtBenchPairSpec(PairFields):
+    kind: Literal["mt_bench_pair"]
+    name: str = "mt_bench_pair"
+    prompts: str | None = None
+    """Path of FastChat's `judge_prompts.jsonl`, whose `pair-v2` and (with a reference)
+    `pair-math-v1` are used then."""
+
+    def judge(self) -> BracketJudge:
+        return BracketJudge(self, "mt_bench_pair", self.prompts)
+
+
+class ArenaHardSpec(PairFields):
+    kind: Literal["arena_hard"]
+    name: str = "arena_hard"
+    max_tokens: int = 4096
+
+    def judge(self) -> BracketJudge:
+        return BracketJudge(self, "arena_hard", None)
+
+
+class BracketJudge(SideBySide):
+    """`[[A]]` or five steps from `[[A>>B]]` to `[[B>>A]]`."""
+
+    def __init__(self, spec: PairFields, pack: str, prompts: str | None) -> None:
+        self._arena = pack == "arena_hard"
+        self._own = prompting.load(pack)
+        self._theirs = None if prompts is None else fastchat(prompts)
+        config = {
+            **spec.model_dump(mode="json", exclude={"name", "prompts"}),
+            "prompts": self._theirs.sha256 if self._theirs else {self._own.name: self._own.sha256},
+        }
+        super().__init__(spec, config, (0.0, float(STRONG) if self._arena else 1.0))
+
+    def prompt(self, material: Material, first: str, second: str, extra: Any, nth: int) -> Prompt:
+        if self._theirs is not None:
+            name = "pair-v2" if material.reference is None else "pair-math-v1"
+            data = {
+                "question": material.request,
+                "ref_answer_1": material.reference or "",
+                "answer_a": first,
+                "answer_b": second,
+            }
+            return self.spec.prompt(self._theirs.messages(name, data), nth=nth)
+        shown = {**material._asdict(), "answer_1": first, "answer_2": second}
+        return self.spec.prompt(prompting.fill(self._own, shown), nth=nth)
+
+    def reader(self) -> Read[Points]:
+        return arena_reader() if self._arena else pair_reader()
+
+
+def pair_reader() -> Read[Points]:
+    read_letter = bracket_reader(r"\[\[([ABC])\]\]", "[[A]], [[B]] or [[C]]")
+
+    def read(text: str) -> Points:
+        return Points(*PAIR_POINTS[read_letter(text)], reason=text.strip())
+
+    return read
+
+
+def arena_reader() -> Read[Points]:
+    read_step = bracket_reader(
+        r"\[\[(A>>B|A>B|A=B|B>A|B>>A)\]\]", "[[A>>B]], [[A>B]], [[A=B]], [[B>A]] or [[B>>A]]"
+    )
+
+    def read(text: str) -> Points:
+        step = read_step(text)
+        strong = STRONG if ">>" in step else 1
+        return Points(*ARENA_POINTS[step], reason=text.strip(), weight=strong)
+
+    return read
+
+
+def rating_reader(lowest: int = 1, highest: int = 10) -> Read[float]:
+    """Reads the last `[[7]]` of a text."""
+    read_number = bracket_reader(r"\[\[(\d+(?:\.\d+)?)\]\]", "Rating: [[5]]")
+
+    def read(text: str) -> float:
+        value = float(read_number(text))
+        if not lowest <= value <= highest:
+            raise Unreadable(f"{value:g} is not between {lowest} and {highest}")
+        return value
+
+    return read
+
+
+class Theirs(NamedTuple):
+    """Prompts of FastChat, by name."""
+
+    sha256: str
+    prompts: Mapping[str, tuple[str, str]]
+    """System and user text, with holes such as `{question}`."""
+
+    def messages(self, name: str, data: Mapping[str, str]) -> tuple[Message, ...]:
+        """Holes are filled at once, so that a hole within an answer stays text."""
+        system, template = self.prompts[name]
+        user = re.sub(r"\{(\w+)\}", lambda hole: data.get(hole[1], hole[0]), template)
+        return (Message(Role.SYSTEM, system), Message(Role.USER, user))
+
+
+def fastchat(path: str) -> Theirs:
+    """
+    Raises:
+        InvalidInput: unreadable, or not that file.
+    """
+    try:
+        content = Path(path).read_bytes()
+        rows = [json.loads(line) for line in content.splitlines() if line.strip()]
+        prompts = {row["name"]: (row["system_prompt"], row["prompt_template"]) for row in rows}
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read: {error.strerror}", param="prompts") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(
+            f"{path} is not FastChat's judge_prompts.jsonl ({type(error).__name__}: {error}); its "
+            "lines have name, system_prompt and prompt_template",
+            param="prompts",
+        ) from None
+    needed = {"pair-v2", "pair-math-v1", "single-v1", "single-math-v1"}
+    if missing := sorted(needed - set(prompts)):
+        raise InvalidInput(f"{path} lacks the prompts {', '.join(missing)}", param="prompts")
+    return Theirs(hashlib.sha256(content).hexdigest()[:16], prompts)

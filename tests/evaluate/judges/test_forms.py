@@ -1,0 +1,137 @@
+"""Verdicts in brackets: the last one counts, strong ones weigh more, FastChat's file is taken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from modiste.errors import InvalidInput
+from modiste.evaluate.items import Status
+from modiste.evaluate.judges.forms import (
+    ArenaHardSpec,
+    MtBenchPairSpec,
+    arena_reader,
+    fastchat,
+    pair_reader,
+    rating_reader,
+)
+from modiste.evaluate.judges.judge import judge_pairs
+from modiste.evaluate.judges.pairs import Outcome
+from modiste.evaluate.judges.reading import Unreadable
+
+DATA = Path(os.environ.get("MODISTE_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
+NAMES = ("pair-v2", "pair-math-v1", "single-v1", "single-math-v1")
+
+
+def judged(judge, one, models):
+    (verdict,) = asyncio.run(judge_pairs(judge, [one], models))
+    return verdict
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    path = tmp_path / "judge_prompts.jsonl"
+    template = "[Q]\n{question}\n[R]{ref_answer_1}\n[A]{answer_a}{answer}\n[B]{answer_b}"
+    rows = [{"name": n, "system_prompt": f"S {n}", "prompt_template": template} for n in NAMES]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [("so [[A]]", (1, 0)), ("[[A]] it says; no: [[B]]", (0, 1)), ("[[C]]", (0.5, 0.5))],
+)
+def test_mt_bench_pairs_are_read(text, points):
+    assert pair_reader()(text)[:2] == points
+
+
+@pytest.mark.parametrize(
+    ("step", "points", "weight"),
+    [
+        ("A>>B", (3, 0), 3),
+        ("A>B", (1, 0), 1),
+        ("A=B", (0, 0), 1),
+        ("B>A", (0, 1), 1),
+        ("B>>A", (0, 3), 3),
+    ],
+)
+def test_arena_hard_has_five_steps_and_strong_ones_count_three_times(step, points, weight):
+    found = arena_reader()(f"My own answer: … Final verdict: [[{step}]]")
+    assert (found[:2], found.weight) == (points, weight)
+
+
+@pytest.mark.parametrize(("text", "value"), [("Rating: [[7]]", 7), ("[[2]] … [[8.5]]", 8.5)])
+def test_ratings_are_read(text, value):
+    assert rating_reader()(text) == value
+
+
+@pytest.mark.parametrize("text", ["Rating: 7", "Rating: [[11]]", "Rating: [[0]]"])
+def test_ratings_off_the_scale_or_without_brackets_are_none(text):
+    with pytest.raises(Unreadable):
+        rating_reader()(text)
+
+
+def test_a_tie_of_one_order_and_a_win_of_the_other_is_an_inconsistent_tie(pair, double):
+    spec = MtBenchPairSpec(kind="mt_bench_pair", model="judge")
+    models = double(lambda shown, _: "[[C]]" if shown["ASSISTANT_A"] == "x" else "[[A]]")
+    verdict = judged(spec, pair("x", "y"), models)
+    assert (verdict.outcome, verdict.consistent) == (Outcome.TIE, False)
+
+
+def test_a_judge_that_gives_no_verdict_twice_is_a_failure(pair, double):
+    spec = MtBenchPairSpec(kind="mt_bench_pair", model="judge")
+    verdict = judged(spec, pair("x", "y"), double(lambda shown, _: "Both are fine."))
+    assert verdict.status is Status.PARSE_FAILED
+
+
+def test_arena_hard_lets_the_judge_answer_first(pair, double):
+    spec = ArenaHardSpec(kind="arena_hard", model="judge")
+    models = double(lambda shown, _: "[[A>>B]]" if shown["ASSISTANT_A"] == "x" else "[[B>A]]")
+    verdict = judged(spec, pair("x", "y"), models)
+    assert (verdict.outcome, verdict.difference) == (Outcome.A, -2.0)
+    assert [look.weight for look in verdict.looks] == [3, 1]
+    assert "First write your own answer" in models.prompts[0].messages[0].content
+
+
+def test_fastchats_prompts_are_used_as_they_are(pair, double, prompts):
+    spec = MtBenchPairSpec(
+        kind="mt_bench_pair", model="judge", prompts=str(prompts), reference="{{right}}"
+    )
+    models = double(lambda shown, _: "[[C]]")
+    judged(spec, pair("{answer_b}", "y", right="4", question="2+2?"), models)
+    system, user = models.prompts[0].messages
+    assert system.content == "S pair-math-v1"
+    assert user.content == "[Q]\n2+2?\n[R]4\n[A]{answer_b}{answer}\n[B]y"
+
+
+def test_whose_words_they_are_is_part_of_the_judge(prompts):
+    ours = MtBenchPairSpec(kind="mt_bench_pair", model="judge").judge()
+    theirs = MtBenchPairSpec(kind="mt_bench_pair", model="judge", prompts=str(prompts)).judge()
+    assert ours.identity != theirs.identity
+
+
+def test_a_file_that_is_not_fastchats_is_refused(tmp_path, prompts):
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"id": 1}\n')
+    with pytest.raises(InvalidInput, match="name, system_prompt and prompt_template"):
+        fastchat(str(other))
+    other.write_text(prompts.read_text().splitlines()[0] + "\n")
+    with pytest.raises(InvalidInput, match="lacks the prompts pair-math-v1"):
+        fastchat(str(other))
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        fastchat(str(tmp_path / "none"))
+
+
+def test_the_real_file_of_fastchat_is_read():
+    path = DATA / "i_mt_bench" / "judge_prompts.jsonl"
+    if not path.exists():
+        pytest.skip(f"{path} is not there; set MODISTE_DATA")
+    found = fastchat(str(path))
+    data = {"question": "Q?", "answer_a": "one", "answer_b": "two"}
+    user = found.messages("pair-v2", data)[1].content
+    assert "one" in user
+    assert "{" not in user
