@@ -56,14 +56,15 @@ class Pairs:
     baseline: Side
     candidate: Side
     items: tuple[Item, ...]
-    """(n,) asked in both, in the order of the baseline."""
+    """(n,) asked in both, by their keys: runs keep samples in the order they ended in."""
     only_baseline: tuple[str, ...]
     """Keys of items that only one of them was asked."""
     only_candidate: tuple[str, ...]
 
     @classmethod
     def of(cls, baseline: Run, candidate: Run) -> Pairs:
-        left, right = _items(baseline.samples), _items(candidate.samples)
+        samples = [_in_order(run.samples) for run in (baseline, candidate)]
+        left, right = _items(samples[0]), _items(samples[1])
         both = tuple(item for key, item in left.items() if key in right)
         only = [
             [key for key in left if key not in right],
@@ -72,8 +73,8 @@ class Pairs:
         first = [item.key for item in both]
         a, b = ({key: at for at, key in enumerate((*first, *rest))} for rest in only)
         return cls(
-            baseline=Side(tuple(baseline.samples), a, len(both)),
-            candidate=Side(tuple(candidate.samples), b, len(both)),
+            baseline=Side(samples[0], a, len(both)),
+            candidate=Side(samples[1], b, len(both)),
             items=both,
             only_baseline=tuple(only[0]),
             only_candidate=tuple(only[1]),
@@ -166,6 +167,10 @@ def value_of(sample: Sample, scorer: str) -> float | None:
     """A score has a value only where it is scored."""
     score = sample.scores.get(scorer)
     return None if score is None else score.value
+
+
+def _in_order(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    return tuple(sorted(samples, key=lambda sample: (sample.item.key, sample.attempt)))
 
 
 def _items(samples: Iterable[Sample]) -> dict[str, Item]:
