@@ -405,6 +405,35 @@ class Alias:
     """Id of the key."""
 
 
+class PromotionKind(StrEnum):
+    PROMOTED = "promoted"
+    """The gate was passed."""
+    OVERRIDDEN = "overridden"
+    """It was not, or not asked, and somebody gave a reason."""
+    REFUSED = "refused"
+    """It was not: nothing was switched."""
+    ROLLED_BACK = "rolled_back"
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One decision about which model answers to a name."""
+
+    name: str
+    kind: PromotionKind
+    model: str
+    """Id of the model that answers from then on, or would have."""
+    previous: str | None
+    """Id of the one that answered until then; None: the name was new."""
+    decided_at: datetime
+    decided_by: str
+    """Id of the key."""
+    approved_by: tuple[str, ...]
+    reason: str | None
+    gate: Mapping[str, Any] | None
+    """What the gate found, with every number; None where none was asked."""
+
+
 @dataclass(frozen=True)
 class Spent:
     """What a model behind another server took on one day (UTC)."""

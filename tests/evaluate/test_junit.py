@@ -43,8 +43,12 @@ def test_each_condition_is_a_case_and_what_is_not_known_is_an_error_not_a_failur
 
 
 def test_control_characters_in_names_do_not_break_the_file() -> None:
-    found = check(GATE, [run("b", {"exact": shares(200, 140)})], [run("a", {"exact": shares(200, 9)})])
-    strange = replace(found, conditions=(Condition("a\x00b", Outcome.FAIL, 'said "\x1b[31m" & <x>'),))
+    found = check(
+        GATE, [run("b", {"exact": shares(200, 140)})], [run("a", {"exact": shares(200, 9)})]
+    )
+    strange = replace(
+        found, conditions=(Condition("a\x00b", Outcome.FAIL, 'said "\x1b[31m" & <x>'),)
+    )
     (case,) = ET.fromstring(junit_xml(strange)).iter("testcase")
     assert case.get("name") == "a\ufffdb"
     assert "& <x>" in str(case[0].get("message"))

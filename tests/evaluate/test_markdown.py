@@ -11,7 +11,9 @@ from modiste.evaluate.markdown import gate_markdown, summary_markdown
 
 
 def test_a_gate_says_its_outcome_first_and_the_evidence_of_every_condition() -> None:
-    gate = Gate.model_validate({"name": "support", "floors": [{"metric": "exact", "at_least": 0.9}]})
+    gate = Gate.model_validate(
+        {"name": "support", "floors": [{"metric": "exact", "at_least": 0.9}]}
+    )
     told = gate_markdown(check(gate, [run("b", {"exact": shares(200, 100)})]))
     assert told.startswith("## ❌ support: fail\n")
     assert "| ❌ | exact.mean at least 90 % | fail | exact.mean = 50 %" in told
@@ -29,7 +31,9 @@ def test_a_comparison_says_its_verdict_first_then_every_figure() -> None:
     assert "| exact.mean | 50.0 % | 75.0 % | 50/150/0 | better | B − A = +25.0 pp" in told
     assert "topic = a\\|b" in told
     assert "| latency | 0.5 s | 0.5 s |" in told
-    widths = {line.count("|") - line.count("\\|") for line in told.splitlines() if line.startswith("|")}
+    widths = {
+        line.count("|") - line.count("\\|") for line in told.splitlines() if line.startswith("|")
+    }
     assert widths == {7}
 
 

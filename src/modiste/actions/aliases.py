@@ -3,6 +3,8 @@
 An alias names a model by its id, never another alias, so a switch is seen whole or not at all. Who
 switched what when stays on record. The settings' `base_aliases` are defaults: a name that was set
 here wins.
+
+A name that was promoted (`support-bot@production`) is switched by promotions alone.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ import sqlalchemy as sa
 from modiste.actions.keys import require
 from modiste.errors import BadRequest, Conflict, InvalidInput, NotFound
 from modiste.store.database import Tx
-from modiste.store.model_tables import AliasRow
+from modiste.store.model_tables import AliasRow, PromotionRow
 from modiste.store.tables import ModelRow
-from modiste.types import Actor, Alias, Scope
+from modiste.types import Actor, Alias, PromotionKind, Scope
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@-]{0,199}")
 
 
 def list_(tx: Tx, actor: Actor) -> tuple[Alias, ...]:
@@ -48,13 +50,19 @@ def set_(tx: Tx, actor: Actor, name: str, model: str) -> Alias:
 
     Raises:
         InvalidInput: not a name.
-        Conflict: a model has this name itself.
+        Conflict: a model has this name itself, or it was promoted.
         NotFound, BadRequest: no such model, or it is archived.
     """
     require(actor, Scope.TRAIN)
+    _refuse_promoted(tx, actor.org, name)
+    return switch(tx, actor, name, model)
+
+
+def switch(tx: Tx, actor: Actor, name: str, model: str) -> Alias:
+    """As `set_`, also of a name that was promoted: for those who decide about it."""
     if not NAME.fullmatch(name):
         raise InvalidInput(
-            f"alias is {name!r}; it has letters, digits and . _ / - (no colon), at most 200.",
+            f"alias is {name!r}; it has letters, digits and . _ / @ - (no colon), at most 200.",
             param="alias",
         )
     tx.alone("bases")  # A base of this name could be installed at the same moment.
@@ -82,8 +90,10 @@ def remove(tx: Tx, actor: Actor, name: str) -> Alias:
 
     Raises:
         NotFound: it stands for nothing.
+        Conflict: it was promoted.
     """
     require(actor, Scope.TRAIN)
+    _refuse_promoted(tx, actor.org, name)
     if not is_set(tx, actor.org, name):
         raise _unknown(name)
     return _write(tx, actor, name, None)
@@ -99,6 +109,17 @@ def is_set(tx: Tx, org: str, name: str) -> bool:
     return any(row.name == name and row.model is not None for row in _current(tx, org))
 
 
+def promoted(tx: Tx, org: str, name: str) -> bool:
+    """Whether a promotion ever switched this name: from then on only promotions do."""
+    switched = (PromotionKind.PROMOTED, PromotionKind.OVERRIDDEN)
+    found = tx.session.scalar(
+        sa.select(PromotionRow.seq)
+        .where(PromotionRow.org == org, PromotionRow.name == name, PromotionRow.kind.in_(switched))
+        .limit(1)
+    )
+    return found is not None
+
+
 def set_for(tx: Tx, org: str, model_id: str) -> tuple[str, ...]:
     """Aliases that were set to this model."""
     return tuple(row.name for row in _current(tx, org) if row.model == model_id)
@@ -110,6 +131,17 @@ def _current(tx: Tx, org: str) -> list[AliasRow]:
         sa.select(AliasRow).where(AliasRow.seq.in_(newest)).order_by(AliasRow.name)
     )
     return list(rows)
+
+
+def _refuse_promoted(tx: Tx, org: str, name: str) -> None:
+    if promoted(tx, org, name):
+        raise Conflict(
+            f"{name} is under a gate: `modiste models promote MODEL --as {name} --gate gate.yaml` "
+            f"switches it, `modiste models rollback {name}` switches it back, and `--override "
+            "REASON` does what the gate would not.",
+            param="alias",
+            code="alias_promoted",
+        )
 
 
 def _write(tx: Tx, actor: Actor, name: str, model: str | None) -> Alias:

@@ -131,9 +131,11 @@ def delete(tx: Tx, actor: Actor, model_id: str) -> Model:
     """
     row = _own(tx, actor, model_id)
     if named := aliases.set_for(tx, row.org, row.id):
+        how = f"`modiste models alias {named[0]} OTHER`, or take it away with `--remove`"
+        if aliases.promoted(tx, row.org, named[0]):
+            how = f"`modiste models rollback {named[0]}`, or promote another model"
         raise Conflict(
-            f"{', '.join(named)} stands for {row.id}: switch it first with `modiste models alias "
-            f"{named[0]} OTHER`, or take it away with `--remove`.",
+            f"{', '.join(named)} stands for {row.id}: switch it first with {how}.",
             param="model",
             code="model_in_use",
         )

@@ -44,6 +44,7 @@ from modiste.api import (
     jobs,
     lineage,
     native,
+    promotions,
     reports,
     texts,
     tokens,
@@ -66,6 +67,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 OURS = (
     native.router,
     aliases.router,
+    promotions.router,
     upstreams.router,
     reports.router,
     lineage.router,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from modiste import settings
-from modiste.cli import models_add, models_alias, models_export
+from modiste.cli import models_add, models_alias, models_export, models_promote
 from modiste.cli.models_add import upstream_fields
 from modiste.cli.output import AsJson, ago, print_fields, print_json, print_table, say
 from modiste.client import connect
@@ -15,11 +15,12 @@ from modiste.errors import InvalidInput
 
 app = typer.Typer(
     add_completion=False,
-    help="Models: list, show, add, alias, export, update, archive, unarchive, delete.",
+    help="Models: list, show, add, alias, promote, roll back, export, update, archive, delete.",
     no_args_is_help=True,
 )
 app.add_typer(models_export.app)
 app.add_typer(models_alias.app)
+app.add_typer(models_promote.app)
 app.add_typer(models_add.app)
 
 ModelId = Annotated[str, typer.Argument(help="The name shown by `modiste models list`.")]

@@ -45,7 +45,7 @@ def aliases(
     """What each alias stands for, or the history of one."""
     with connect(settings.load()) as client:
         answer = client.get(f"/v1/models/aliases/{name}" if name else "/v1/models/aliases")
-        keys = {} if as_json else _key_names(client)
+        keys = {} if as_json else key_names(client)
     if as_json:
         print_json(answer)
         return
@@ -64,7 +64,7 @@ def aliases(
     )
 
 
-def _key_names(client: Client) -> dict[str, str]:
+def key_names(client: Client) -> dict[str, str]:
     """Names of keys by id, for those who may see them."""
     try:
         return {key["id"]: key["name"] for key in client.get("/v1/keys")["data"]}

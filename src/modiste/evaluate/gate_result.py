@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -59,6 +59,10 @@ class GateResult:
     @property
     def in_the_way(self) -> tuple[Condition, ...]:
         return tuple(c for c in self.conditions if c.outcome is not Outcome.PASS)
+
+    def with_condition(self, condition: Condition) -> GateResult:
+        """One more, that whoever asks the gate knows of."""
+        return replace(self, conditions=(*self.conditions, condition))
 
     def to_json(self) -> dict[str, Any]:
         written: dict[str, Any] = RESULT.dump_python(self, mode="json")
