@@ -9,7 +9,7 @@ others share Holm's correction, and so do the slices of the primary metric.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isclose
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ from modiste.evaluate.metric import Metric
 from modiste.evaluate.pairing import Column, Mask, Means, Pairs, Side
 from modiste.evaluate.record import Record, Run
 from modiste.evaluate.stats.multiple import holm
+from modiste.evaluate.verdict import Decision, Verdict
 
 MOST_DELTAS = 20
 """Items shown on which one of the two is furthest ahead."""
@@ -344,7 +345,9 @@ def _expenses(pairs: Pairs) -> list[Difference]:
     for kind, value in EXPENSES:
         column = pairs.column(value)
         if column.both.any():
-            found.append(mean_difference(kind, column, clusters=pairs.clusters))
+            made = mean_difference(kind, column, clusters=pairs.clusters)
+            same = Decision(Verdict.EQUIVALENT, 0, "the same on every item")
+            found.append(replace(made, decision=same) if not made.wins + made.losses else made)
     return found
 
 

@@ -50,15 +50,19 @@ def page(
     body += [_file(at, file, report.get("seq_len")) for at, file in enumerate(files)]
     if estimates:
         body.append(_estimates(estimates))
-    version = escape(str(report.get("modiste_version", "")))
-    body.append(f"<footer>Made by Modiste {version}. Nothing on this page leaves it.</footer>")
+    return document(title, "".join(body), version=str(report.get("modiste_version", "")))
+
+
+def document(title: str, body: str, *, version: str = "", css: str = "") -> str:
+    """A whole page around a body: nothing on it may be fetched, sent or run."""
+    footer = f"<footer>Made by Modiste {escape(version)}. Nothing on this page leaves it.</footer>"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         'style-src \'unsafe-inline\'"><meta name="referrer" content="no-referrer">'
-        f"<title>{escape(title)}</title><style>{CSS}</style></head>"
-        f"<body><main>{''.join(body)}</main></body></html>\n"
+        f"<title>{escape(title)}</title><style>{CSS}{css}</style></head>"
+        f"<body><main>{body}{footer}</main></body></html>\n"
     )
 
 
