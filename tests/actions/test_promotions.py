@@ -114,40 +114,50 @@ def test_a_model_that_passes_its_gate_answers_and_every_number_is_kept(
     assert kept.gate["candidates"][0]["run_id"] == "run-150"
 
 
-@pytest.mark.parametrize(("right", "outcome"), [(60, "fail"), (104, "insufficient evidence")])
-def test_what_does_not_pass_is_refused_and_the_refusal_is_kept(
-    house: House, tuned: Model, right: int, outcome: str
+def test_what_does_not_pass_is_refused_kept_and_leaves_the_name_free(
+    house: House, tuned: Model
 ) -> None:
-    made = house.promote(tuned, right)
-    assert made.kind is PromotionKind.REFUSED
+    with pytest.raises(NotFound, match="was never promoted"):
+        house.history()
+    for right, outcome in ((60, "fail"), (104, "insufficient evidence")):
+        made = house.promote(tuned, right)
+        assert made.kind is PromotionKind.REFUSED
+        assert made.gate is not None
+        assert made.gate["outcome"] == outcome
     with pytest.raises(NotFound):
         house.answering()
-    assert house.history()[0].gate["outcome"] == outcome  # type: ignore[index]
+    with house.database.transaction(write=False) as tx:
+        assert promotions.list_(tx, house.actor) == ()
+    with house.database.transaction() as tx:
+        aliases.set_(tx, house.actor, NAME, "modiste-tiny")
+    assert [each.kind for each in house.history()] == [PromotionKind.REFUSED] * 2
 
 
-def test_an_override_switches_and_says_who_and_why(house: House, tuned: Model) -> None:
+def test_an_override_needs_a_reason_and_says_who_and_why(house: House, tuned: Model) -> None:
+    with pytest.raises(InvalidInput, match="no gate is given"):
+        house.promote(tuned, gate=None)
+    with pytest.raises(InvalidInput, match="override is empty"):
+        house.promote(tuned, gate=None, override="  ")
     made = house.promote(tuned, 60, override="the old one leaks prices")
     assert (made.kind, made.reason) == (PromotionKind.OVERRIDDEN, "the old one leaks prices")
     assert made.gate is not None
     assert made.gate["outcome"] == "fail"
     assert house.answering() == tuned.id
-
-
-def test_without_a_gate_only_an_override_with_a_reason_switches(house: House, tuned: Model) -> None:
-    with pytest.raises(InvalidInput, match="no gate is given"):
-        house.promote(tuned, gate=None)
-    with pytest.raises(InvalidInput, match="override is empty"):
-        house.promote(tuned, gate=None, override="  ")
-    assert house.promote(tuned, gate=None, override="first day").kind is PromotionKind.OVERRIDDEN
+    with house.database.transaction(write=False) as tx:
+        assert promotions.list_(tx, house.actor) == (made,)
+    with pytest.raises(Conflict, match="already"):
+        house.promote(tuned)
 
 
 def test_rollback_goes_back_one_promotion_at_a_time(
     house: House, tuned: Model, better: Model
 ) -> None:
-    house.promote("modiste-tiny", gate=None, override="start")
+    with house.database.transaction() as tx:
+        aliases.set_(tx, house.actor, NAME, "modiste-tiny")
     house.promote(tuned)
     house.promote(better, against=tuned)
     assert house.answering() == better.id
+    assert house.promote(tuned, 60, against=better).kind is PromotionKind.REFUSED
     back = house.rollback()
     assert (back.model, back.previous) == (tuned.id, better.id)
     assert (back.kind, back.reason) == (PromotionKind.ROLLED_BACK, "it swears")
@@ -158,26 +168,10 @@ def test_rollback_goes_back_one_promotion_at_a_time(
     assert [each.kind for each in house.history()] == [
         PromotionKind.ROLLED_BACK,
         PromotionKind.ROLLED_BACK,
+        PromotionKind.REFUSED,
         PromotionKind.PROMOTED,
         PromotionKind.PROMOTED,
-        PromotionKind.OVERRIDDEN,
     ]
-
-
-def test_a_refusal_in_between_is_no_step_back(house: House, tuned: Model, better: Model) -> None:
-    house.promote("modiste-tiny", gate=None, override="start")
-    house.promote(tuned)
-    assert house.promote(better, 60, against=tuned).kind is PromotionKind.REFUSED
-    assert house.rollback().model == "modiste-tiny"
-
-
-def test_a_name_that_was_set_by_hand_before_is_what_rollback_returns_to(
-    house: House, tuned: Model
-) -> None:
-    with house.database.transaction() as tx:
-        aliases.set_(tx, house.actor, NAME, "modiste-tiny")
-    house.promote(tuned)
-    assert house.rollback().model == "modiste-tiny"
 
 
 def test_a_promoted_name_is_not_switched_or_removed_by_hand(house: House, tuned: Model) -> None:
@@ -189,13 +183,6 @@ def test_a_promoted_name_is_not_switched_or_removed_by_hand(house: House, tuned:
     with house.database.transaction() as tx, pytest.raises(Conflict, match="models rollback"):
         models.delete(tx, house.actor, tuned.id)
     assert house.answering() == tuned.id
-
-
-def test_a_name_that_was_only_refused_is_still_free(house: House, tuned: Model) -> None:
-    house.promote(tuned, 60)
-    with house.database.transaction() as tx:
-        aliases.set_(tx, house.actor, NAME, "modiste-tiny")
-    assert house.answering() == "modiste-tiny"
 
 
 def test_runs_of_another_model_or_of_other_weights_prove_nothing(
@@ -232,25 +219,6 @@ def test_a_win_over_another_model_than_the_one_that_answers_is_none(
     assert tuned.id in condition["sentence"]
 
 
-def test_what_answers_already_is_not_promoted_again(house: House, tuned: Model) -> None:
-    house.promote(tuned)
-    with pytest.raises(Conflict, match="already"):
-        house.promote(tuned)
-
-
-def test_an_archived_model_is_neither_promoted_nor_rolled_back_to(
-    house: House, tuned: Model, better: Model
-) -> None:
-    house.promote(tuned)
-    house.promote(better, against=tuned)
-    with house.database.transaction() as tx:
-        models.archive(tx, house.actor, tuned.id)
-    with pytest.raises(BadRequest, match="unarchive"):
-        house.rollback()
-    with pytest.raises(BadRequest, match="unarchive"):
-        house.promote(tuned, against=better)
-
-
 def test_a_key_that_may_not_train_may_not_promote(house: House, tuned: Model) -> None:
     reader = House(
         house.database, Actor(house.actor.key_id, house.actor.org, frozenset({Scope.INFER}))
@@ -260,17 +228,3 @@ def test_a_key_that_may_not_train_may_not_promote(house: House, tuned: Model) ->
     house.promote(tuned)
     with pytest.raises(Forbidden):
         reader.rollback()
-
-
-def test_the_list_holds_what_each_promoted_name_stands_for(house: House, tuned: Model) -> None:
-    house.promote(tuned, 60)
-    with house.database.transaction(write=False) as tx:
-        assert promotions.list_(tx, house.actor) == ()
-    made = house.promote(tuned)
-    with house.database.transaction(write=False) as tx:
-        assert promotions.list_(tx, house.actor) == (made,)
-
-
-def test_a_name_nobody_promoted_has_no_history(house: House) -> None:
-    with pytest.raises(NotFound, match="was never promoted"):
-        house.history()

@@ -10,7 +10,7 @@ from typing import Any
 from modiste.evaluate.items import Answer, Failure, Item, Sample, Score, Status, scored, unscored
 from modiste.evaluate.metric import Metric, estimate_of, item_means
 from modiste.evaluate.record import Record, Run
-from modiste.types import Message
+from modiste.types import Message, Role
 
 Value = float | None | Score
 
@@ -58,7 +58,7 @@ def sample(
         text=text, prompt_tokens=30, completion_tokens=10, latency_s=latency_s,
         cost_micro=cost_micro, failure=failure,
     )  # fmt: skip
-    prompt = (Message("user", str(of.row["question"])),)
+    prompt = (Message(Role.USER, str(of.row["question"])),)
     return Sample(of, attempt, prompt, answer, graded)
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "files": "Training files: upload, list, show, report, download, delete.",
     "jobs": "Fine-tuning jobs: create, list, show, report, preview, events, logs, wait, …",
     "models": "Models: list, show, add, export, update, archive, unarchive, delete.",
+    "gate": "Gates before deployment: would this model pass?",
     "keys": "Keys of the API: create, list, revoke.",
     "doctor": "What is installed, what is missing, what to do.",
 }

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from modiste import settings
+from modiste.cli import eval_compare
 from modiste.cli.output import (
     AsJson,
     ago,
@@ -32,9 +33,10 @@ from modiste.errors import Conflict
 
 app = typer.Typer(
     add_completion=False,
-    help="Evaluations: run, list, show, wait, samples, rescore, resume, cancel, delete.",
+    help="Evaluations: run, compare, report, list, show, wait, samples, rescore, resume, …",
     no_args_is_help=True,
 )
+app.add_typer(eval_compare.app)
 
 RunId = Annotated[
     str, typer.Argument(help="The id shown by `modiste eval list`, or its beginning.")

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from modiste import settings
+from modiste.cli.gate import gate_in
 from modiste.cli.models_alias import key_names
 from modiste.cli.output import AsJson, ago, print_json, print_table, printable, say
 from modiste.client import connect
-from modiste.errors import InvalidInput
 
 app = typer.Typer(add_completion=False)
 PROMOTIONS = "/v1/models/promotions"
@@ -107,19 +107,6 @@ def history(
         ],
         empty="Nothing was promoted; `modiste models promote MODEL --as NAME --gate FILE` does.",
     )
-
-
-def gate_in(path: Path) -> Any:
-    """
-    Raises:
-        InvalidInput: it cannot be read, or is no gate; everything that is wrong with it.
-    """
-    from modiste.evaluate.gate_spec import read
-
-    try:
-        return read(path.read_text(encoding="utf-8"), file=str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: cannot be read: {error}", param="gate") from None
 
 
 def _say_conditions(made: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ from modiste.evaluate.items import Item, Sample
 from modiste.evaluate.metric import Metric
 from modiste.evaluate.pairing import Column, Mask, Means, Pairs, Side
 from modiste.evaluate.record import Record, Run
-from modiste.evaluate.stats.multiple import holm
+from modiste.evaluate.stats.multiplicity import holm
 from modiste.evaluate.verdict import Decision, Verdict
 
 MOST_DELTAS = 20
@@ -327,9 +327,9 @@ def _family(differences: Sequence[Difference]) -> list[Difference]:
     tested = [each.p for each in differences if each.p is not None]
     if not tested:
         return list(differences)
-    adjusted = iter(holm(tested))
+    adjusted = iter(holm(tested).p)
     return with_holm(
-        differences, [None if each.p is None else float(next(adjusted)) for each in differences]
+        differences, [None if each.p is None else next(adjusted) for each in differences]
     )
 
 
