@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isclose
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,8 @@ from modiste.evaluate.differences import (
     with_holm,
 )
 from modiste.evaluate.figures import (
-    OF_CLASSES,
-    OF_ONE_CLASS,
+    OF_ALL,
+    OF_ONE,
     QUANTILES,
     Answers,
     Ends,
@@ -35,7 +35,7 @@ from modiste.evaluate.figures import (
 )
 from modiste.evaluate.items import Item, Sample
 from modiste.evaluate.metric import Metric
-from modiste.evaluate.pairing import Column, Mask, Means, Pairs, Side
+from modiste.evaluate.pairing import Column, Mask, Means, Pairs, Side, detail_of
 from modiste.evaluate.record import Record, Run
 from modiste.evaluate.stats.multiplicity import holm
 from modiste.evaluate.verdict import Decision, Verdict
@@ -133,7 +133,14 @@ def compare(
     shown: list[Shown] = []
     for metric in chosen:
         other = _of(candidate, metric.id)
-        told = _difference(pairs, columns[metric.scorer], metric, other, delta=delta)
+        told = _difference(
+            pairs,
+            columns[metric.scorer],
+            metric,
+            other,
+            labels=_labels(baseline, metric.scorer),
+            delta=delta,
+        )
         made.append(told) if isinstance(told, Difference) else shown.append(told)
     if shown and shown[0].metric == chosen[0].id:
         raise InvalidInput(f"{shown[0].metric} cannot be compared: {shown[0].why}", param="metric")
@@ -237,20 +244,28 @@ def _notes(baseline: Record, candidate: Record) -> tuple[str, ...]:
 
 
 def _difference(
-    pairs: Pairs, column: Column, metric: Metric, other: Metric, *, delta: float | None
+    pairs: Pairs,
+    column: Column,
+    metric: Metric,
+    other: Metric,
+    *,
+    labels: Sequence[str],
+    delta: float | None,
 ) -> Difference | Shown:
-    """A mean where the stored figure is one, a figure of classes or a quantile where its name and
-    table say so."""
+    """A mean where the stored figure is one, a figure of classes or a quantile where its name says
+    so."""
     kind = Kind(metric.id, metric.higher_is_better, metric.unit)
     if _is_mean(column.baseline, metric) and _is_mean(column.candidate, other):
         return mean_difference(kind, column, clusters=pairs.clusters, delta=delta)
     try:
         if metric.name in QUANTILES:
             found = _quantile(pairs, column, QUANTILES[metric.name])
-        elif metric.name in OF_CLASSES:
-            found = _classes(pairs, column, metric)
+        elif metric.name in OF_ALL or metric.name.split(".")[0] in OF_ONE:
+            found = _classes(pairs, column, metric, labels)
+        elif (told := _of_details(pairs, kind, metric, other, delta)) is not None:
+            return told
         else:
-            return Shown(metric.id, "it is no mean over items")
+            return Shown(metric.id, "its scores do not say what it is of each item")
     except InvalidInput as error:
         return Shown(metric.id, error.message)
     there = column.both
@@ -267,6 +282,14 @@ def _difference(
     )
 
 
+def _labels(run: Run, scorer: str) -> Sequence[str]:
+    """Of a classifying scorer, in its order."""
+    for metric in run.metrics:
+        if metric.scorer == scorer and metric.table.get("labels"):
+            return tuple(map(str, metric.table["labels"]))
+    return ()
+
+
 def _by_item(metric: Metric, column: Column) -> Kind:
     """What items and slices are compared on: the scorer's mean, where the metric is none."""
     name = metric.id if _is_mean(column.baseline, metric) else f"{metric.scorer}.mean"
@@ -280,6 +303,18 @@ def _is_mean(side: Means, metric: Metric) -> bool:
     return isclose(side.whole, metric.estimate.value, rel_tol=1e-9, abs_tol=1e-12)
 
 
+def _of_details(
+    pairs: Pairs, kind: Kind, metric: Metric, other: Metric, delta: float | None
+) -> Difference | None:
+    """A mean of what scores keep beside their value, over the items that have it; None where the
+    stored figure is something else."""
+    column = pairs.column(lambda sample: detail_of(sample, metric.scorer, metric.name))
+    if not (_is_mean(column.baseline, metric) and _is_mean(column.candidate, other)):
+        return None
+    having = ~(np.isnan(column.baseline.means) & np.isnan(column.candidate.means))
+    return mean_difference(kind, column, clusters=pairs.clusters, delta=delta, mask=having)
+
+
 def _quantile(pairs: Pairs, column: Column, q: float) -> Ends:
     there = column.both
     return quantile_difference(
@@ -291,35 +326,51 @@ def _quantile(pairs: Pairs, column: Column, q: float) -> Ends:
     )
 
 
-def _classes(pairs: Pairs, column: Column, metric: Metric) -> Ends:
-    labels = {str(label): at for at, label in enumerate(metric.table.get("labels", ()))}
-    if len(labels) < 2:
-        raise InvalidInput("the run's table of labels is missing")
-    positive = metric.table.get("positive")
-    if metric.name in OF_ONE_CLASS and str(positive) not in labels:
-        raise InvalidInput("the run does not say which label it is of")
-    there = column.both
+def _classes(pairs: Pairs, column: Column, metric: Metric, labels: Sequence[str]) -> Ends:
+    """
+    Args:
+        labels: of a scorer with two, in its order: its F1 is of the second.
+    """
+    name, _, label = metric.name.partition(".")
+    if name in OF_ONE and not label:
+        label = labels[1] if len(labels) == 2 else ""
+    there, codes = column.both, dict[str, int]()
+    answers = [
+        _answers(side, there, metric.scorer, codes) for side in (pairs.baseline, pairs.candidate)
+    ]
+    if name in OF_ONE and label not in codes:
+        raise InvalidInput(f"no item is {label!r}, and no answer says it")
     return class_difference(
-        metric.name,
-        _answers(pairs.baseline, there, metric.scorer, labels),
-        _answers(pairs.candidate, there, metric.scorer, labels),
-        n_classes=len(labels),
-        positive=labels.get(str(positive)),
+        name,
+        answers[0],
+        answers[1],
+        n_classes=len(codes),
+        of=codes[label] if name in OF_ONE else None,
         clusters=pairs.clusters,
         n_unscored=len(there) - int(there.sum()),
     )
 
 
-def _answers(side: Side, there: Mask, scorer: str, labels: dict[str, int]) -> list[Answers]:
+def _answers(side: Side, there: Mask, scorer: str, codes: dict[str, int]) -> list[Answers]:
+    """What classifying scorers keep: `right` and the label, or sets of both.
+
+    Args:
+        codes: numbers of the labels that were met so far; grows.
+    """
+
+    def coded(labels: Any) -> tuple[int, ...]:
+        listed = labels if isinstance(labels, list) else [labels] if labels is not None else []
+        return tuple(codes.setdefault(str(label), len(codes)) for label in listed)
+
     found = []
     for at, sample in zip(side.at.tolist(), side.samples, strict=True):
         score = sample.scores.get(scorer)
         if at >= len(there) or not there[at] or score is None or score.value is None:
             continue
-        truth = labels.get(str(score.detail.get("truth", sample.item.reference)))
-        if truth is None:
-            raise InvalidInput(f"item {sample.item.key} has a reference that is no label")
-        found.append(Answers(at, truth, labels.get(str(score.label), -1)))
+        if "right" not in score.detail:
+            raise InvalidInput("its scores do not say which label is right")
+        right, said = coded(score.detail["right"]), coded(score.detail.get("said", score.label))
+        found.append(Answers(at, right, said, int(score.detail.get("strange", 0))))
     return found
 
 

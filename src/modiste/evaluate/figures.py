@@ -7,6 +7,7 @@ of how many there are of each kind, which is the same thing and much faster.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,17 @@ import numpy as np
 from modiste.errors import InvalidInput
 from modiste.evaluate.pairing import Floats, Ints
 from modiste.evaluate.stats.bootstrap import interval_of_draws
+from modiste.evaluate.stats.confusion import (
+    Sums,
+    balanced_accuracy,
+    divided,
+    f1s,
+    macro_f1,
+    mcc,
+    precisions,
+    recalls,
+    weighted_f1,
+)
 from modiste.evaluate.stats.estimates import Estimate
 
 DRAWS = 2_000
@@ -25,85 +37,43 @@ SEED = 0
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "median": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
-class Tally(NamedTuple):
-    """Counts of classes, each (..., classes)."""
+class Counts(NamedTuple):
+    """What answers add up to."""
 
-    hits: Floats
-    truth: Floats
-    said: Floats
-    total: Floats
-    """(...) answers, those that name no class among them."""
-
-
-Figure = Callable[[Tally, int | None], Floats]
-"""Of counts and the positive class."""
+    sums: Sums
+    """Per class."""
+    strange: Floats
+    """Parts of answers that are no class."""
 
 
-def _f1s(t: Tally) -> Floats:
-    """NaN for a class that neither occurs nor is said."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        f1: Floats = 2 * t.hits / (t.truth + t.said)
-    return f1
+def _micro_f1(counts: Counts) -> Floats:
+    right, said, support = (np.asarray(part).sum(axis=-1) for part in counts.sums)
+    return divided(2 * right, said + support + counts.strange)
 
 
-def _class(values: Floats, positive: int | None) -> Floats:
-    picked: Floats = values[..., positive]
-    return picked
-
-
-def _precisions(t: Tally) -> Floats:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = t.hits / t.said
-    return found
-
-
-def _recalls(t: Tally) -> Floats:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = t.hits / t.truth
-    return found
-
-
-def _weighted_f1(t: Tally, positive: int | None) -> Floats:
-    found: Floats = np.nansum(_f1s(t) * t.truth, axis=-1) / t.truth.sum(axis=-1)
-    return found
-
-
-def _micro_f1(t: Tally, positive: int | None) -> Floats:
-    found: Floats = 2 * t.hits.sum(-1) / (t.truth.sum(-1) + t.said.sum(-1))
-    return found
-
-
-def _mcc(t: Tally, positive: int | None) -> Floats:
-    """Gorodkin's for any number of classes; what names none is a class of its own."""
-    none = t.total - t.said.sum(-1)
-    agree = t.hits.sum(-1) * t.total - (t.said * t.truth).sum(-1)
-    said = t.total**2 - (t.said**2).sum(-1) - none**2
-    truth = t.total**2 - (t.truth**2).sum(-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = agree / np.sqrt(said * truth)
-    return np.where(said * truth == 0, 0.0, found)
-
-
-OF_CLASSES: Mapping[str, Figure] = {
-    "macro_f1": lambda t, positive: np.nanmean(_f1s(t), axis=-1),
+OF_ALL: Mapping[str, Callable[[Counts], Floats]] = {
+    "macro_f1": lambda counts: macro_f1(counts.sums),
     "micro_f1": _micro_f1,
-    "weighted_f1": _weighted_f1,
-    "balanced_accuracy": lambda t, positive: np.nanmean(_recalls(t), axis=-1),
-    "mcc": _mcc,
-    "f1": lambda t, positive: _class(_f1s(t), positive),
-    "precision": lambda t, positive: _class(_precisions(t), positive),
-    "recall": lambda t, positive: _class(_recalls(t), positive),
+    "weighted_f1": lambda counts: weighted_f1(counts.sums),
+    "balanced_accuracy": lambda counts: balanced_accuracy(counts.sums),
+    "mcc": lambda counts: mcc(counts.sums),
 }
-OF_ONE_CLASS = frozenset({"f1", "precision", "recall"})
+OF_ONE: Mapping[str, Callable[[Sums], Floats]] = {
+    "f1": f1s,
+    "precision": precisions,
+    "recall": recalls,
+}
+"""Of one class."""
 
 
 class Answers(NamedTuple):
-    """Classes of one attempt at one item."""
+    """Classes of one attempt at one item: one of each, or sets."""
 
     item: int
-    truth: int
-    said: int
-    """−1: it names no class."""
+    right: tuple[int, ...]
+    said: tuple[int, ...]
+    strange: int = 0
+    """Parts of the answer that are no class."""
 
 
 class Ends(NamedTuple):
@@ -119,11 +89,11 @@ def class_difference(
     candidate: Sequence[Answers],
     *,
     n_classes: int,
-    positive: int | None,
+    of: int | None = None,
     clusters: Ints | None,
     n_unscored: int = 0,
 ) -> Ends:
-    """Of a figure of `OF_CLASSES`.
+    """Of a figure of `OF_ALL`, or of `OF_ONE`, which are of the class `of`.
 
     Args:
         baseline, candidate: attempts at the same items.
@@ -132,18 +102,18 @@ def class_difference(
     Raises:
         InvalidInput: it is undefined on these items, or on more than half of the draws.
     """
-    figure = OF_CLASSES[name]
     kinds, counts = _kinds(baseline, candidate, clusters)
     n_draws = DRAWS if len(kinds) <= MANY_KINDS else FEW_DRAWS
     drawn = np.random.default_rng(SEED).multinomial(
         int(counts.sum()), counts / counts.sum(), size=n_draws
     )
     rows = np.concatenate([counts[None], drawn]).astype(np.float64)
-    a, b = (
-        figure(_tally(rows, [kind[side] for kind in kinds], n_classes), positive) for side in (0, 1)
-    )
+    sides = []
+    for side in (0, 1):
+        added = _added(rows, [kind[side] for kind in kinds], n_classes)
+        sides.append(OF_ALL[name](added) if of is None else OF_ONE[name](added.sums)[..., of])
     items = len({answers.item for answers in baseline})
-    return _ends(a, b, items=items, clusters=clusters, n_unscored=n_unscored)
+    return _ends(sides[0], sides[1], items=items, clusters=clusters, n_unscored=n_unscored)
 
 
 def quantile_difference(
@@ -189,42 +159,43 @@ def _ends(a: Floats, b: Floats, *, items: int, clusters: Ints | None, n_unscored
     return Ends(float(a[0]), float(b[0]), estimate)
 
 
-Unit = tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
-"""What one item or cluster adds: (truth, said) of the attempts of each side."""
+Said = tuple[tuple[int, ...], tuple[int, ...], int]
+"""What is right, what was said, and what of it is no class."""
+Unit = tuple[tuple[Said, ...], tuple[Said, ...]]
+"""What one item or cluster adds: the attempts of each side."""
 
 
 def _kinds(
     baseline: Sequence[Answers], candidate: Sequence[Answers], clusters: Ints | None
 ) -> tuple[list[Unit], Ints]:
     """Every kind of unit, and how many there are of it."""
-    units: dict[int, tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
+    units: dict[int, tuple[list[Said], list[Said]]] = {}
     for at, side in enumerate((baseline, candidate)):
-        for item, truth, said in side:
+        for item, right, said, strange in side:
             unit = item if clusters is None else int(clusters[item])
-            units.setdefault(unit, ([], []))[at].append((truth, said))
-    counted: dict[Unit, int] = {}
-    for left, right in units.values():
-        kind = (tuple(sorted(left)), tuple(sorted(right)))
-        counted[kind] = counted.get(kind, 0) + 1
+            units.setdefault(unit, ([], []))[at].append((right, said, strange))
+    counted = Counter((tuple(sorted(left)), tuple(sorted(right))) for left, right in units.values())
     return list(counted), np.array(list(counted.values()), dtype=np.int64)
 
 
-def _tally(rows: Floats, sides: Sequence[Sequence[tuple[int, int]]], n_classes: int) -> Tally:
+def _added(rows: Floats, sides: Sequence[Sequence[Said]], n_classes: int) -> Counts:
     """Of each row, which says how often each kind of unit occurs.
 
     Args:
         rows: (draws, kinds).
-        sides: what one side's attempts are in each kind.
+        sides: one side's attempts in each kind.
     """
-    hits, truth, said = np.zeros((3, len(sides), n_classes))
-    for at, answers in enumerate(sides):
-        for right, named in answers:
-            truth[at, right] += 1
-            hits[at, right] += right == named
-            if named >= 0:
-                said[at, named] += 1
-    total = np.array([float(len(answers)) for answers in sides])
-    return Tally(rows @ hits, rows @ truth, rows @ said, rows @ total)
+    hits, said, support = np.zeros((3, len(sides), n_classes))
+    strange = np.zeros(len(sides))
+    for at, attempts in enumerate(sides):
+        for right, named, other in attempts:
+            strange[at] += other
+            for label in right:
+                support[at, label] += 1
+            for label in named:
+                said[at, label] += 1
+                hits[at, label] += label in right
+    return Counts(Sums(rows @ hits, rows @ said, rows @ support), rows @ strange)
 
 
 def _members(clusters: Ints) -> list[Ints]:

@@ -169,6 +169,20 @@ def value_of(sample: Sample, scorer: str) -> float | None:
     return None if score is None else score.value
 
 
+def detail_of(sample: Sample, scorer: str, name: str) -> float | None:
+    """A number that a scorer keeps beside its value under the name of a figure: `is_json`, or
+    `field.city` within its `fields`."""
+    score = sample.scores.get(scorer)
+    if score is None or score.value is None:
+        return None
+    head, _, rest = name.partition(".")
+    found = score.detail.get(head)
+    if rest:
+        inside = score.detail.get(f"{head}s")
+        found = inside.get(rest) if isinstance(inside, Mapping) else None
+    return float(found) if isinstance(found, (bool, int, float)) else None
+
+
 def _in_order(samples: Iterable[Sample]) -> tuple[Sample, ...]:
     return tuple(sorted(samples, key=lambda sample: (sample.item.key, sample.attempt)))
 

@@ -56,7 +56,13 @@ class JsonMatch(Check):
         try:
             said = leaves(_an_object(read_json(answer.text, lenient=self._spec.lenient)))
         except ValueError as error:
-            return scored(0.0, reason=f"the answer is {error}", fields=dict.fromkeys(right, False))
+            return scored(
+                0.0,
+                reason=f"the answer is {error}",
+                fields=dict.fromkeys(right, False),
+                all_fields=False,
+                is_json=False,
+            )
         fields = {p: self._same(said.get(p, ABSENT), value) for p, value in right.items()}
         wrong = [path for path, same in fields.items() if not same]
         added = [] if self._spec.fields else sorted(said.keys() - right.keys())
@@ -64,6 +70,7 @@ class JsonMatch(Check):
             1 - len(wrong) / len(right),
             reason=f"wrong or missing: {', '.join(wrong)}" if wrong else "",
             fields=fields,
+            all_fields=not wrong,
             added=added,
             is_json=True,
         )
@@ -74,11 +81,11 @@ class JsonMatch(Check):
 
         def all_right(sample: Sample) -> float | None:
             score = score_of(self.name, sample)
-            return None if score is None else float(all(score.detail["fields"].values()))
+            return None if score is None else float(score.detail["all_fields"])
 
         def is_json(sample: Sample) -> float | None:
             score = score_of(self.name, sample)
-            return None if score is None else float("is_json" in score.detail)
+            return None if score is None else float(score.detail["is_json"])
 
         found = [s for s in (score_of(self.name, sample) for sample in samples) if s is not None]
         added = sum(bool(score.detail.get("added")) for score in found)
