@@ -16,9 +16,12 @@ from modiste.evaluate.scorer import Scorer
 from modiste.evaluate.scorers.classification import ClassificationSpec
 from modiste.evaluate.scorers.json_match import JsonMatchSpec
 from modiste.evaluate.scorers.json_schema import JsonSchemaSpec
+from modiste.evaluate.scorers.load import CostSpec, LatencySpec, TokensSpec
 from modiste.evaluate.scorers.multiple_choice import MultipleChoiceSpec
 from modiste.evaluate.scorers.numeric import NumericSpec
+from modiste.evaluate.scorers.perplexity import PerplexitySpec
 from modiste.evaluate.scorers.regex import RegexSpec
+from modiste.evaluate.scorers.sql_match import SqlMatchSpec
 from modiste.evaluate.scorers.text_match import ExactSpec, IncludesSpec
 from modiste.evaluate.scorers.text_similarity import TextSimilaritySpec
 from modiste.evaluate.scorers.tool_call import ToolCallSpec
@@ -39,6 +42,11 @@ ScorerSpec = Annotated[
         | ToolCallSpec
         | ClassificationSpec
         | MultipleChoiceSpec
+        | SqlMatchSpec
+        | PerplexitySpec
+        | LatencySpec
+        | TokensSpec
+        | CostSpec
         | TextSimilaritySpec
         | RubricSpec
         | MtBenchSingleSpec
