@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from modiste.actions import files
+from modiste.actions import files, keys
 from modiste.actions.batch_lines import Checked
 from modiste.actions.runs import Wish
 from modiste.store import queue
@@ -22,7 +22,6 @@ from modiste.store.batch_tables import BatchRow
 from modiste.store.blobs import chunks_of
 from modiste.store.database import Database, Tx
 from modiste.store.queue import Claim
-from modiste.store.tables import KeyRow
 from modiste.types import (
     Actor,
     Batch,
@@ -70,15 +69,13 @@ class Results:
 def taken(tx: Tx, claim: Claim) -> BatchTask:
     """The batch behind a claim that was just made."""
     row = queue.held_batch(tx, claim)
-    key = tx.session.get(KeyRow, row.created_by)
-    scopes = key.scopes if key is not None and key.revoked_at is None else frozenset()
     if row.status is BatchStatus.QUEUED:
         row.status = BatchStatus.VALIDATING
     return BatchTask(
         claim=claim,
         batch=row.noun(),
         blobs=row.blobs,
-        actor=Actor(row.created_by, row.org, scopes),
+        actor=Actor(row.created_by, row.org, keys.scopes_now(tx, row.created_by)),
         deadline=row.expires_at,
         given_up=row.attempts > queue.MAX_ATTEMPTS,
     )
@@ -87,7 +84,7 @@ def taken(tx: Tx, claim: Claim) -> BatchTask:
 def wish(tx: Tx, claim: Claim) -> Wish:
     """Raises LeaseLost when the batch is no longer ours."""
     row = queue.held_batch(tx, claim)
-    stop = row.cancel_requested_at is not None or not _key_lives(tx, row)
+    stop = row.cancel_requested_at is not None or not keys.scopes_now(tx, row.created_by)
     return Wish.CANCEL if stop else Wish.GO_ON
 
 
@@ -165,7 +162,7 @@ def record_ended(
         return _ended(tx, claim, BatchStatus.FAILED, error)
     if counts.completed == counts.total:
         return _ended(tx, claim, BatchStatus.SUCCESS)
-    if not _key_lives(tx, row):
+    if not keys.scopes_now(tx, row.created_by):
         return _ended(tx, claim, BatchStatus.FAILED, KEY_GONE)
     early = tx.now() + CLOCKS_DIFFER < row.expires_at
     return _ended(tx, claim, *((BatchStatus.FAILED, DIED) if early else (BatchStatus.EXPIRED,)))
@@ -192,11 +189,6 @@ def blobs_in_use(tx: Tx) -> Iterator[str]:
     query = sa.select(BatchRow.blobs).where(BatchRow.finished_at.is_(None))
     for blobs in tx.session.scalars(query):
         yield from (sha256 for _, sha256 in blobs)
-
-
-def _key_lives(tx: Tx, row: BatchRow) -> bool:
-    key = tx.session.get(KeyRow, row.created_by)
-    return key is not None and key.revoked_at is None
 
 
 def _ended(tx: Tx, claim: Claim, status: BatchStatus, error: JobError | None = None) -> Batch:

@@ -12,12 +12,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from modiste.actions import keys
 from modiste.actions.runs import Wish
 from modiste.store import queue
 from modiste.store.database import Tx
 from modiste.store.eval_tables import EvalRunRow
 from modiste.store.queue import Claim
-from modiste.store.tables import KeyRow
 from modiste.types import Actor, EvalCounts, EvalRun, EvalStatus, JobError
 
 KEY_GONE = JobError(
@@ -53,13 +53,11 @@ class Outcome:
 def taken(tx: Tx, claim: Claim) -> EvalTask:
     """The run behind a claim that was just made."""
     row = queue.held_eval(tx, claim)
-    key = tx.session.get(KeyRow, row.created_by)
-    scopes = key.scopes if key is not None and key.revoked_at is None else frozenset()
     return EvalTask(
         claim=claim,
         run=row.noun(),
         blobs=row.blobs,
-        actor=Actor(row.created_by, row.org, scopes),
+        actor=Actor(row.created_by, row.org, keys.scopes_now(tx, row.created_by)),
         given_up=row.attempts > queue.MAX_ATTEMPTS,
     )
 
@@ -67,7 +65,7 @@ def taken(tx: Tx, claim: Claim) -> EvalTask:
 def wish(tx: Tx, claim: Claim) -> Wish:
     """Raises LeaseLost when the run is no longer ours."""
     row = queue.held_eval(tx, claim)
-    stop = row.cancel_requested_at is not None or not _key_lives(tx, row)
+    stop = row.cancel_requested_at is not None or not keys.scopes_now(tx, row.created_by)
     return Wish.CANCEL if stop else Wish.GO_ON
 
 
@@ -119,14 +117,8 @@ def unfinished(tx: Tx, run_ids: Iterable[str]) -> set[str]:
 
 
 def blobs_in_use(tx: Tx) -> Iterator[str]:
-    """Samples of every run, and the files of those that may still be worked on."""
+    """Samples of every run, and its files: it may be resumed, or graded anew."""
     for row in tx.session.scalars(sa.select(EvalRunRow)):
         if row.samples_sha256 is not None:
             yield row.samples_sha256
-        if row.status is not EvalStatus.SUCCESS or row.counts.failed:
-            yield from (sha256 for _, sha256 in row.blobs.values())
-
-
-def _key_lives(tx: Tx, row: EvalRunRow) -> bool:
-    key = tx.session.get(KeyRow, row.created_by)
-    return key is not None and key.revoked_at is None
+        yield from (sha256 for _, sha256 in row.blobs.values())

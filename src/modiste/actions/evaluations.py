@@ -9,13 +9,12 @@ one that ended is graded anew without asking its model again.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from modiste.actions import files, models
+from modiste.actions import files, keys, models
 from modiste.actions.keys import require
 from modiste.actions.pages import page_of
 from modiste.errors import (
@@ -72,13 +71,13 @@ def create(
     chosen = _chosen(suite, subjects)
     with database.transaction(write=False) as tx:
         found = _checked(tx, actor, suite, chosen)
-    local = {id_: _local(database, sha256) for id_, (_, sha256) in found.blobs.items()}
-    names = {id_: name for id_, (name, _) in found.blobs.items()}
     for subject in chosen:
-        planned(suite, subject, local, names)
+        _planned(database, suite, subject, found.blobs)
     group = str(uuid.uuid4())
     with database.transaction() as tx:
         rows = [_new_row(tx, actor, suite, spec, subject, found, group=group) for subject in chosen]
+        for row in rows:
+            row.model_id = models.resolve(tx, actor, row.model).id
         tx.session.add_all(rows)
         tx.session.flush()
         return tuple(row.noun() for row in rows)
@@ -90,28 +89,35 @@ def rescore(
     """Grade the answers of an ended run anew; a run of its own, with nothing generated.
 
     Args:
-        spec: the suite with the scorers to use; None uses those of the run, as they are now.
+        spec: the suite whose scorers and primary metric to use; None uses those of the run, as they
+            are now.
 
     Raises:
-        InvalidInput: the suite is wrong, or asks other things than the run did.
-        BadRequest: the run has no answers.
+        InvalidInput: the suite is wrong, or its scorers cannot grade this dataset.
+        BadRequest: the run lacks answers.
     """
     require(actor, Scope.INFER)
     with database.transaction(write=False) as tx:
-        old = _row(tx, actor, run_id).noun()
-    wanted = dict(old.spec) if spec is None else {**old.spec, "scorers": spec.get("scorers")}
-    if spec is not None and spec.get("primary") is not None:
-        wanted["primary"] = spec["primary"]
-    suite = checked(Suite, wanted, file="suite")
-    if old.samples_sha256 is None or not old.status.final:
-        raise BadRequest(f"Run {old.id} is {old.status} and has no answers to grade.")
-    with database.transaction() as tx:
         row = _row(tx, actor, run_id)
         _refuse_stranger(row, actor)
-        blobs = {**row.blobs, SAMPLES_NAME: (f"{SAMPLES_NAME}.jsonl", old.samples_sha256)}
-        found = Files(blobs, row.private)
-        new = _new_row(tx, actor, suite, wanted, old.subject, found, group=old.group, source=old.id)
-        new.model_id = old.model_id
+        old, blobs, private = row.noun(), row.blobs, row.private
+        wanted = dict(old.spec)
+        if spec is not None:
+            wanted |= {"scorers": spec.get("scorers"), "primary": spec.get("primary")}
+        suite = checked(Suite, wanted, file="suite")
+        if wrong := list(_unknown(tx, actor, _asked_by_scorers(suite))):
+            raise InvalidInput(" ".join(each.text for each in wrong), param=wrong[0].param)
+    if old.samples_sha256 is None or not old.status.final or old.counts.done < old.counts.total:
+        raise BadRequest(
+            f"Run {old.id} is {old.status} with {old.counts.done:,} of {old.counts.total:,} "
+            "answers; all of them are graded anew, or none: `modiste eval resume` asks the rest.",
+            code="run_unfinished",
+        )
+    _planned(database, suite, old.subject, blobs)
+    found = Files({**blobs, SAMPLES_NAME: (f"{SAMPLES_NAME}.jsonl", old.samples_sha256)}, private)
+    with database.transaction() as tx:
+        new = _new_row(tx, actor, suite, wanted, old.subject, found, group=old.group)
+        new.model_id, new.source = old.model_id, old.id
         tx.session.add(new)
         tx.session.flush()
         return new.noun()
@@ -181,20 +187,28 @@ def cancel(tx: Tx, actor: Actor, run_id: str) -> EvalRun:
 def resume(tx: Tx, actor: Actor, run_id: str) -> EvalRun:
     """Ask what a run has no answer to: after a cancellation, a failure, or answers that failed.
 
+    A run whose key was revoked goes on in the name of the key that resumes it. One that grades
+    stored answers grades those that it has not graded; it never asks for an answer.
+
     Raises:
         Conflict: it has not ended.
         BadRequest: every item has its answer.
+        Forbidden: it reads a file that is for another key alone.
     """
     require(actor, Scope.INFER)
     row = _row(tx, actor, run_id)
     tx.lock(row)
+    _refuse_stranger(row, actor)
     if not row.status.final:
         raise Conflict(f"Run {row.id} is {row.status}; there is nothing to resume.", param="run")
-    if row.status is EvalStatus.SUCCESS and not row.counts.failed:
+    asks = row.source is None
+    if row.status is EvalStatus.SUCCESS and not (asks and row.counts.failed):
         raise BadRequest(f"Every item of run {row.id} has its answer.", code="run_finished")
-    if row.samples_sha256 is not None:
+    if asks and row.samples_sha256 is not None:
         earlier = (f"{SAMPLES_NAME}.jsonl", row.samples_sha256)
         row.blobs = {**row.blobs, SAMPLES_NAME: earlier}
+    if not keys.scopes_now(tx, row.created_by):
+        row.created_by = actor.key_id
     row.status, row.error, row.attempts = EvalStatus.QUEUED, None, 0
     row.cancel_requested_at = row.finished_at = row.started_at = None
     row.record, row.metrics = None, ()
@@ -282,20 +296,39 @@ def _checked(tx: Tx, actor: Actor, suite: Suite, subjects: Sequence[str]) -> Fil
     wrong: list[_Wrong] = []
     looked = [_file(tx, actor, param, id_, wrong) for param, id_ in _files(suite, subjects)]
     found = [file for file in looked if file is not None]
-    asked = {name: suite.models[name].model for name in subjects}
-    for spec in suite.scorers:
-        asked |= {f"scorer {spec.name}": name for name in spec.models}
-    for where, name in asked.items():
-        try:
-            models.resolve(tx, actor, name)
-        except ModisteError as error:
-            wrong.append(_Wrong(f"models.{where}", f"{where}: {error.message}"))
+    asked = [(f"models.{name}", suite.models[name].model) for name in subjects]
+    wrong += _unknown(tx, actor, [*asked, *_asked_by_scorers(suite)])
     if wrong:
         raise InvalidInput(" ".join(each.text for each in wrong), param=wrong[0].param)
     return Files(
         {file.id: (file.filename, file.sha256) for file in found},
         private=any(file.visibility == "user" for file in found),
     )
+
+
+def _asked_by_scorers(suite: Suite) -> list[tuple[str, str]]:
+    return [(f"scorer {spec.name}", name) for spec in suite.scorers for name in spec.models]
+
+
+def _unknown(tx: Tx, actor: Actor, asked: Iterable[tuple[str, str]]) -> Iterator[_Wrong]:
+    """Of models by where they are named, those that do not answer."""
+    for where, name in asked:
+        try:
+            models.resolve(tx, actor, name)
+        except ModisteError as error:
+            yield _Wrong(where, f"{where}: {error.message}")
+
+
+def _planned(
+    database: Database, suite: Suite, subject: str, blobs: Mapping[str, tuple[str, str]]
+) -> None:
+    """
+    Raises:
+        InvalidInput: the suite cannot be asked of this subject, and why.
+    """
+    cache = database.settings.cache_dir / "blobs"
+    local = {id_: database.blobs.local(sha256, cache) for id_, (_, sha256) in blobs.items()}
+    planned(suite, subject, local, {id_: name for id_, (name, _) in blobs.items()})
 
 
 def _files(suite: Suite, subjects: Sequence[str]) -> Iterator[tuple[str, str | None]]:
@@ -318,10 +351,6 @@ def _file(
     return file
 
 
-def _local(database: Database, sha256: str) -> Path:
-    return database.blobs.local(sha256, database.settings.cache_dir / "blobs")
-
-
 def _new_row(
     tx: Tx,
     actor: Actor,
@@ -331,7 +360,6 @@ def _new_row(
     files_: Files,
     *,
     group: str | None,
-    source: str | None = None,
 ) -> EvalRunRow:
     return EvalRunRow(
         id=str(uuid.uuid4()),
@@ -341,12 +369,10 @@ def _new_row(
         suite=suite.name,
         subject=subject,
         model=suite.models[subject].model,
-        model_id=models.resolve(tx, actor, suite.models[subject].model).id,
         spec=dict(spec),
         blobs=files_.blobs,
         private=files_.private,
         run_group=group,
-        source=source,
         counts=EvalCounts(),
         metrics=(),
         created_at=tx.now(),
@@ -369,7 +395,9 @@ def _row(tx: Tx, actor: Actor, run_id: str) -> EvalRunRow:
     if row is None and len(run_id) >= 6:
         begun = query.where(EvalRunRow.id.startswith(run_id, autoescape=True)).limit(2)
         found = tx.session.scalars(begun).all()
-        row = found[0] if len(found) == 1 else None
+        if len(found) > 1:
+            raise NotFound(f"Several runs begin with {run_id}; give more of the id.", param="run")
+        row = found[0] if found else None
     if row is None:
         raise NotFound(
             f"No run {run_id!r:.60}; `modiste eval list` shows what is there.", param="run"

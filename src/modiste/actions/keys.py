@@ -113,6 +113,12 @@ def require(actor: Actor, scope: Scope) -> None:
         )
 
 
+def scopes_now(tx: Tx, key_id: str) -> frozenset[Scope]:
+    """What a key may do at this moment; nothing once it is revoked."""
+    row = tx.session.get(KeyRow, key_id)
+    return row.scopes if row is not None and row.revoked_at is None else frozenset()
+
+
 def organisation(tx: Tx) -> str:
     """Eight hex digits, drawn once per database."""
     fact = tx.session.get(FactRow, "org")

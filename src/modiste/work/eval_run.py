@@ -4,8 +4,9 @@
 
 Requests are sent in the name of the key that asked for the run, under another owner, so that they
 take nothing from what that key asks in person. A sample is in the journal before it is counted, and
-what is there is not asked again. A model that fails many times in a row without an answer in
-between ends the run: what it has is kept, and it can be resumed.
+what is there is not asked again; figures are computed from the journal alone, so that they are
+those of the stored samples. A model that fails many times in a row without an answer in between
+ends the run: what it has is kept, and it can be resumed.
 """
 
 from __future__ import annotations
@@ -13,37 +14,45 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from modiste import __version__
 from modiste import settings as settings_module
-from modiste.actions import models
+from modiste.actions import evaluations, models
 from modiste.actions.eval_models import AskedModels
 from modiste.actions.inference import Renderers, Serving
-from modiste.errors import ModisteError
+from modiste.errors import InvalidInput, ModisteError, NotFound
 from modiste.evaluate.asking import prompt_sha256
+from modiste.evaluate.checked import checked
 from modiste.evaluate.dataset import sha256_of
-from modiste.evaluate.items import SAMPLES, Item, Sample
+from modiste.evaluate.items import SAMPLES, Item, Sample, line_of
 from modiste.evaluate.metric import METRICS, Metric
 from modiste.evaluate.planned import planned
 from modiste.evaluate.record import RECORD, Record
-from modiste.evaluate.run import AT_ONCE, Plan, metrics_of, rescored, run
+from modiste.evaluate.run import AT_ONCE, Place, Plan, metrics_of, rescored, run
 from modiste.evaluate.scorer import Scorer
 from modiste.evaluate.suite import Suite
 from modiste.serve.stream import EngineStream
 from modiste.serve.upstream import Engines, Upstreams
 from modiste.settings import Settings
 from modiste.store.database import Database
-from modiste.types import Actor, EvalCounts, JobError, Model
+from modiste.types import Actor, EvalCounts, JobError
 from modiste.work import journal as journals
 from modiste.work.child import EXIT_LOCKED, locked
-from modiste.work.evaluation import REQUEST, REQUESTS, Request, State, write_state
+from modiste.work.evaluation import (
+    REQUEST,
+    REQUESTS,
+    Request,
+    State,
+    read_state,
+    write_state,
+)
 from modiste.work.journal import Journal, Sign
 
 log = logging.getLogger("modiste.evaluation")
@@ -51,6 +60,8 @@ LOOK_S = 0.2
 SYNC_S = 0.5
 MAX_FAILURES_IN_A_ROW = 50
 """Without one answer among them: what is wrong is not the items."""
+OF_THE_ITEM = frozenset({"prompt_invalid", "context_length_exceeded"})
+"""Failures that say nothing about the next item."""
 
 
 class Stopped(Exception):
@@ -63,10 +74,10 @@ class Progress:
 
     run_dir: Path
     journal: Journal
-    places: dict[tuple[str, int], int]
+    places: dict[Place, int]
     """Each sample's place in the file."""
     counts: EvalCounts
-    samples: list[Sample] = field(default_factory=list)
+    done: set[Place] = field(default_factory=set)
     failures_in_a_row: int = 0
     error: JobError | None = None
 
@@ -76,10 +87,13 @@ class Progress:
             Stopped: nothing answers any more.
         """
         place = self.places[sample.item.key, sample.attempt]
-        self.journal.append(place, Sign.SUCCEEDED, SAMPLES.dump_json(sample))
+        self.journal.append(place, Sign.SUCCEEDED, line_of(sample))
         self.take(sample)
         failure = sample.answer.failure
-        self.failures_in_a_row = 0 if failure is None else self.failures_in_a_row + 1
+        if failure is None:
+            self.failures_in_a_row = 0
+        elif failure.code not in OF_THE_ITEM:
+            self.failures_in_a_row += 1
         if failure is not None and self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             self.error = JobError(
                 failure.code,
@@ -90,7 +104,7 @@ class Progress:
 
     def take(self, sample: Sample) -> None:
         answer = sample.answer
-        self.samples.append(sample)
+        self.done.add((sample.item.key, sample.attempt))
         self.counts = replace(
             self.counts,
             done=self.counts.done + 1,
@@ -113,14 +127,14 @@ class Progress:
 
 async def evaluate(request: Request, run_dir: Path, settings: Settings) -> None:
     """Ask, grade, and say in STATE what it came to."""
-    suite = Suite.model_validate(request.run.spec)
+    suite = checked(Suite, request.run.spec, file="suite")
     plan = planned(suite, request.run.subject, request.files, request.names)
     database = Database(settings)
     engine, upstreams = EngineStream(settings.process_dir), Upstreams(settings)
     started = datetime.now(UTC)
     try:
-        model = await asyncio.to_thread(_resolved, database, request)
-        plan = replace(plan, asking=replace(plan.asking, model=model.id))
+        model = await asyncio.to_thread(_answerer, database, request)
+        plan = replace(plan, asking=replace(plan.asking, model=model.model_id))
         serving = Serving(database, Engines(engine, upstreams), Renderers(), upstreams)
         asked = AskedModels(serving, _beside(request.actor), answers=lambda: _answers(engine))
         progress = _begun(request, run_dir, plan)
@@ -134,7 +148,10 @@ async def evaluate(request: Request, run_dir: Path, settings: Settings) -> None:
             return
         said = State(progress.counts, running=True, ended=True, error=progress.error)
         if whole:
-            metrics = await asyncio.to_thread(metrics_of, plan.scorers, progress.samples)
+            kept = run_dir / journals.NAME
+            metrics = await asyncio.to_thread(
+                lambda: metrics_of(plan.scorers, list(samples_in(kept)))
+            )
             record = _record(request, suite, plan, model, metrics, started)
             said = replace(
                 said,
@@ -150,12 +167,12 @@ async def evaluate(request: Request, run_dir: Path, settings: Settings) -> None:
 
 async def _carry_out(request: Request, plan: Plan, progress: Progress, asked: AskedModels) -> bool:
     """Whether every sample is there."""
-    done = {(sample.item.key, sample.attempt) for sample in progress.samples}
+    done = frozenset(progress.done)
     if request.run.source is None:
         work = run(plan, asked, progress.keep, done=done, at_once=AT_ONCE)
     else:
         left = [s for s in _earlier(request) if (s.item.key, s.attempt) not in done]
-        work = rescored(plan.scorers, left, asked, progress.keep)
+        work = rescored(plan.scorers, left, asked, progress.keep, at_once=AT_ONCE)
     working = asyncio.create_task(_quiet(work))
     telling = asyncio.create_task(progress.tell())
     stopping = asyncio.create_task(_until_stopped(progress.run_dir))
@@ -171,15 +188,17 @@ async def _carry_out(request: Request, plan: Plan, progress: Progress, asked: As
 
 
 async def _quiet(work: Any) -> None:
-    """A run that stopped itself has said why."""
-    with suppress(Stopped):
-        try:
-            await work
-        except ExceptionGroup as group:
-            rest = group.split(Stopped)[1]
-            if rest is not None:
-                raise rest from None
-            raise Stopped from None
+    """A run that stopped itself has said why; of what broke it, the first cause is raised."""
+    try:
+        await work
+    except ExceptionGroup as group:
+        broken = group.split(Stopped)[1]
+        if broken is not None:
+            raise _first(broken) from None
+
+
+def _first(group: BaseException) -> BaseException:
+    return _first(group.exceptions[0]) if isinstance(group, BaseExceptionGroup) else group
 
 
 async def _until_stopped(run_dir: Path) -> None:
@@ -207,15 +226,21 @@ def _begun(request: Request, run_dir: Path, plan: Plan) -> Progress:
     if not path.exists() and request.run.source is None and request.earlier is not None:
         _take_over(request, path, places)
     progress = Progress(run_dir, Journal(path), places, EvalCounts(total=plan.n_samples))
+    for sample in samples_in(path):
+        progress.take(sample)
+    return progress
+
+
+def samples_in(path: Path) -> Iterator[Sample]:
+    """The samples of a journal, each once."""
     seen: set[int] = set()
     for entry in journals.entries(path):
         if entry.place not in seen:
             seen.add(entry.place)
-            progress.take(SAMPLES.validate_json(entry.json))
-    return progress
+            yield SAMPLES.validate_json(entry.json)
 
 
-def _take_over(request: Request, path: Path, places: dict[tuple[str, int], int]) -> None:
+def _take_over(request: Request, path: Path, places: dict[Place, int]) -> None:
     """The answers of the run that is resumed; those that failed are asked again."""
     beside = path.with_suffix(".new")
     beside.unlink(missing_ok=True)
@@ -223,7 +248,7 @@ def _take_over(request: Request, path: Path, places: dict[tuple[str, int], int])
     for sample in _earlier(request):
         place = places.get((sample.item.key, sample.attempt))
         if place is not None and sample.answer.failure is None:
-            taken.append(place, Sign.SUCCEEDED, SAMPLES.dump_json(sample))
+            taken.append(place, Sign.SUCCEEDED, line_of(sample))
     taken.close()
     beside.replace(path)
 
@@ -235,9 +260,31 @@ def _earlier(request: Request) -> list[Sample]:
         return [SAMPLES.validate_json(line) for line in lines if line.strip()]
 
 
-def _resolved(database: Database, request: Request) -> Model:
+class Answerer(NamedTuple):
+    """Whose answers a run grades."""
+
+    model_id: str
+    version: str
+    parity_passed: bool | None
+
+
+def _answerer(database: Database, request: Request) -> Answerer:
+    """The model of the run; of stored answers, the one that gave them, be it there or not.
+
+    Raises:
+        NotFound, BadRequest: it is gone or archived.
+    """
     with database.transaction(write=False) as tx:
-        return models.resolve(tx, request.actor, request.run.model_id)
+        if request.run.source is not None:
+            with suppress(NotFound):
+                if (
+                    told := evaluations.get(tx, request.actor, request.run.source).record
+                ) is not None:
+                    then = RECORD.validate_python(told)
+                    return Answerer(then.model_id, then.model_version, then.parity_passed)
+        model = models.resolve(tx, request.actor, request.run.model_id)
+    version = model.adapter.version if model.adapter else model.id
+    return Answerer(model.id, version, None if model.parity is None else model.parity.passed)
 
 
 def _beside(actor: Actor) -> Actor:
@@ -248,7 +295,7 @@ def _record(
     request: Request,
     suite: Suite,
     plan: Plan,
-    model: Model,
+    model: Answerer,
     metrics: Sequence[Metric],
     started: datetime,
 ) -> Record:
@@ -257,8 +304,8 @@ def _record(
         suite=suite.name,
         subject=request.run.subject,
         model=request.run.model,
-        model_id=model.id,
-        model_version=model.adapter.version if model.adapter else model.id,
+        model_id=model.model_id,
+        model_version=model.version,
         dataset_sha256=sha256_of(plan.items),
         n_items=len(plan.items),
         prompt_sha256=prompt_sha256(suite, suite.models[request.run.subject]),
@@ -269,16 +316,28 @@ def _record(
         code_version=__version__,
         started_at=started,
         finished_at=datetime.now(UTC),
-        parity_passed=None if model.parity is None else model.parity.passed,
+        parity_passed=model.parity_passed,
         concurrency=AT_ONCE,
         details={"packages": {name: version(name) for name in ("numpy", "scipy", "pydantic")}},
     )
 
 
 def _primary(suite: Suite, scorers: Sequence[Scorer], metrics: Sequence[Metric]) -> str:
-    """`SCORER.METRIC` of what decides."""
+    """`SCORER.METRIC` of what decides.
+
+    Raises:
+        InvalidInput: no figure of this name came of it.
+    """
     wanted = suite.primary or scorers[0].name
-    return next(metric.id for metric in metrics if wanted in (metric.id, metric.scorer))
+    found = [metric.id for metric in metrics if wanted in (metric.id, metric.scorer)]
+    if not found:
+        raise InvalidInput(
+            f"primary is {wanted!r}; the figures are {', '.join(m.id for m in metrics)}. The "
+            "answers are kept: name one of these in the suite and `modiste eval rescore ID --suite "
+            "FILE` grades them with it",
+            param="primary",
+        )
+    return found[0]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -295,7 +354,7 @@ def main(argv: list[str] | None = None) -> int:
             asyncio.run(evaluate(request, run_dir, settings_module.load()))
         except ModisteError as error:
             told = JobError(error.error_code, error.message, error.param, error.problems)
-            write_state(run_dir, State(running=True, ended=True, error=told))
+            write_state(run_dir, replace(read_state(run_dir), ended=True, error=told))
     return 0
 
 

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
 from pydantic import TypeAdapter
 
 from modiste.actions import eval_runs
 from modiste.actions.eval_runs import Outcome
 from modiste.actions.evaluations import SAMPLES_NAME
 from modiste.actions.runs import Wish
+from modiste.errors import LeaseLost, ModisteError
 from modiste.store.database import Database
 from modiste.types import Actor, EvalCounts, EvalRun, JobError
 from modiste.work import journal
@@ -65,6 +67,16 @@ STATES: TypeAdapter[State] = TypeAdapter(State)
 
 def run(bench: EvalBench) -> None:
     """Until the run ended, or this worker drains."""
+    try:
+        _run(bench)
+    except LeaseLost:
+        raise
+    except ModisteError as error:
+        told = JobError(error.error_code, error.message, error.param, error.problems)
+        _end(bench, State(error=told))
+
+
+def _run(bench: EvalBench) -> None:
     task = bench.task
     if task.given_up:
         return _end(bench, State(error=_died(bench, "several times", "")))
@@ -113,6 +125,8 @@ def tidy(database: Database) -> None:
 
 def _write_request(bench: EvalBench) -> None:
     task, cache = bench.task, bench.settings.cache_dir / "blobs"
+    if _is_of_an_earlier_life(bench):
+        shutil.rmtree(bench.run_dir, ignore_errors=True)
     bench.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     (bench.run_dir / STATE).unlink(missing_ok=True)
     local = {id_: bench.blobs.local(sha256, cache) for id_, (_, sha256) in task.blobs.items()}
@@ -141,17 +155,44 @@ class _Recorder:
         self._said = state
 
 
+def _is_of_an_earlier_life(bench: EvalBench) -> bool:
+    """Whether the folder was left here before the run ended elsewhere and was resumed."""
+    path = bench.run_dir / REQUEST
+    if not path.exists():
+        return False
+    then = REQUESTS.validate_json(path.read_bytes()).run
+    return then.samples_sha256 != bench.task.run.samples_sha256
+
+
 def _end(bench: EvalBench, state: State) -> None:
     """Its samples as one file, and the last word."""
-    kept = bench.run_dir / journal.NAME
+    kept, counts = bench.run_dir / journal.NAME, bench.task.run.counts
     sha256 = bench.task.run.samples_sha256
     if kept.exists():
-        made = journal.assemble(kept, bench.run_dir, n_requests=state.counts.total)
+        counts, n_places = _counted(kept, total=max(counts.total, state.counts.total))
+        made = journal.assemble(kept, bench.run_dir, n_requests=n_places)
         if made.output is not None:
             sha256 = bench.blobs.put_file(made.output).sha256
-    outcome = Outcome(state.counts, sha256, state.record, state.metrics, state.error)
+    outcome = Outcome(counts, sha256, state.record, state.metrics, state.error)
     bench.record(lambda tx: eval_runs.record_ended(tx, bench.claim, outcome))
     shutil.rmtree(bench.run_dir, ignore_errors=True)
+
+
+def _counted(path: Path, *, total: int) -> tuple[EvalCounts, int]:
+    """What the journal holds, and how many places it needs; a child that was killed had no time to
+    say so."""
+    answers: dict[int, dict[str, Any]] = {}
+    for entry in journal.entries(path):
+        answers.setdefault(entry.place, orjson.loads(entry.json)["answer"])
+    counts = EvalCounts(
+        total=max(total, len(answers)),
+        done=len(answers),
+        failed=sum(answer["failure"] is not None for answer in answers.values()),
+        prompt_tokens=sum(answer["prompt_tokens"] for answer in answers.values()),
+        completion_tokens=sum(answer["completion_tokens"] for answer in answers.values()),
+        cost_micro=sum(answer["cost_micro"] or 0 for answer in answers.values()),
+    )
+    return counts, max(total, max(answers, default=-1) + 1)
 
 
 def _died(bench: EvalBench, how: str, last_words: str) -> JobError:
