@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +22,7 @@ from modiste.cli.output import (
     size,
 )
 from modiste.cli.runs import (
+    FINAL,
     RUNS,
     follow,
     headline,
@@ -60,9 +64,8 @@ def run(
     spec = suite_in(suite)
     subjects = subjects_of(spec, model or [])
     if limit is not None:
-        spec["dataset"] = {**spec["dataset"], "limit": limit}
-    wanted = settings.load()
-    with connect(wanted, needs_engine=not no_wait, report=say) as client:
+        spec["dataset"] = {**(spec.get("dataset") or {}), "limit": limit}
+    with connect(settings.load(), needs_engine=not no_wait, report=say) as client:
         body = {"suite": sent(client, spec, folder=suite.parent), "models": subjects}
         runs = client.post(RUNS, body)["data"]
         if not no_wait:
@@ -72,7 +75,9 @@ def run(
     elif no_wait:
         for each in runs:
             typer.echo(f"{each['id']}  {each['subject']}")
-        say("Next: modiste eval wait ID")
+        if not client.standing:
+            say("No server is running: the runs wait in the queue. `modiste up` starts one.")
+        say(f"Next: modiste eval wait {runs[0]['id'][:8]}")
     else:
         print_metrics(runs)
         _say_next(runs)
@@ -145,12 +150,8 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
 @app.command()
 def wait(run_id: RunId, as_json: AsJson = False) -> None:
     """Watch a run to its end; exit code 1 unless it ended well. Ctrl-C stops watching."""
-    with connect(settings.load(), needs_engine=True, report=say) as client:
-        found = follow(client, run_id, quiet=as_json)
-    if as_json:
-        print_json(found)
-    else:
-        print_metrics([found])
+    found = _watched(run_id, quiet=as_json)
+    print_json(found) if as_json else print_metrics([found])
     _exit_of([found])
 
 
@@ -160,20 +161,19 @@ def samples(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; else standard output.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Every sample of a run as JSON lines; an existing file is not overwritten."""
     with connect(settings.load()) as client:
         chunks = client.content(f"{RUNS}/{run_id}/samples")
         if output is None:
             for chunk in chunks:
-                typer.echo(chunk.decode(), nl=False)
+                sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
             return
-        try:
-            with output.open("xb") as target:
-                written = sum(target.write(chunk) for chunk in chunks)
-        except FileExistsError:
-            raise Conflict(f"{output} exists already; name another with --output") from None
-    typer.echo(f"{output}  ({size(written)})")
+        written = _write(chunks, output)
+    told = {"id": run_id, "path": str(output), "bytes": written}
+    print_json(told) if as_json else typer.echo(f"{output}  ({size(written)})")
 
 
 @app.command()
@@ -217,6 +217,32 @@ def delete(run_id: RunId, as_json: AsJson = False) -> None:
     with connect(settings.load()) as client:
         answer = client.delete(f"{RUNS}/{run_id}")
     print_json(answer) if as_json else say(f"Run {answer['id']} is deleted.")
+
+
+def _watched(run_id: str, *, quiet: bool) -> dict[str, Any]:
+    """Followed to its end; where no server works on it, one is started, or it would never end."""
+    wanted = settings.load()
+    with connect(wanted) as client:
+        found = client.get(f"{RUNS}/{run_id}")
+        if client.standing or found["status"] in FINAL:
+            return follow(client, run_id, quiet=quiet)
+    with connect(wanted, needs_engine=True, report=say) as client:
+        return follow(client, run_id, quiet=quiet)
+
+
+def _write(chunks: Iterator[bytes], path: Path) -> int:
+    """All of it or no file; nothing is made where the server has none."""
+    first = next(chunks, b"")
+    try:
+        target = path.open("xb")
+    except FileExistsError:
+        raise Conflict(f"{path} exists already; name another with --output") from None
+    try:
+        with target:
+            return sum(target.write(chunk) for chunk in chain([first], chunks))
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def _say_next(runs: list[dict[str, Any]]) -> None:

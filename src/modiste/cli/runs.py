@@ -125,7 +125,8 @@ def subjects_of(spec: dict[str, Any], wanted: list[str]) -> list[str] | None:
     for text in wanted:
         name, equals, model = text.partition("=")
         if equals:
-            models[name] = {**(models.get(name) or {}), "model": model}
+            known = models.get(name)
+            models[name] = {**(known if isinstance(known, dict) else {}), "model": model}
     return [text.partition("=")[0] for text in wanted]
 
 

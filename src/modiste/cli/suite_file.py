@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from modiste.client import Client
 from modiste.errors import InvalidInput, NotFound
+from modiste.prepare.yaml_file import read_mapping
+
+PURPOSE = "evals"
 
 
 def suite_in(path: Path) -> dict[str, Any]:
@@ -16,19 +20,18 @@ def suite_in(path: Path) -> dict[str, Any]:
 
     Raises:
         NotFound: no such file.
-        InvalidInput: not YAML, or not fields.
+        InvalidInput: not YAML, not fields, or values that JSON has no word for.
     """
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NotFound(f"There is no suite {path}.", param="suite") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is no YAML: {error}", param="suite") from None
-    if not isinstance(value, dict):
-        raise InvalidInput(f"{path} holds {type(value).__name__}, expected fields", param="suite")
+    if not path.exists():
+        raise NotFound(f"There is no suite {path}.", param="suite")
+    value = read_mapping(path, expected="the fields of a suite")
     if isinstance(value.get("dataset"), str):
         value["dataset"] = {"path": value["dataset"]}
-    return value
+    try:  # YAML reads 2026-11-30 as a date, which was meant as the text it is.
+        told = json.dumps(value, default=_text, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{path}: cannot be sent as JSON: {error}", param="suite") from None
+    return dict(json.loads(told))
 
 
 def sent(client: Client, spec: dict[str, Any], *, folder: Path) -> dict[str, Any]:
@@ -48,10 +51,20 @@ def sent(client: Client, spec: dict[str, Any], *, folder: Path) -> dict[str, Any
     for place in places:
         path = _path(place, folder)
         if path not in ids:
-            ids[path] = str(client.upload(path, purpose="evals")["id"])
+            ids[path] = _there(client, path) or str(client.upload(path, purpose=PURPOSE)["id"])
         del place["path"]
         place["file_id"] = ids[path]
     return spec
+
+
+def _there(client: Client, path: Path) -> str | None:
+    """The id of the same file where it was uploaded before."""
+    with path.open("rb") as content:
+        signature = hashlib.file_digest(content, "sha256").hexdigest()[:16]
+    told = {"filename": path.name, "bytes": path.stat().st_size, "signature": signature}
+    listed = client.get("/v1/files", purpose=PURPOSE, search=path.name, page_size=1000)["data"]
+    same = (file for file in listed if all(file[name] == told[name] for name in told))
+    return next((str(file["id"]) for file in same), None)
 
 
 def _places(spec: dict[str, Any]) -> list[dict[str, Any]]:
@@ -61,6 +74,12 @@ def _places(spec: dict[str, Any]) -> list[dict[str, Any]]:
     if isinstance(models, dict):
         found += [m.get("shots") for m in models.values() if isinstance(m, dict)]
     return [place for place in found if isinstance(place, dict)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    raise TypeError(f"{value!r} is a {type(value).__name__}")
 
 
 def _path(place: dict[str, Any], folder: Path) -> Path:
