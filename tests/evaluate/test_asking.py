@@ -1,4 +1,4 @@
-"""How a subject asks: the same question and the same seeds for all, and what each says before it."""
+"""How a subject asks: one question and the same seeds for all, and what each says before it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_everything_wrong_is_said_with_its_place_value_and_the_nearest_name() ->
 
 
 def test_a_name_that_is_like_nothing_known_gets_no_advice() -> None:
-    with pytest.raises(InvalidInput, match="zzzzzz: is not known here$"):
+    with pytest.raises(InvalidInput, match=r"zzzzzz: is not known here$"):
         checked(Outer, {"name": "a", "zzzzzz": 1}, file="f")
 
 

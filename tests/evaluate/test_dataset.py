@@ -141,5 +141,5 @@ def test_the_hash_of_items_changes_with_what_is_asked_what_is_right_and_their_or
 
 
 def test_a_template_that_is_none_is_refused_before_any_row() -> None:
-    with pytest.raises(InvalidInput, match="dataset.cluster is '{{' *, which is no template"):
+    with pytest.raises(InvalidInput, match=r"dataset.cluster is '{{' *, which is no template"):
         read({"q": 1}, cluster="{{")

@@ -1,4 +1,4 @@
-"""The nouns of an evaluation: a failure is no zero, and every sample is one line that reads back."""
+"""The nouns of an evaluation: a failure is no zero, and every sample is a line that reads back."""
 
 from __future__ import annotations
 

@@ -28,5 +28,5 @@ def test_a_figure_is_found_by_its_name_or_the_first_of_its_scorer() -> None:
     run = Run(RUN_RECORD, (), figures)
     assert run.metric("labels.macro_f1") is figures[1]
     assert run.metric("labels") is figures[0]
-    with pytest.raises(KeyError, match="labels.recall"):
+    with pytest.raises(KeyError, match=r"labels\.recall"):
         run.metric("labels.recall")

@@ -14,8 +14,9 @@ from modiste.errors import LeaseLost
 from modiste.store import queue
 from modiste.store.database import Database
 from modiste.store.queue import Claim, WorkerId
+from modiste.store.tables import Phase
 from modiste.types import Actor, Job
-from modiste.work.pulse import Pulse
+from modiste.work.pulse import WISHES, Pulse
 
 HERE = WorkerId.of_this_process("tester")
 
@@ -119,3 +120,7 @@ def test_a_database_that_is_away_for_a_while_costs_nothing(
         database._writing, database._reading = whole
         time.sleep(1.0)
         assert pulse.check() is Wish.GO_ON
+
+
+def test_every_kind_of_work_has_somebody_who_listens_for_its_wishes() -> None:
+    assert set(WISHES) == set(Phase)

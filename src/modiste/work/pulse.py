@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from modiste.actions import batch_runs, builds, runs
+from modiste.actions import batch_runs, builds, eval_runs, runs
 from modiste.actions.runs import Wish
 from modiste.errors import LeaseLost, ModisteError
 from modiste.store import queue
@@ -31,6 +31,7 @@ WISHES: Mapping[Phase, Callable[[Tx, Claim], Wish]] = {
     Phase.TRAIN: runs.wish,
     Phase.CURATE: builds.wish,
     Phase.BATCH: batch_runs.wish,
+    Phase.EVALUATE: eval_runs.wish,
 }
 
 
