@@ -161,7 +161,7 @@ def test_a_name_of_an_uploaded_file_never_becomes_a_path(
 ) -> None:
     file = rows_file(filename="../../../etc/x.jsonl")
     make(dataset={"file_id": file.id})
-    [(name, sha256)] = take(database).blobs.values()
+    [(_, sha256)] = take(database).blobs.values()
     cache = database.settings.cache_dir / "blobs"
     assert sha256 in str(database.blobs.local(sha256, cache))
     assert ".." not in str(database.blobs.local(sha256, cache))
@@ -330,7 +330,7 @@ def test_a_run_with_answers_missing_is_resumed_before_it_is_graded_anew(
 ) -> None:
     [run] = make()
     end(database, sample(0), whole=False)
-    with pytest.raises(BadRequest, match="1 of 3 answers.*modiste eval resume"):
+    with pytest.raises(BadRequest, match=r"1 of 3 answers.*modiste eval resume"):
         evaluations.rescore(database, admin, run.id)
 
 

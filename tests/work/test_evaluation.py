@@ -1,4 +1,4 @@
-"""A worker runs an evaluation to its end, whoever is killed on the way; real processes throughout."""
+"""A worker runs an evaluation to its end, whoever is killed on the way; with real processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +105,12 @@ def asked(database: Database) -> Counter[str]:
 
 
 def children(made: EvalRun) -> list[psutil.Process]:
-    return [
-        p
-        for p in psutil.Process().children(recursive=True)
-        if p.status() != psutil.STATUS_ZOMBIE and any(made.id in a for a in p.cmdline())
-    ]
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # It may end while it is looked at.
+            if any(made.id in argument for argument in process.cmdline()):
+                found.append(process)
+    return found
 
 
 def questions(n: int) -> list[str]:

@@ -95,10 +95,12 @@ class Progress:
         elif failure.code not in OF_THE_ITEM:
             self.failures_in_a_row += 1
         if failure is not None and self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
-            self.error = JobError(
+            # Others end in the same moment: the first to see it says why.
+            self.error = self.error or JobError(
                 failure.code,
                 f"{self.failures_in_a_row} requests in a row had no answer, the last one because: "
-                f"{failure.message} Samples so far are kept; `modiste eval resume` goes on.",
+                f"{failure.message.rstrip('.')}. Samples so far are kept; `modiste eval resume` "
+                "goes on.",
             )
             raise Stopped
 
