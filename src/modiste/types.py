@@ -489,8 +489,10 @@ class Stale:
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a base's prompt format has words for, beyond chats."""
+    """What a base's prompt format has words for."""
 
+    chats: bool = True
+    """It has a chat format; without one it continues texts."""
     fim: bool = False
     """It can be asked for the text between two others."""
     tools: bool = False

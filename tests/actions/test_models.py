@@ -200,6 +200,16 @@ def test_an_embedder_can_do_nothing_of_the_kind(
     assert added.abilities == Abilities()
 
 
+def test_a_base_without_a_chat_format_does_not_chat(
+    database: Database, admin: Actor, coder_base: Path, tmp_path: Path
+) -> None:
+    base = shutil.copytree(
+        coder_base, tmp_path / "plain", ignore=shutil.ignore_patterns("chat_template.jinja")
+    )
+    models.add_base(database, admin, name="plain", path=str(base))
+    assert resolve(database, admin, "plain").abilities == Abilities(chats=False, fim=True)
+
+
 def test_a_base_added_again_is_read_again_with_the_models_made_of_it(
     database: Database, admin: Actor, create: Any, thinker_base: Path
 ) -> None:

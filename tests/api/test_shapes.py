@@ -69,6 +69,8 @@ ABLE = {"completion_chat", "completion_fim", "function_calling", "reasoning"}
         (Abilities(tools=True), {"completion_chat", "function_calling"}),
         (Abilities(thoughts=True), {"completion_chat", "reasoning"}),
         (Abilities(fim=True, tools=True, thoughts=True), ABLE),
+        (Abilities(chats=False), set()),
+        (Abilities(chats=False, fim=True, tools=True, thoughts=True), {"completion_fim"}),
     ],
 )
 def test_cards_say_what_the_prompt_format_of_the_base_can_do(

@@ -1,5 +1,13 @@
 """Bases and models elsewhere through `modiste models add`."""
 
+import json
+import shutil
+from pathlib import Path
+
+import modiste as package
+
+TINY = Path(package.__file__).parent / "bases" / "tiny"
+
 
 def test_a_hosted_model_is_added_shown_and_listed(modiste) -> None:
     told = modiste(
@@ -37,3 +45,16 @@ def test_a_server_for_a_base_goes_with_the_bases_folder(modiste) -> None:
     told = modiste("models", "add", "x", "--path", "y", *there)
     assert told.code == 1
     assert "MODISTE_UPSTREAM_HOSTS" in told.err
+
+
+def test_a_base_without_a_chat_template_says_where_to_ask_it(modiste, tmp_path) -> None:
+    base = tmp_path / "plain"
+    shutil.copytree(TINY, base, ignore=shutil.ignore_patterns("chat_template.jinja", "*.py"))
+    config = json.loads((base / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    (base / "tokenizer_config.json").write_text(json.dumps(config))
+    told = modiste("models", "add", "plain", "--path", base)
+    assert told.code == 0, told.err
+    assert "no chat template: it continues texts at /v1/completions" in told.err
+    able = modiste("models", "show", "plain", "--json").json["capabilities"]
+    assert [name for name, yes in able.items() if yes] == ["fine_tuning"]

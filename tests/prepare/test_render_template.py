@@ -344,6 +344,8 @@ def test_a_base_without_a_template_renders_text_and_refuses_chats(folders, tmp_p
     (base / "tokenizer_config.json").write_text(json.dumps(config))
     renderer = render.load(base)
 
+    assert not renderer.chats
+    assert render.load(folders["chatml"]).chats
     assert renderer.training(Example(1, SampleType.PRETRAIN, text="words")).n_trained > 0
     with pytest.raises(BadRequest, match=r"no chat template: put a chat_template\.jinja"):
         renderer.prompt([Message(USER, "q")])

@@ -86,6 +86,21 @@ def test_what_an_older_modiste_wrote_is_read_by_this_one(settings: Settings) -> 
     database.close()
 
 
+def test_what_bases_can_do_is_read_anew_since_chat_formats_are_told(settings: Settings) -> None:
+    database = Database(settings)
+    with database.transaction() as tx:
+        command.upgrade(config(tx.session.connection()), "0008")
+        values = OLD_ROWS["models"] | {"abilities": '{"fim": true, "tools": true}'}
+        del values["aliases"]  # Moved to a table of their own since.
+        columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+        statement = sa.text(f"INSERT INTO models ({columns}) VALUES ({marks})")
+        tx.session.execute(statement, values)
+    database.migrate()
+    with database.transaction(write=False) as tx:
+        assert tx.session.scalars(sa.select(ModelRow)).one().noun().abilities is None
+    database.close()
+
+
 def test_what_was_there_before_batches_is_there_with_them(settings: Settings) -> None:
     """Data of the revision before: a job that waits is claimed as it was, and no batch is there."""
     database = Database(settings)

@@ -389,6 +389,7 @@ def _abilities(folder: Path) -> Abilities:
         return Abilities()
     renderer = render.load(folder)
     return Abilities(
+        chats=renderer.chats,
         fim=renderer.fim is not None,
         tools=renderer.manner.calls is not None,
         thoughts=renderer.manner.thinking is not None,

@@ -296,8 +296,9 @@ def _capabilities(model: Model) -> Capabilities:
         return Capabilities(completion_chat=False, fine_tuning=False)
     able = model.abilities or Abilities()
     return Capabilities(
+        completion_chat=able.chats,
         completion_fim=able.fim,
-        function_calling=able.tools,
-        reasoning=able.thoughts,
+        function_calling=able.chats and able.tools,
+        reasoning=able.chats and able.thoughts,
         fine_tuning=model.kind is ModelKind.BASE,
     )

@@ -21,6 +21,8 @@ COMMANDS = {
     "up": "Start the server: front, worker and engine; Ctrl-C stops it.",
     "tune": "Make a custom model from a YAML file: upload, tune, wait.",
     "chat": "Talk to a model.",
+    "tokenize": "The tokens of a text or of a chat's prompt.",
+    "detokenize": "The text of token ids.",
     "data": "Training data on this machine: check, preview, convert, clean, split, trace.",
     "eval": "Suites of questions: run, list, show, compare, report, rescore, resume, …",
     "batch": "Many requests in one file: create, list, show, wait, results, cancel, delete.",

@@ -110,12 +110,19 @@ def add(
     if as_json:
         print_json(card)
     elif upstream is None:
-        chats = card["capabilities"]["completion_chat"]
-        ask = f"Try: modiste chat {card['id']}" if chats else "Ask it at /v1/embeddings."
-        say(f"{card['id']} is installed. {ask}")
+        say(f"{card['id']} is installed. {_how_to_ask(card)}")
     else:
         host = card["upstream"]["host"]
         say(f"{card['id']} is answered by {host}. Try: modiste chat {card['id']}")
+
+
+def _how_to_ask(card: dict[str, Any]) -> str:
+    able = card["capabilities"]
+    if able["completion_chat"]:
+        return f"Try: modiste chat {card['id']}"
+    if able["fine_tuning"]:
+        return "It has no chat template: it continues texts at /v1/completions, and can be tuned."
+    return "Ask it at /v1/embeddings."
 
 
 def upstream_fields(upstream: dict[str, Any] | None) -> list[tuple[str, str | None]]:

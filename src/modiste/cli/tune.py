@@ -234,8 +234,12 @@ def _what_next(client: Client, job: dict[str, Any]) -> str:
     model = job["fine_tuned_model"]
     if job["status"] != "SUCCESS" or model is None:
         return ""
-    if client.get(f"/v1/models/{model}")["capabilities"]["completion_chat"]:
+    card = client.get(f"/v1/models/{model}")
+    if card["capabilities"]["completion_chat"]:
         return f"Try it: modiste chat {model}"
+    base = client.get(f"/v1/models/{card['parent']}")
+    if not base["capabilities"]["completion_chat"]:
+        return f"Its base has no chat template: ask {model} at /v1/completions"
     return (
         "It cannot be asked here, as the built-in engine does not compute it. For another server: "
         f"modiste models export {model} --form merged -o DIR"

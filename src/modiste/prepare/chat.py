@@ -102,6 +102,10 @@ class ChatRenderer(ABC):
     def manner(self) -> Manner: ...
 
     @property
+    def chats(self) -> bool:
+        return True
+
+    @property
     def fim(self) -> Infill | None:
         return None
 

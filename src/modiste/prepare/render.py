@@ -46,6 +46,11 @@ class Renderer(Protocol):
     """Ids that end an answer."""
 
     @property
+    def chats(self) -> bool:
+        """Whether conversations can be written; plain text always can."""
+        ...
+
+    @property
     def fim(self) -> Infill | None:
         """How the base is asked to write between two texts; None where it does not know how."""
         ...

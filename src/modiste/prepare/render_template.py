@@ -88,6 +88,10 @@ class TemplateRenderer(ChatRenderer):
             words_begin_spaced=self._strip_first_space,
         )
 
+    @property
+    def chats(self) -> bool:
+        return self._template is not None
+
     def _call_style(self) -> CallStyle | None:
         if self._template is None or not self._template.knows_tools:
             return None
