@@ -271,6 +271,30 @@ def test_every_figure_of_a_classifier_is_compared_and_is_the_difference_of_the_t
     assert told.primary.verdict is Verdict.BETTER
 
 
+def test_figures_that_happen_to_equal_the_mean_are_not_taken_for_it() -> None:
+    """All answers unreadable: accuracy, macro F1 and recall are 0 alike, MCC and precision none."""
+    scorer = ClassificationSpec(labels=("yes", "no")).build()
+    samples = []
+    for at in range(60):
+        asked = item(at, reference=("yes", "no")[at % 2])
+        grade = scorer.look(asked, Answer(text="hm"))  # type: ignore[attr-defined]
+        samples.append(sample(asked, {scorer.name: grade}))
+    made = run_of("a", samples, [scorer.name])
+    made = replace(made, metrics=scorer.metrics(samples))
+    told = compare(made, made)
+    methods = {
+        each.kind.metric.partition(".")[2]: each.estimate.method
+        for each in told.differences
+        if each.estimate is not None
+    }
+    assert "bootstrap" in methods["macro_f1"]
+    assert "bootstrap" in methods["recall.yes"]
+    assert "bootstrap" not in methods["accuracy"]
+    assert {each.metric.partition(".")[2] for each in told.not_compared} == {
+        "mcc", "precision.yes", "precision.no",
+    }  # fmt: skip
+
+
 def test_figures_that_scores_keep_beside_their_value_are_compared_where_items_have_them() -> None:
     scorer = JsonMatchSpec().build()
 

@@ -81,10 +81,11 @@ def test_a_run_without_any_score_has_a_page_that_says_so() -> None:
     assert "nothing was scored" in page
 
 
-def test_answers_that_are_all_right_have_no_worst() -> None:
+def test_answers_that_are_all_right_have_no_worst_and_all_wrong_are_all_shown() -> None:
     page = run_page(run("a", {"exact": shares(20, 20)}))
     checked(page)
-    assert "All are equally good" in page
+    assert "all have the full score" in page
+    assert run_page(run("a", {"exact": shares(20, 0)})).count("Question ") >= 20
 
 
 def test_many_labels_become_a_list_of_the_commonest_confusions() -> None:

@@ -111,4 +111,4 @@ def history(
 
 def _say_conditions(made: dict[str, Any]) -> None:
     for condition in (made["gate"] or {}).get("conditions", ()):
-        say(printable(f"  {condition['outcome']:<5} {condition['name']}: {condition['sentence']}"))
+        say(printable(f"  {condition['outcome']:<21} {condition['name']}: {condition['sentence']}"))

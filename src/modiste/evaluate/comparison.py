@@ -138,6 +138,7 @@ def compare(
             columns[metric.scorer],
             metric,
             other,
+            leads=baseline.metric(metric.scorer) is metric,
             labels=_labels(baseline, metric.scorer),
             delta=delta,
         )
@@ -249,21 +250,35 @@ def _difference(
     metric: Metric,
     other: Metric,
     *,
+    leads: bool,
     labels: Sequence[str],
     delta: float | None,
 ) -> Difference | Shown:
-    """A mean where the stored figure is one, a figure of classes or a quantile where its name says
-    so."""
+    """By what the figure is: its name says it of classes and quantiles, its value of means.
+
+    Args:
+        leads: it is its scorer's first.
+    """
     kind = Kind(metric.id, metric.higher_is_better, metric.unit)
-    if _is_mean(column.baseline, metric) and _is_mean(column.candidate, other):
+
+    def of_means() -> Difference:
         return mean_difference(kind, column, clusters=pairs.clusters, delta=delta)
+
+    means = _is_mean(column.baseline, metric) and _is_mean(column.candidate, other)
+    if leads and means:
+        return of_means()
+    if metric.estimate is None or other.estimate is None:
+        return Shown(metric.id, "one of the runs has no figure of it")
+    name = metric.name.partition(".")[0]
     try:
-        if metric.name in QUANTILES:
-            found = _quantile(pairs, column, QUANTILES[metric.name])
-        elif metric.name in OF_ALL or metric.name.split(".")[0] in OF_ONE:
+        if (name in OF_ALL or name in OF_ONE) and _classifies(pairs, metric.scorer):
             found = _classes(pairs, column, metric, labels)
+        elif name in QUANTILES:
+            found = _quantile(pairs, column, QUANTILES[name])
         elif (told := _of_details(pairs, kind, metric, other, delta)) is not None:
             return told
+        elif means:
+            return of_means()
         else:
             return Shown(metric.id, "its scores do not say what it is of each item")
     except InvalidInput as error:
@@ -326,6 +341,16 @@ def _quantile(pairs: Pairs, column: Column, q: float) -> Ends:
     )
 
 
+def _classifies(pairs: Pairs, scorer: str) -> bool:
+    """Whether every score says which label is right."""
+    scores = (
+        sample.scores.get(scorer)
+        for side in (pairs.baseline, pairs.candidate)
+        for sample in side.samples
+    )
+    return all("right" in score.detail for score in scores if score and score.value is not None)
+
+
 def _classes(pairs: Pairs, column: Column, metric: Metric, labels: Sequence[str]) -> Ends:
     """
     Args:
@@ -367,8 +392,6 @@ def _answers(side: Side, there: Mask, scorer: str, codes: dict[str, int]) -> lis
         score = sample.scores.get(scorer)
         if at >= len(there) or not there[at] or score is None or score.value is None:
             continue
-        if "right" not in score.detail:
-            raise InvalidInput("its scores do not say which label is right")
         right, said = coded(score.detail["right"]), coded(score.detail.get("said", score.label))
         found.append(Answers(at, right, said, int(score.detail.get("strange", 0))))
     return found

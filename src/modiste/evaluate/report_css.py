@@ -5,7 +5,8 @@ from __future__ import annotations
 CSS = """
 main { max-width: 1180px; }
 .lead { font-size: 1.02rem; max-width: none; }
-.interval { display: block; width: 100%; min-width: 120px; height: 22px; }
+.interval { display: block; width: 100%; min-width: 120px; height: 22px;
+  overflow: visible; }
 .interval line { vector-effect: non-scaling-stroke; }
 .interval .mark { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 3 3; }
 .interval .reach { stroke: var(--bar); stroke-width: 3; stroke-linecap: round; }

@@ -36,6 +36,7 @@ from modiste.evaluate.stats.estimates import Estimate, mean_estimate
 from modiste.prepare.charts import number
 from modiste.prepare.report_html import document
 
+SHARES = Axis(-0.02, 1.02)
 MOST_WORST = 50
 MOST_UNSCORED_SHOWN = 20
 MOST_LABELS = 30
@@ -134,7 +135,7 @@ def figure_table(rows: Sequence[FigureRow], unit: str, *, head: str = "figure") 
     """Name, value and interval, drawn and in figures, n, unscored; notes below each."""
     there = [estimate for _, estimate, _, _ in rows if estimate is not None]
     ends = [end for estimate in there for end in (estimate.ci.lo, estimate.ci.hi)]
-    axis = Axis(0.0, 1.0) if unit == "share" else Axis.around(ends, through=(0.0,))
+    axis = SHARES if unit == "share" else Axis.around(ends, through=(0.0,))
     labels = axis_labels(axis, factor=100.0 if unit == "share" else 1.0, unit=unit)
     body = "".join(_figure_row(row, unit, axis) for row in rows)
     return (
@@ -261,10 +262,12 @@ def _worst(run: Run) -> str:
         if (score := sample.scores.get(primary.scorer)) is not None and score.value is not None
     ]
     graded.sort(key=lambda each: (each[0], each[1].item.key, each[1].attempt))
-    best = graded[-1][0] if graded else 0.0
-    worst = [sample for value, sample in graded[:MOST_WORST] if value < best or len(graded) == 1]
+    if not graded:
+        return ""
+    best = 1.0 if primary.unit == "share" and sign > 0 else float("inf")
+    worst = [sample for value, sample in graded[:MOST_WORST] if value < best]
     if not worst:
-        return card("Worst answers", '<p class="soft">All are equally good.</p>' if graded else "")
+        return card("Worst answers", '<p class="soft">None: all have the full score.</p>')
     under = f"{number(len(worst))} of {number(len(run.samples))}, by {primary.scorer}, worst first."
     return card("Worst answers", "".join(map(_folded_sample, worst)), under=under)
 
