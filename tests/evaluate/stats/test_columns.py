@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from modiste.errors import InvalidInput
-from modiste.evaluate.stats.columns import coded, matrix, numbers, same_length
+from modiste.evaluate.stats.columns import coded, matrix, numbers, ranks, same_length
 
 
 def test_a_score_that_is_missing_is_refused_by_place_and_not_counted_as_zero() -> None:
@@ -40,3 +40,7 @@ def test_lists_arrays_and_booleans_are_the_same_numbers() -> None:
 def test_labels_of_any_kind_are_numbered_in_the_order_they_come() -> None:
     assert coded(["b", None, "b", 3]).codes.tolist() == [0, 1, 0, 2]
     assert coded(np.array(["x", "y", "x"])).names == ("x", "y")
+
+
+def test_equal_values_share_their_ranks() -> None:
+    assert ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1, 3.5, 2]

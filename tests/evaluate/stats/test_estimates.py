@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
@@ -55,6 +55,7 @@ def test_clopper_and_pearson_give_the_reference_interval(k: int, n: int) -> None
     assert ends(clopper_pearson(k, n)) == pytest.approx(CLOPPER[k, n], abs=1e-10)
 
 
+@settings(max_examples=40, deadline=None)
 @given(n=st.integers(1, 500), data=st.data(), level=st.floats(0.5, 0.999))
 def test_shares_stay_between_0_and_1_and_hold_what_was_seen(
     n: int, data: st.DataObject, level: float
@@ -92,6 +93,7 @@ def test_a_clustered_mean_has_the_reference_error_and_is_clipped_to_the_scale() 
     assert "few clusters (4 < 20)" in found.notes[0]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=30), st.randoms(use_true_random=False))
 def test_the_order_of_items_and_the_names_of_clusters_do_not_matter(
     scores: list[float], random: object

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
@@ -59,6 +59,7 @@ def test_that_interval_covers_the_truth_as_often_as_it_says(n: int) -> None:
 SCORES = st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3)), min_size=4, max_size=40)
 
 
+@settings(max_examples=40, deadline=None)
 @given(SCORES, st.booleans(), st.booleans())
 def test_swapping_the_models_negates_the_difference(
     pairs: list[tuple[float, float]], right_or_wrong: bool, clustered: bool
@@ -73,6 +74,7 @@ def test_swapping_the_models_negates_the_difference(
     assert back.se == pytest.approx(forth.se)
 
 
+@settings(max_examples=40, deadline=None)
 @given(SCORES, st.randoms(use_true_random=False))
 def test_the_order_of_items_does_not_matter(
     pairs: list[tuple[float, float]], random: object

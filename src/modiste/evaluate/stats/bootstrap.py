@@ -1,13 +1,17 @@
 """Intervals of any statistic by drawing the items again: whole clusters, or within strata.
 
 The generator is seeded and the seed stands in the method, so a figure can be made again. A draw on
-which the statistic is undefined (no positive among the items) is left out and counted.
+which the statistic is undefined (no positive among the items) is left out and counted. Draws vary
+less than samples do, by √((n − 1)/n), and know nothing of Student's t: the quantiles that are read
+are moved outwards by both (Hesterberg 2015, "expanded percentile"), without which 60 items cover
+93 % instead of 95.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import sqrt
 from typing import Literal
 
 import numpy as np
@@ -24,7 +28,7 @@ from modiste.evaluate.stats.columns import (
     numbers,
     same_length,
 )
-from modiste.evaluate.stats.estimates import Estimate, Interval
+from modiste.evaluate.stats.estimates import Estimate, Interval, t_of
 
 Kind = Literal["percentile", "bca"]
 Statistic = Callable[..., float]
@@ -107,19 +111,25 @@ def interval_of_draws(
     notes = [f"undefined on {missing} of {len(drawn)} draws"] if missing else []
     if np.ptp(defined) == 0:
         notes.append("no spread was seen: the interval is a point")
-    tail = (1 - a_share("level", level)) / 2
+    tail = _expanded_tail(level, n_clusters or items)
     tails = (tail, 1 - tail)
     if left_out is not None:
         tails = _bca(value, defined, left_out, tails)
     lo, hi = (float(q) for q in np.quantile(defined, tails))
-    method = (
-        f"{'percentile' if left_out is None else 'BCa'} bootstrap, {len(drawn)} draws, seed {seed}"
-    )
+    kind = "percentile" if left_out is None else "BCa"
+    method = f"expanded {kind} bootstrap, {len(drawn)} draws, seed {seed}"
     se = float(defined.std(ddof=1))
     return Estimate(
         value=value, se=se, ci=Interval(lo, hi, level, method), n=items, method=method,
         n_clusters=n_clusters, n_unscored=n_unscored, notes=tuple(notes),
     )  # fmt: skip
+
+
+def _expanded_tail(level: float, units: int) -> float:
+    """Share of the draws below the lower end, as if `units` were many."""
+    if units < 2:
+        return (1 - a_share("level", level)) / 2
+    return float(special.ndtr(-sqrt(units / (units - 1)) * t_of(level, units - 1)))
 
 
 def _bca(

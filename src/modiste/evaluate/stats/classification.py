@@ -123,7 +123,7 @@ def classification_report(
     seed: int = 0,
 ) -> ClassificationReport:
     """Shares with Wilson's intervals on their own denominators; F1, MCC and balanced accuracy with
-    percentile bootstrap intervals, drawn within each class.
+    bootstrap intervals, drawn within each class.
 
     Args:
         y, yhat: (n,) what is right and what was said.
@@ -162,7 +162,7 @@ def classification_report(
         positive=labels[1] if len(labels) == 2 else None,
         f1=per_class[1].f1 if len(labels) == 2 else None,
         auroc=None if ranked is None else auroc(ranked, is_positive, level=level),
-        auprc=None if ranked is None else auprc(ranked, is_positive, level=level, seed=seed),
+        auprc=None if ranked is None else auprc(ranked, is_positive, level=level),
         n=n,
         method=f"{how}, {DRAWS} draws, seed {seed}",
     )

@@ -87,6 +87,13 @@ def same_length(**columns: Sized) -> int:
     return next(iter(lengths.values()))
 
 
+def ranks(column: Floats) -> Floats:
+    """1..n, equal values sharing the mean of theirs."""
+    _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
+    shared: Floats = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return shared
+
+
 def binary(column: Floats) -> bool:
     """Only 0 and 1."""
     return bool(np.isin(column, (0.0, 1.0)).all())

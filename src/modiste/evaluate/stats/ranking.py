@@ -11,11 +11,17 @@ from math import exp, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from modiste.errors import InvalidInput
-from modiste.evaluate.stats.bootstrap import interval_of_draws, multinomial_draws
-from modiste.evaluate.stats.columns import Floats, Numbers, a_share, binary, numbers, same_length
+from modiste.evaluate.stats.columns import (
+    Floats,
+    Numbers,
+    a_share,
+    binary,
+    numbers,
+    ranks,
+    same_length,
+)
 from modiste.evaluate.stats.estimates import Estimate, Interval, unseen, wilson, z_of
 
 Bools = NDArray[np.bool_]
@@ -83,9 +89,9 @@ def auroc(score: Numbers, y: Numbers, *, level: float = 0.95) -> Estimate:
     """
     scores, positive = _scored(score, y)
     m, n = int(positive.sum()), int((~positive).sum())
-    ranks = rankdata(scores)
-    above = (ranks[positive] - rankdata(scores[positive])) / n
-    below = 1 - (ranks[~positive] - rankdata(scores[~positive])) / m
+    rank = ranks(scores)
+    above = (rank[positive] - ranks(scores[positive])) / n
+    below = 1 - (rank[~positive] - ranks(scores[~positive])) / m
     value = float(above.mean())
     variance = sum(float(part.var(ddof=1)) / len(part) for part in (above, below) if len(part) > 1)
     se, name = sqrt(variance), "DeLong, log-odds"
@@ -98,29 +104,29 @@ def auroc(score: Numbers, y: Numbers, *, level: float = 0.95) -> Estimate:
     return Estimate(value=value, se=se, ci=Interval(lo, hi, level, name), n=m + n, method=name)
 
 
-def auprc(
-    score: Numbers, y: Numbers, *, level: float = 0.95, draws: int = 2_000, seed: int = 0
-) -> Estimate:
+def auprc(score: Numbers, y: Numbers, *, level: float = 0.95) -> Estimate:
     """Average precision: Σ (recall gained) · precision, without interpolation.
 
-    Percentile bootstrap within positives and negatives. What guessing scores is the prevalence.
+    What guessing scores is the prevalence. The interval is the logit one of Boyd, Eng and Page
+    (2013), which covers more than it says (97 to 99 % measured for 95); bootstrap intervals
+    cover 90 % with 50 positives, as items drawn twice flatter a ranking.
     """
     scores, positive = _scored(score, y)
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    hit, alarm = positive[order].astype(np.int64), (~positive[order]).astype(np.int64)
-    value = float(_average_precision(hit[None], alarm[None], ends)[0])
-    rng = np.random.default_rng(seed)
-    step = max(1, 500_000 // len(order))
-    drawn = np.concatenate([
-        _average_precision(
-            multinomial_draws(hit, min(step, draws - start), rng),
-            multinomial_draws(alarm, min(step, draws - start), rng),
-            ends,
-        )
-        for start in range(0, draws, step)
-    ])  # fmt: skip
-    return interval_of_draws(value, drawn, items=len(order), level=level, seed=seed)
+    _, hits, alarms = _steps(scores, positive)
+    m = int(hits[-1])
+    gained = np.diff(hits, prepend=0.0) / m
+    value = min(1.0, float((gained * hits / (hits + alarms)).sum()))
+    name = "logit, Boyd et al."
+    if value < 1:
+        width = 1 / sqrt(m * value * (1 - value))
+        middle, half = log(value / (1 - value)), z_of(level) * width
+        se = value * (1 - value) * width
+        lo, hi = 1 / (1 + exp(half - middle)), 1 / (1 + exp(-half - middle))
+    else:
+        name, se = "every positive first", unseen(m, level) / z_of(level)
+        lo, hi = 1 - unseen(m, level), 1.0
+    n = len(scores)
+    return Estimate(value=value, se=se, ci=Interval(lo, hi, level, name), n=n, method=name)
 
 
 def threshold_at_fpr(score: Numbers, y: Numbers, fpr: float, *, level: float = 0.95) -> Threshold:
@@ -162,14 +168,3 @@ def _steps(scores: Floats, positive: Bools) -> tuple[Floats, Floats, Floats]:
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
     hits = np.cumsum(positive[order])[ends].astype(np.float64)
     return scores[order][ends], hits, ends + 1 - hits
-
-
-def _average_precision(
-    hit: NDArray[np.int64], alarm: NDArray[np.int64], ends: NDArray[np.int64]
-) -> Floats:
-    """(draws,) from (draws, n) weights of positives and negatives, the highest score first."""
-    hits, alarms = np.cumsum(hit, axis=1)[:, ends], np.cumsum(alarm, axis=1)[:, ends]
-    precision = hits / np.maximum(hits + alarms, 1)
-    gained = np.diff(hits, axis=1, prepend=0)
-    area: Floats = (gained * precision).sum(axis=1) / hits[:, -1]
-    return area

@@ -138,9 +138,7 @@ def likeness(vectors: Floats, *, pairs: int = 20) -> Likeness:
         return Likeness(n_texts, float(n_texts), 0.0, 0.0, ())
     gram = (vectors @ vectors.T).astype(np.float64)
     np.fill_diagonal(gram, 1.0)
-    spectrum = np.linalg.eigvalsh(gram / n_texts)
-    spectrum = spectrum[spectrum > 1e-12]
-    vendi = float(np.exp(-(spectrum * np.log(spectrum)).sum()))
+    various = vendi(gram)
     mean = float((gram.sum() - n_texts) / (n_texts * (n_texts - 1)))
     np.fill_diagonal(gram, -1.0)
     other, closest = gram.argmax(axis=1), gram.max(axis=1)
@@ -150,7 +148,15 @@ def likeness(vectors: Floats, *, pairs: int = 20) -> Likeness:
         if len(found) == pairs:
             break
     nearest = tuple((a, b, round(cosine, 4)) for (a, b), cosine in found.items())
-    return Likeness(n_texts, vendi, mean, float(np.median(closest)), nearest)
+    return Likeness(n_texts, various, mean, float(np.median(closest)), nearest)
+
+
+def vendi(gram: NDArray[np.float64]) -> float:
+    """As many different texts as (N, N) likenesses, 1 on the diagonal, amount to: exp of the
+    entropy of their spectrum (Friedman and Dieng 2023)."""
+    spectrum = np.linalg.eigvalsh(gram / len(gram))
+    spectrum = spectrum[spectrum > 1e-12]
+    return float(np.exp(-(spectrum * np.log(spectrum)).sum()))
 
 
 def covered(vectors: Floats, reference: Floats) -> float:
