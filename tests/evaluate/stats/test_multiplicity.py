@@ -1,11 +1,7 @@
 """Adjusted p-values of a published list."""
 
 import pytest
-<<<<<<< HEAD
-from hypothesis import given
-=======
 from hypothesis import given, settings
->>>>>>> dd998ae (Evals compare preferences, raters, judges and drift, each with what it takes to believe it)
 from hypothesis import strategies as st
 
 from modiste.errors import InvalidInput
@@ -24,10 +20,7 @@ def test_holm_and_benjamini_hochberg_are_those_of_statsmodels() -> None:
     assert bh(P).rejected() == (True, True, *[False] * 6)
 
 
-<<<<<<< HEAD
-=======
 @settings(max_examples=40, deadline=None)
->>>>>>> dd998ae (Evals compare preferences, raters, judges and drift, each with what it takes to believe it)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.randoms(use_true_random=False))
 def test_order_does_not_matter_and_nothing_gets_smaller(p: list[float], random: object) -> None:
     order = list(range(len(p)))

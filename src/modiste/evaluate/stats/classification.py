@@ -144,7 +144,7 @@ def classification_report(
     per_class = found.classes(labels)
     ranked = score if score is not None and 0 < sums.support[1] < n else None
     is_positive = [label == labels[1] for label in listed(y)]
-    how = "Wilson; percentile bootstrap within classes" if clusters is None else "cluster bootstrap"
+    how = "Wilson; bootstrap within classes" if clusters is None else "cluster bootstrap"
     return ClassificationReport(
         labels=tuple(labels),
         confusion=tuple(tuple(row) for row in table.tolist()),
