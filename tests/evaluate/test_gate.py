@@ -202,3 +202,12 @@ def test_attempts_of_answers_that_failed_count_as_unscored() -> None:
     }
     found = passed(asked, [run_of("b", samples, ["exact"])], [])
     assert only(found, "latency").outcome is Outcome.INSUFFICIENT
+
+
+def test_what_else_differs_between_the_runs_is_told_and_kept() -> None:
+    new = model("b", 140, prompt_sha256="q" * 64, concurrency=1)
+    asked = {**WIN, "ceilings": [{"metric": "latency", "at_most": 9}]}
+    found = passed(asked, [new], [model("a", 100)])
+    assert "the prompts differ" in only(found, "better").sentence
+    assert len(only(found, "better").numbers["notes"]) == 2
+    assert "1 requests at a time" in only(found, "latency").name

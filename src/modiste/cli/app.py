@@ -28,7 +28,7 @@ COMMANDS = {
     "batch": "Many requests in one file: create, list, show, wait, results, cancel, delete.",
     "files": "Training files: upload, list, show, report, download, delete.",
     "jobs": "Fine-tuning jobs: create, list, show, report, preview, events, logs, wait, …",
-    "models": "Models: list, show, add, export, update, archive, unarchive, delete.",
+    "models": "Models: list, show, add, alias, promote, rollback, export, archive, delete.",
     "gate": "Gates before deployment: would this model pass?",
     "keys": "Keys of the API: create, list, revoke.",
     "doctor": "What is installed, what is missing, what to do.",

@@ -15,7 +15,7 @@ from modiste.errors import InvalidInput
 
 app = typer.Typer(
     add_completion=False,
-    help="Models: list, show, add, alias, promote, roll back, export, update, archive, delete.",
+    help="Models: list, show, add, alias, promote, rollback, export, archive, delete.",
     no_args_is_help=True,
 )
 app.add_typer(models_export.app)

@@ -121,9 +121,11 @@ def _pair(part: OfSuite, new: Mapping[str, Run], old: Mapping[str, Run]) -> tupl
 
 def _win(gate: Gate, win: Win, candidate: Run, baseline: Run) -> Condition:
     metric = win.metric or candidate.record.primary
-    difference = compare(baseline, candidate, metrics=[metric], delta=win.delta).primary
+    comparison = compare(baseline, candidate, metrics=[metric], delta=win.delta)
+    difference = comparison.primary
     name = f"better on {difference.kind.metric}{_on(win)}"
-    numbers = {**numbers_of(difference), "min_effect": win.min_effect, "delta": win.delta}
+    numbers = {**numbers_of(difference), "notes": list(comparison.notes)}
+    numbers |= {"min_effect": win.min_effect, "delta": win.delta}
     found = _oriented(difference)
     if found is None or difference.estimate is None:
         return Condition(name, Outcome.INSUFFICIENT, difference.decision.sentence, numbers)
@@ -138,13 +140,15 @@ def _win(gate: Gate, win: Win, candidate: Run, baseline: Run) -> Condition:
         line = told(difference.estimate, difference.kind.wording)
         above = "above" if outcome is Outcome.PASS else "not shown above"
         sentence = f"{line}: {above} the effect of {_amount(difference, win.min_effect)} asked for"
-    return _with_evidence(gate, Condition(name, outcome, sentence, numbers), difference)
+    noted = "; ".join([sentence, *comparison.notes])
+    return _with_evidence(gate, Condition(name, outcome, noted, numbers), difference)
 
 
 def _guard(gate: Gate, guard: Guard, candidate: Run, baseline: Run) -> Condition:
-    difference = compare(baseline, candidate, metrics=[guard.metric]).primary
+    comparison = compare(baseline, candidate, metrics=[guard.metric])
+    difference = comparison.primary
     name = f"not worse on {difference.kind.metric}{_on(guard)}"
-    numbers = {**numbers_of(difference), "delta": guard.delta}
+    numbers = {**numbers_of(difference), "notes": list(comparison.notes), "delta": guard.delta}
     found = _oriented(difference)
     if found is None or difference.estimate is None:
         return Condition(name, Outcome.INSUFFICIENT, difference.decision.sentence, numbers)
@@ -162,7 +166,8 @@ def _guard(gate: Gate, guard: Guard, candidate: Run, baseline: Run) -> Condition
     line = told(difference.estimate, difference.kind.wording)
     sentence = f"{line}: {said} at δ = {_amount(difference, guard.delta)}"
     numbers |= {"bound": held.bound, "alpha": held.alpha}
-    return _with_evidence(gate, Condition(name, outcome, sentence, numbers), difference)
+    noted = "; ".join([sentence, *comparison.notes])
+    return _with_evidence(gate, Condition(name, outcome, noted, numbers), difference)
 
 
 def _floor(gate: Gate, floor: Floor, run: Run) -> Condition:
@@ -172,7 +177,8 @@ def _floor(gate: Gate, floor: Floor, run: Run) -> Condition:
 
 def _ceiling(gate: Gate, ceiling: Ceiling, run: Run) -> Condition:
     figure = own_figure(run, ceiling.metric)
-    return _bounded(gate, figure, ceiling.at_most, low=False, where=_on(ceiling))
+    load = f", {run.record.concurrency} requests at a time" if figure.unit == "s" else ""
+    return _bounded(gate, figure, ceiling.at_most, low=False, where=f"{load}{_on(ceiling)}")
 
 
 def _bounded(
