@@ -188,7 +188,7 @@ def corrected(rng: Rng, at: int) -> Interval:
 
 
 def at_equal_length(rng: Rng, at: int) -> Interval:
-    a, b = rng.normal(100, 20, size=(2, 200))
+    a, b = rng.uniform(60, 140, size=(2, 200))
     longer = (a - b) / (a - b).std()
     won = rng.uniform(size=200) < 1 / (1 + np.exp(-0.3 + np.tanh(longer)))
     found = lc_winrate(won, a, b).controlled
@@ -246,7 +246,7 @@ CASES: dict[str, tuple[Sampled, float, int]] = {
     "PPI++": (judged, 0.6, CHEAP),
     "Rogan–Gladen": (corrected, 0.3, DRAWN),
     "length-controlled win rate": (at_equal_length, 1 / (1 + np.exp(-0.3)), CHEAP),
-    "Bradley–Terry": (league, 1.5, CHEAP),
+    "Bradley–Terry": (league, 1.5, DRAWN),
 }
 
 
