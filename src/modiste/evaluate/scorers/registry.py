@@ -20,6 +20,7 @@ from modiste.evaluate.scorers.load import CostSpec, LatencySpec, TokensSpec
 from modiste.evaluate.scorers.multiple_choice import MultipleChoiceSpec
 from modiste.evaluate.scorers.numeric import NumericSpec
 from modiste.evaluate.scorers.perplexity import PerplexitySpec
+from modiste.evaluate.scorers.python_function import PythonSpec
 from modiste.evaluate.scorers.regex import RegexSpec
 from modiste.evaluate.scorers.sql_match import SqlMatchSpec
 from modiste.evaluate.scorers.text_match import ExactSpec, IncludesSpec
@@ -43,6 +44,7 @@ ScorerSpec = Annotated[
         | ClassificationSpec
         | MultipleChoiceSpec
         | SqlMatchSpec
+        | PythonSpec
         | PerplexitySpec
         | LatencySpec
         | TokensSpec
