@@ -27,11 +27,30 @@ def suite_in(path: Path) -> dict[str, Any]:
     value = read_mapping(path, expected="the fields of a suite")
     if isinstance(value.get("dataset"), str):
         value["dataset"] = {"path": value["dataset"]}
+    _read_sources(value, path.parent)
     try:  # YAML reads 2026-11-30 as a date, which was meant as the text it is.
         told = json.dumps(value, default=_text, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{path}: cannot be sent as JSON: {error}", param="suite") from None
     return dict(json.loads(told))
+
+
+def _read_sources(spec: dict[str, Any], folder: Path) -> None:
+    """A scorer's code travels with the suite: `path` of a python scorer becomes its `source`.
+
+    Raises:
+        NotFound: paths that lead nowhere, all of them.
+    """
+    listed = spec.get("scorers")
+    entries = (
+        [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    )
+    named = [e for e in entries if e.get("kind") == "python" and isinstance(e.get("path"), str)]
+    if missing := [entry["path"] for entry in named if not _path(entry, folder).is_file()]:
+        raise NotFound(f"There is no file {', '.join(missing)} (looked in {folder}).", param="path")
+    for entry in named:
+        entry["source"] = _path(entry, folder).read_text(encoding="utf-8")
+        del entry["path"]
 
 
 def sent(client: Client, spec: dict[str, Any], *, folder: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from modiste.evaluate.scorers.json_schema import JsonSchemaSpec
 from modiste.evaluate.scorers.load import CostSpec, LatencySpec, TokensSpec
 from modiste.evaluate.scorers.multiple_choice import MultipleChoiceSpec
 from modiste.evaluate.scorers.numeric import NumericSpec
+from modiste.evaluate.scorers.openai_grader import OpenAISpec
 from modiste.evaluate.scorers.perplexity import PerplexitySpec
 from modiste.evaluate.scorers.python_function import PythonSpec
 from modiste.evaluate.scorers.regex import RegexSpec
@@ -45,6 +46,7 @@ ScorerSpec = Annotated[
         | MultipleChoiceSpec
         | SqlMatchSpec
         | PythonSpec
+        | OpenAISpec
         | PerplexitySpec
         | LatencySpec
         | TokensSpec
