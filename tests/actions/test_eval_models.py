@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from engines import Engine, Script, says
 
 from modiste.actions import eval_models, upstreams
 from modiste.actions.eval_models import MAX_TRIES, AskedModels
 from modiste.actions.inference import Renderers, Serving
 from modiste.actions.upstreams import Hosted
-from modiste.errors import BadRequest, ModisteError
-from modiste.evaluate.items import Answer, Prompt
+from modiste.errors import ModisteError, NotFound
+from modiste.evaluate.items import Answer, Likelihood, Prompt
 from modiste.prepare import render
 from modiste.serve.sequence import Failed, FailureCode, FinishReason, Generate
 from modiste.serve.upstream import Upstreams
 from modiste.store.database import Database
 from modiste.types import Actor, Message, Role
+
+from .engines import Engine, Script, says
 
 PROMPT = Prompt((Message(Role.USER, "hi"),), max_tokens=8, seed=3)
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3}
@@ -148,7 +149,7 @@ def test_a_request_that_takes_the_engine_along_is_given_up(asked: Any, says_hell
 @pytest.mark.parametrize(
     ("model", "prompt", "code"),
     [
-        ("nobody", PROMPT, "not_found"),
+        ("nobody", PROMPT, "model_not_found"),
         ("modiste-tiny", replace(PROMPT, messages=(Message(Role.USER, "x " * 9000),)),
          "context_length_exceeded"),
     ],
@@ -162,12 +163,37 @@ def test_what_is_refused_is_a_failure_with_its_code_and_is_not_tried_again(
     assert engine.asked == []
 
 
-def test_a_text_without_any_token_is_refused_and_not_certain(
-    asked: Any, says_hello: Script
-) -> None:
-    models, _ = asked(says_hello)
-    with pytest.raises(ModisteError):
+class Shown(NamedTuple):
+    text: str
+    offset: int
+    logprob: float | None
+    top: tuple[tuple[str, float], ...]
+
+
+TOKENS = [
+    Shown("So", 0, None, ()),
+    Shown(": y", 2, -0.5, ((": y", -0.5),)),
+    Shown("es", 5, -1.0, (("ea", -0.25),)),
+    Shown("!", 7, -9.0, ()),
+]
+"""Of `So: yes` and the one token that is generated behind it."""
+
+
+def test_a_continuation_counts_the_tokens_that_hold_any_of_it() -> None:
+    assert eval_models._likelihood(TOKENS, 4, 7) == Likelihood(-1.5, 2, False)
+    assert eval_models._likelihood(TOKENS, 4, 5) == Likelihood(-0.5, 1, True)
+    assert eval_models._likelihood(TOKENS, 0, 7) == Likelihood(-1.5, 2, False)
+
+
+def test_a_continuation_of_no_length_has_no_tokens() -> None:
+    assert eval_models._likelihood(TOKENS, 7, 7).n_tokens == 0
+
+
+def test_a_model_that_is_not_there_tells_no_likelihoods(asked: Any, says_hello: Script) -> None:
+    models, engine = asked(says_hello)
+    with pytest.raises(NotFound):
         run(models.likelihoods("nobody", "a", ("b",)))
+    assert engine.asked == []
 
 
 class Vendor:
@@ -249,6 +275,6 @@ def test_a_budget_that_is_spent_is_not_waited_for(database: Database, admin: Act
 
 def test_hosted_models_tell_no_likelihoods(database: Database, admin: Actor) -> None:
     vendor = Vendor(database, admin, httpx.Response(500))
-    with pytest.raises((BadRequest, ModisteError)):
+    with pytest.raises(ModisteError):
         run(vendor.models.likelihoods("big", "a", ("b",)))
     assert vendor.n_asked == 0
