@@ -136,6 +136,26 @@ def test_plain_translations_are_one_line_and_reasons_keep_theirs() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("model_chats", "base_chats", "said"),
+    [
+        (True, True, "Try it: modiste chat ft:m"),
+        (False, False, "Its base has no chat template: ask ft:m at /v1/completions"),
+        (False, True, "modiste models export ft:m --form merged"),
+    ],
+)
+def test_what_is_said_at_the_end_can_be_done(
+    model_chats: bool, base_chats: bool, said: str
+) -> None:
+    class Cards:
+        def get(self, path: str) -> dict[str, object]:
+            chats = model_chats if path.endswith("/ft:m") else base_chats
+            return {"parent": "m", "capabilities": {"completion_chat": chats}}
+
+    job = {"status": "SUCCESS", "fine_tuned_model": "ft:m"}
+    assert said in tune._what_next(Cards(), job)  # type: ignore[arg-type]
+
+
 def test_a_file_becomes_a_model_and_a_second_run_finds_it(modiste, config: Path) -> None:
     """The whole walk on a real server of two steps; about ten seconds on one core."""
     made = modiste("tune", config)

@@ -64,7 +64,9 @@ def test_a_memory_smaller_than_the_context_shortens_the_context(base):
     assert lane.start(sequence(base, 40, None)) is Admission.STARTED
 
 
-def test_what_a_base_takes_is_known_before_it_is_loaded(base):
+@pytest.mark.parametrize("family", ["mistral", "mixtral"])
+def test_what_a_base_takes_is_known_before_it_is_loaded(random_base, family):
+    base = random_base(family, max_position_embeddings=96)
     shape = read_shape(base)
     weights = sum(
         file.stat().st_size for file in base.glob("*.safetensors")
