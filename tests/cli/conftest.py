@@ -1,7 +1,10 @@
 """The command line as its callers see it: arguments in; exit code, output and errors back."""
 
 import json
-from collections.abc import Callable
+import re
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,3 +74,53 @@ def training_file(tmp_path: Path) -> Path:
     }
     path.write_text("".join(json.dumps(row) + "\n" for _ in range(20)))
     return path
+
+
+class Judge(BaseHTTPRequestHandler):
+    """A double of a server whose model judges pairs: `points(first, second)` in its form."""
+
+    points: Callable[[str, str], tuple[int, int]]
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        fences = re.findall(
+            r"<<ANSWER_\d \w+>>\n(.*?)\n<<END", body["messages"][1]["content"], re.DOTALL
+        )
+        first, second = type(self).points(*fences)
+        verdict = {"justification": "r", "score_answer_1": first, "score_answer_2": second}
+        message = {"role": "assistant", "content": json.dumps(verdict)}
+        usage = {"prompt_tokens": 100, "completion_tokens": 10}
+        self._say({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
+
+    def do_GET(self) -> None:
+        self._say({"id": "double"})
+
+    def _say(self, told: Any) -> None:
+        content = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def judging(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """`judging(points)` starts that double and makes it the server of all commands."""
+    started: list[ThreadingHTTPServer] = []
+
+    def start(points: Callable[[str, str], tuple[int, int]]) -> ThreadingHTTPServer:
+        handler = type("Judging", (Judge,), {"points": staticmethod(points)})
+        http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MODISTE_URL", f"http://127.0.0.1:{http.server_port}")
+        started.append(http)
+        return http
+
+    yield start
+    for http in started:
+        http.shutdown()
+        http.server_close()

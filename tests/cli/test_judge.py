@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,43 +12,10 @@ DATA = Path(os.environ.get("MODISTE_DATA", Path(__file__).parents[2] / ".." / "s
 JUDGE = "kind: pairwise\nmodel: double\npack: legal_quality\n"
 
 
-class Judge(BaseHTTPRequestHandler):
-    """Gives each answer as many points as it says it has."""
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        said = body["messages"][1]["content"]
-        first, second = (int(re.search(rf"<<ANSWER_{n} \w+>>\n(\d)", said)[1]) for n in (1, 2))
-        verdict = {"justification": "r", "score_answer_1": first, "score_answer_2": second}
-        message = {"role": "assistant", "content": json.dumps(verdict)}
-        usage = {"prompt_tokens": 100, "completion_tokens": 10}
-        self._say({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
-
-    def do_GET(self):
-        self._say({"id": "double"})
-
-    def _say(self, told):
-        content = json.dumps(told).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
-def server(home, monkeypatch):
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Judge)
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setenv("MODISTE_URL", f"http://127.0.0.1:{http.server_port}")
-    yield http
-    http.shutdown()
-    thread.join()
-    http.server_close()
+def server(judging):
+    """Gives each answer as many points as it says it has."""
+    return judging(lambda first, second: (int(first[0]), int(second[0])))
 
 
 @pytest.fixture

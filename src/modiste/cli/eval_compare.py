@@ -29,6 +29,7 @@ from modiste.errors import InvalidInput
 if TYPE_CHECKING:
     from modiste.evaluate.comparison import Comparison
     from modiste.evaluate.differences import Difference
+    from modiste.evaluate.judges.summary import PairSummary
 
 app = typer.Typer(add_completion=False)
 
@@ -41,6 +42,9 @@ Delta = Annotated[
     typer.Option(help="Smallest difference that matters, in the metric's unit (0.02 is 2 pp)."),
 ]
 Gate = Annotated[Path | None, typer.Option(help="gate.yaml: what B has to show against A.")]
+Judge = Annotated[
+    Path | None, typer.Option(help="A judge's YAML: what it prefers, beside the figures.")
+]
 Html = Annotated[Path | None, typer.Option(help="Write a page that is read offline.")]
 
 
@@ -54,10 +58,12 @@ def compare(
     junit: Junit = None,
     markdown: Markdown = None,
     html: Html = None,
+    judge: Judge = None,
     as_json: AsJson = False,
 ) -> None:
     """Is B better than A on the same items? With --gate the exit code is 0 passed, 1 failed,
     2 not enough evidence."""
+    from modiste.cli.eval_judged import judged, print_judged
     from modiste.evaluate.comparison import compare as compared
     from modiste.evaluate.markdown import summary_markdown
 
@@ -71,10 +77,14 @@ def compare(
 
         write_text(html, comparison_page(found))
     write_results(result, junit=junit, markdown=markdown, before=summary_markdown(found))
+    preferred = None if judge is None else judged(judge, baseline, candidate)
     if as_json:
-        print_json({**_json(found), "gate": None if result is None else result.to_json()})
+        told = {**_json(found), "gate": None if result is None else result.to_json()}
+        print_json(told | ({} if preferred is None else {"judged": _told(preferred)}))
     else:
         _print(found)
+        if preferred is not None:
+            print_judged(preferred)
         say_gate(result)
     exit_with(result)
 
@@ -104,6 +114,12 @@ def export(
         told = client.get(f"{RUNS}/{run}")
         written = write(folder, told, client.content(f"{RUNS}/{run}/samples"))
     typer.echo(f"{folder}  ({size(written)})")
+
+
+def _told(preferred: PairSummary) -> Any:
+    from modiste.evaluate.judges.summary import SUMMARIES
+
+    return SUMMARIES.dump_python(preferred, mode="json")
 
 
 def _print(found: Comparison) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
+
 from modiste.evaluate.items import Status
 from modiste.evaluate.judges.asking import NOTHING, Usage
 from modiste.evaluate.judges.judge import Scale
@@ -71,6 +73,9 @@ class PairSummary:
     signs: Signs
     usage: Usage
     notes: tuple[str, ...] = ()
+
+
+SUMMARIES: TypeAdapter[PairSummary] = TypeAdapter(PairSummary)
 
 
 def summary_of(
