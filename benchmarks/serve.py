@@ -1,15 +1,16 @@
-"""Serving measured beside transformers with PEFT and llama.cpp, on this machine.
+"""Serving measured beside transformers with PEFT, llama.cpp and vLLM, on this machine.
 
-    .venv/bin/python benchmarks/serve.py [--only speed,llama,threads,prefix,gap,growth,cold]
+    .venv/bin/python benchmarks/serve.py [--only speed,llama,threads,prefix,gap,growth,cold,vllm]
                                          [--sizes a,b] [--rounds 3] [--json FILE]
-                                         [--plot FILE.svg]
+                                         [--plot FILE.svg] [--vllm PYTHON]
 
 Each request has 64 random prompt tokens and takes `--new` greedy ones through a random rank-16
 adapter on every linear layer; prompts count in the time, not in the tokens. All that is compared
 runs in turn within each round, so that a busy machine slows everybody: read the ratios, which are
 medians of the rounds with their range. CPU seconds count all threads of a process and are the
 steadier measure; one thread each, but for `threads`. The engine runs with exact weights and with
-int8 ones.
+int8 ones. `vllm` needs the interpreter of an environment with a CPU build of vLLM, which
+docs/performance.md says how to make, and is left out without it.
 """
 
 from __future__ import annotations
@@ -20,17 +21,18 @@ import json
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from growth_plot import growth_svg
 from serve_engine import Engine, Speed, base, prompt, random_adapter, request
-from serve_peers import LlamaCpp, Transformers, llama_files
+from serve_peers import LlamaCpp, Transformers, Vllm, llama_files
 
 CASES = [(1, 1), (16, 8), (64, 1), (64, 8), (64, 64)]
 """(streams, adapters)"""
-SECTIONS = ("speed", "llama", "threads", "prefix", "gap", "growth", "cold")
+SECTIONS = ("speed", "llama", "threads", "prefix", "gap", "growth", "cold", "vllm")
 Rounds = list[dict[str, Speed]]
 
 
@@ -41,6 +43,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--new", type=int, default=64)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--vllm", type=Path, help="interpreter of an environment with vLLM")
     parser.add_argument("--plot", type=Path, help="draws `growth` as SVG")
     arguments = parser.parse_args()
     if arguments.plot and "growth" not in arguments.only.split(","):
@@ -49,7 +52,13 @@ def main() -> int:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="modiste-") as folder:
         for size in arguments.sizes.split(","):
-            bench = Bench(size, Path(folder), rounds=arguments.rounds, n_new=arguments.new)
+            bench = Bench(
+                size,
+                Path(folder),
+                rounds=arguments.rounds,
+                n_new=arguments.new,
+                vllm=arguments.vllm,
+            )
             for section in arguments.only.split(","):
                 print(f"\n{section}, size {size}", flush=True)
                 figures[f"{section} {size}"] = getattr(bench, section)()
@@ -61,8 +70,10 @@ def main() -> int:
 
 
 class Bench:
-    def __init__(self, size: str, folder: Path, *, rounds: int, n_new: int) -> None:
-        self._base, self._folder = base(size, folder), folder
+    def __init__(
+        self, size: str, folder: Path, *, rounds: int, n_new: int, vllm: Path | None
+    ) -> None:
+        self._base, self._folder, self._vllm = base(size, folder), folder, vllm
         self._rounds, self._n_new = rounds, n_new
 
     def speed(self) -> Any:
@@ -107,6 +118,35 @@ class Bench:
             exact.close()
             int8.close()
         _table(rounds, over=[f"llama.cpp q8_0, {streams} x 1" for streams in (1, 16, 64)])
+        return rounds
+
+    def vllm(self) -> Any:
+        """vLLM's CPU build in fp32, with adapters in the batch and without any."""
+        if self._vllm is None:
+            print("left out: --vllm names no interpreter with vLLM")
+            return None
+        cases = ((1, 1), (16, 8), (64, 8))
+        named = Vllm(self._vllm, self._base, self._adapters(8), self._folder, n_new=self._n_new)
+        bare = Vllm(self._vllm, self._base, [], self._folder, n_new=self._n_new)
+        exact, int8 = self._engine("auto"), self._engine("int8")
+        measures: dict[str, Callable[[], Speed]] = {}
+        for streams, adapters in cases:
+            requests = self._requests(streams, adapters)
+            name = f"{streams} x {adapters}"
+            measures[f"vLLM, {name}"] = partial(named.speed, streams, adapters)
+            plain = self._requests(streams, 0)
+            measures[f"vLLM without adapters, {streams}"] = partial(bare.speed, streams, 0)
+            measures[f"exact without adapters, {streams}"] = lambda r=plain: exact.speed(r)
+            measures[f"int8 without adapters, {streams}"] = lambda r=plain: int8.speed(r)
+            measures[f"exact, {name}"] = lambda r=requests: exact.speed(r)
+            measures[f"int8, {name}"] = lambda r=requests: int8.speed(r)
+        try:
+            rounds = self._interleaved(measures)
+        finally:
+            for each in (named, bare, exact, int8):
+                each.close()
+        over = [f"vLLM, {streams} x {adapters}" for streams, adapters in cases]
+        _table(rounds, over=[*over, *(f"vLLM without adapters, {streams}" for streams, _ in cases)])
         return rounds
 
     def threads(self) -> Any:
@@ -221,9 +261,10 @@ class Bench:
     def _requests(
         self, streams: int, n_adapters: int, *, first: int = 0, n_new: int | None = None
     ) -> list[Any]:
-        adapters = self._adapters(n_adapters)
+        """Over so many adapters, or the bare base."""
+        adapters: list[Path | None] = [*self._adapters(n_adapters)] or [None]
         return [
-            self._request(n, prompt(n), adapters[(first + n) % n_adapters], n_new=n_new)
+            self._request(n, prompt(n), adapters[(first + n) % len(adapters)], n_new=n_new)
             for n in range(streams)
         ]
 

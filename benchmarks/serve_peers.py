@@ -1,4 +1,4 @@
-"""What serving is measured beside: transformers with PEFT, and llama.cpp (`xllamacpp`).
+"""What serving is measured beside: transformers with PEFT, llama.cpp (`xllamacpp`), and vLLM.
 
 Each peer measures itself on the same prompts, lengths and adapters, on one thread, and says how
 many tokens it made per second of CPU and of wall time.
@@ -7,6 +7,7 @@ many tokens it made per second of CPU and of wall time.
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,39 @@ class LlamaCpp:
                 return sum(pool.map(one, range(self._streams)))
 
         return measured(ask)
+
+
+class Vllm:
+    """vLLM in a process and an environment of its own (`serve_vllm.py`), with adapters or none."""
+
+    def __init__(
+        self, python: Path, base: Path, adapters: list[Path], folder: Path, *, n_new: int
+    ) -> None:
+        named = folder / f"vllm-{len(adapters)}.json"
+        named.write_text(json.dumps([str(path) for path in adapters]))
+        script = Path(__file__).with_name("serve_vllm.py")
+        command = [str(python), str(script), str(base), str(named), str(n_new)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        if self._said() != "ready":
+            raise RuntimeError(f"{python} cannot run vLLM; what it said stands above")
+
+    def speed(self, streams: int, adapters: int) -> Speed:
+        asked = {"adapters": adapters, "prompts": [list(prompt(n)) for n in range(streams)]}
+        if self._process.stdin is None:
+            raise RuntimeError("vLLM was started without a pipe")
+        print(json.dumps(asked), file=self._process.stdin, flush=True)
+        return Speed(*json.loads(self._said()))
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _said(self) -> str:
+        if self._process.stdout is None:
+            raise RuntimeError("vLLM was started without a pipe")
+        return self._process.stdout.readline().strip()
 
 
 def llama_files(base: Path, adapter: Path, folder: Path) -> tuple[Path, Path] | None:
