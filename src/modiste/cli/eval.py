@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from modiste import settings
-from modiste.cli import eval_compare
+from modiste.cli import eval_advise, eval_compare
 from modiste.cli.output import (
     AsJson,
     ago,
@@ -82,6 +82,9 @@ def run(
         print_metrics(runs)
         _say_next(runs)
     _exit_of(runs if not no_wait else [])
+
+
+app.command("advise")(eval_advise.advise_command)
 
 
 @app.command("list")

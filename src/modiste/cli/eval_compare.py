@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modiste import settings
-from modiste.cli.eval_inputs import RUNS, OneRun, loaded
+from modiste.cli.eval_inputs import OneRun, loaded
 from modiste.cli.gate import (
     Junit,
     Markdown,
@@ -23,6 +23,7 @@ from modiste.cli.gate import (
     write_text,
 )
 from modiste.cli.output import AsJson, print_json, print_table, printable, say, size
+from modiste.cli.runs import RUNS
 from modiste.client import connect
 from modiste.errors import InvalidInput
 

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modiste import settings
+from modiste.cli.runs import fetched
 from modiste.client import Client, connect
-from modiste.errors import Conflict
 
 if TYPE_CHECKING:
     from modiste.evaluate.record import Run
 
-RUNS = "/v1/evals/runs"
 OneRun = Annotated[str, typer.Argument(help="Id of a run, or a folder of an exported one.")]
 
 
@@ -32,18 +31,5 @@ def loaded(names: Sequence[str]) -> list[Run]:
                 found.append(read(Path(name)))
                 continue
             client = client or stack.enter_context(connect(settings.load()))
-            found.append(_fetched(client, name))
+            found.append(fetched(client, name))
         return found
-
-
-def _fetched(client: Client, run_id: str) -> Run:
-    from modiste.evaluate.stored import run_of
-
-    told = client.get(f"{RUNS}/{run_id}")
-    if told["status"] != "SUCCESS":
-        raise Conflict(
-            f"run {told['id']} is {told['status']}; only one that ended with SUCCESS says anything",
-            param="run",
-        )
-    lines = b"".join(client.content(f"{RUNS}/{run_id}/samples"))
-    return run_of(told, lines, file=f"run {told['id']}")

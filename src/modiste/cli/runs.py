@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modiste.cli.output import print_table, printable, say
 from modiste.client import Client
-from modiste.errors import BadRequest, InvalidInput
-from modiste.evaluate.items import SAMPLES
-from modiste.evaluate.metric import METRICS
-from modiste.evaluate.record import RECORD, Run
+from modiste.errors import Conflict, InvalidInput
+
+if TYPE_CHECKING:
+    from modiste.evaluate.record import Run
 
 RUNS = "/v1/evals/runs"
 FINAL = frozenset({"SUCCESS", "FAILED", "CANCELLED"})
@@ -19,24 +19,22 @@ UNITS = {"share": (100.0, " %", 1), "s": (1.0, " s", 3), "tokens": (1.0, "", 1)}
 
 
 def fetched(client: Client, run_id: str) -> Run:
-    """
+    """A run with its samples.
+
     Raises:
-        NotFound: no such run.
-        BadRequest: it did not end well, so it says nothing.
+        NotFound: there is none.
+        Conflict: it did not end well, so it says nothing.
     """
+    from modiste.evaluate.stored import run_of
+
     told = client.get(f"{RUNS}/{run_id}")
     if told["status"] != "SUCCESS":
-        raise BadRequest(
-            f"Run {told['id']} is {told['status']}; only a run that ended with SUCCESS says "
-            "anything.",
+        raise Conflict(
+            f"run {told['id']} is {told['status']}; only one that ended with SUCCESS says anything",
             param="run",
         )
-    lines = b"".join(client.content(f"{RUNS}/{told['id']}/samples")).splitlines()
-    return Run(
-        RECORD.validate_python(told["record"]),
-        [SAMPLES.validate_json(line) for line in lines if line],
-        METRICS.validate_python(told["metrics"]),
-    )
+    lines = b"".join(client.content(f"{RUNS}/{run_id}/samples"))
+    return run_of(told, lines, file=f"run {told['id']}")
 
 
 def follow(client: Client, run_id: str, *, quiet: bool) -> dict[str, Any]:

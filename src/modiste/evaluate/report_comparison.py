@@ -59,13 +59,13 @@ def comparison_page(comparison: Comparison, *, version: str = "") -> str:
         f"{escape(primary.decision.sentence)}.</p>",
         *(alarm("warning", note) for note in notes_of(comparison)),
         tiles(_facts(comparison)),
-        card("Differences", _forest(comparison.differences), under=_family(comparison)),
+        card("Differences", forest(comparison.differences), under=_family(comparison)),
     ]
     if comparison.slices:
         under = "The primary metric in each part of the data, with Holm's correction among them."
-        body.append(card("Slices", _forest(comparison.slices), under=under))
+        body.append(card("Slices", forest(comparison.slices), under=under))
     if comparison.expenses:
-        body.append(card("What answers take", _forest(comparison.expenses)))
+        body.append(card("What answers take", forest(comparison.expenses)))
     body.append(_deltas("Where B is furthest behind", comparison.worst, comparison))
     body.append(_deltas("Where B is furthest ahead", comparison.best, comparison))
     body.append(card("What it rests on", record_table([a, b], ["A", "B"])))
@@ -101,7 +101,7 @@ def amount(difference: Difference, value: float) -> str:
     return f"{value * wording.factor:.3g} {wording.unit}".replace("-", "−")
 
 
-def _forest(differences: Sequence[Difference]) -> str:
+def forest(differences: Sequence[Difference]) -> str:
     """A table per unit, so that its intervals share an axis through zero."""
     units = dict.fromkeys(each.kind.unit for each in differences)
     return "".join(_table([d for d in differences if d.kind.unit == unit]) for unit in units)
