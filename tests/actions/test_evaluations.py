@@ -418,3 +418,20 @@ def test_a_deleted_run_is_gone(database: Database, admin: Actor, make: Make) -> 
 def test_samples_are_read_line_by_line() -> None:
     lines = b"".join(SAMPLES.dump_json(sample(n)) + b"\n" for n in range(3)) + b"\n"
     assert evaluations.samples_in(lines) == [sample(n) for n in range(3)]
+
+
+def test_scorers_that_run_code_are_brought_by_admins_alone(
+    database: Database, admin: Actor, make: Make
+) -> None:
+    code = {"kind": "python", "source": "def score(item, answer):\n    return 1.0\n"}
+    grader = {"type": "python", "name": "p", "source": "def grade(sample, item):\n    return 1.0\n"}
+    with database.transaction() as tx:
+        made = keys.create(tx, admin, name="user", scopes=["infer", "data"])
+        user = keys.authenticate(tx, made.secret)
+    for scorer in (code, {"kind": "openai", "grader": grader}):
+        with pytest.raises(Forbidden, match=r"runs Python code on the server"):
+            make(user, scorers=[scorer])
+        assert make(admin, scorers=[scorer])[0].status is S.QUEUED
+    (run,) = make(user)
+    with pytest.raises(Forbidden):
+        evaluations.rescore(database, user, run.id, spec={"scorers": [code]})

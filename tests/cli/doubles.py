@@ -50,6 +50,8 @@ class Server:
 
     def get(self, path: str, **_: object) -> dict[str, Any]:
         *_, kind, name = path.rstrip("/").split("/")
+        if name == "files":
+            return {"data": []}
         if kind == "jobs":
             return self.jobs[name]
         if kind == "models":

@@ -65,9 +65,11 @@ def create(
     Raises:
         InvalidInput: everything wrong with the suite, its models or its files in one message; of
             rows each line in `problems`.
+        Forbidden: its scorers run code, which admins alone may bring.
     """
     require(actor, Scope.INFER)
     suite = checked(Suite, dict(spec), file="suite")
+    _refuse_code(actor, suite)
     chosen = _chosen(suite, subjects)
     with database.transaction(write=False) as tx:
         found = _checked(tx, actor, suite, chosen)
@@ -105,6 +107,7 @@ def rescore(
         if spec is not None:
             wanted |= {"scorers": spec.get("scorers"), "primary": spec.get("primary")}
         suite = checked(Suite, wanted, file="suite")
+        _refuse_code(actor, suite)
         if wrong := list(_unknown(tx, actor, _asked_by_scorers(suite))):
             raise InvalidInput(" ".join(each.text for each in wrong), param=wrong[0].param)
     if old.samples_sha256 is None or not old.status.final or old.counts.done < old.counts.total:
@@ -278,6 +281,18 @@ def samples_in(lines: bytes) -> list[Sample]:
 class _Wrong(NamedTuple):
     param: str
     text: str
+
+
+def _refuse_code(actor: Actor, suite: Suite) -> None:
+    """A child without network and files is a fence, no prison."""
+    coded = [spec.name for spec in suite.scorers if spec.runs_code]
+    if coded and not actor.may(Scope.ADMIN):
+        raise Forbidden(
+            f"scorer {', '.join(coded)} runs Python code on the server, and this key has no scope "
+            "`admin`; ask an admin to run the suite, or grade without code (docs/scorers.md)",
+            param="scorers",
+            code="code_forbidden",
+        )
 
 
 def _chosen(suite: Suite, subjects: Sequence[str] | None) -> tuple[str, ...]:

@@ -37,6 +37,11 @@ class Spec(BaseModel):
         """Those it asks besides the one under test: judges, embedders."""
         return ()
 
+    @property
+    def runs_code(self) -> bool:
+        """It runs code that came with the suite, if only in a child without network and files."""
+        return False
+
     @abstractmethod
     def build(self) -> Scorer: ...
 

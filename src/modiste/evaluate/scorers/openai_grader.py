@@ -263,5 +263,10 @@ class OpenAISpec(Spec):
         parts = self.grader.graders.values() if isinstance(self.grader, Multi) else (self.grader,)
         return tuple(one.model for one in parts if isinstance(one, (LabelModel, ScoreModel)))
 
+    @property
+    def runs_code(self) -> bool:
+        parts = self.grader.graders.values() if isinstance(self.grader, Multi) else (self.grader,)
+        return any(isinstance(one, PythonGrader) for one in parts)
+
     def build(self) -> OpenAIGrader:
         return OpenAIGrader(self)

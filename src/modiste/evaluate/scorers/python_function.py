@@ -165,5 +165,9 @@ class PythonSpec(Spec):
         if self.scale is not None and not self.scale[0] < self.scale[1]:
             raise ValueError(f"scale is {list(self.scale)}, expected the lower end first")
 
+    @property
+    def runs_code(self) -> bool:
+        return True
+
     def build(self) -> PythonFunction:
         return PythonFunction(self)
