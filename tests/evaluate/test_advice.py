@@ -10,7 +10,6 @@ from scripted_runs import RECORD, run, shares
 
 from modiste.errors import InvalidInput
 from modiste.evaluate.advice import Advice, Prices, Way, advise, taken, way_of
-from modiste.evaluate.advice_html import advice_page
 from modiste.evaluate.record import Run
 from modiste.evaluate.suite import Shots, Subject
 
@@ -89,10 +88,3 @@ def test_tuning_pays_for_itself_after_its_cost_over_the_saving_of_a_request() ->
 def test_one_way_alone_is_refused() -> None:
     with pytest.raises(InvalidInput, match="at least two models"):
         advise({"base": answered("base", 1)}, WAYS, prices=Prices(), delta=0.02)
-
-
-def test_the_page_holds_every_way_and_the_recommendation() -> None:
-    page = advice_page(advised(60, 120, 270, hour_micro=1_000_000))
-    for words in ("tuned model: tuned", "system prompt: prompted", "is better than every way"):
-        assert words in page
-    assert "<script" not in page

@@ -9,7 +9,6 @@ from modiste.errors import InvalidInput
 from modiste.evaluate.checked import checked
 from modiste.evaluate.comparison import Comparison, compare
 from modiste.evaluate.sweep import Cell, Measured, SweepSpec, cells, confirmed, select
-from modiste.evaluate.sweep_html import sweep_page, worst_guard
 
 N = 400
 
@@ -95,18 +94,3 @@ def test_a_grid_that_is_too_large_or_empty_is_refused_with_its_field() -> None:
     grid = {"epochs": list(range(9)), "seed": list(range(9))}
     with pytest.raises(InvalidInput, match="81 cells, at most 64"):
         checked(SweepSpec, {**asked, "grid": grid}, file="sweep.yaml")
-
-
-def test_the_page_shows_every_cell_the_winner_and_what_was_lost() -> None:
-    spec = SweepSpec(
-        name="lr", tune="t.yaml", grid={"learning_rate": (1, 2)}, target="a.yaml",
-        guards=("general",),
-    )  # fmt: skip
-    found = select([measured(1, 200, 300), measured(2, 350, 200)], delta=0.02)
-    page = sweep_page(spec, found, (True, "Confirmed on fresh items: <b>."))
-    assert page.count("<circle") == 2
-    assert 'class="won"' in page
-    assert 'class="lost"' in page
-    assert "&lt;b&gt;" in page
-    assert "<script" not in page
-    assert worst_guard(found.rows[1]) == pytest.approx(-0.25)
