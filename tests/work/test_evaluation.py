@@ -324,7 +324,7 @@ def test_a_run_that_is_given_up_keeps_the_samples_its_journal_holds(
     first.stopping.set()
     until(lambda: not children(made))
     with database.transaction() as tx:
-        _row(tx, made.id).attempts = queue.MAX_ATTEMPTS
+        _row(tx, made.id).attempts = queue.MAX_ATTEMPTS + 1
     worker()
     done = end_of(database, admin, made)
     assert (done.status, done.error and done.error.code) == (S.FAILED, "evaluation_died")
