@@ -58,6 +58,12 @@ class Client:
     def url(self) -> str:
         return str(self._http.base_url).rstrip("/")
 
+    @property
+    def key(self) -> str | None:
+        """What it sends, for programs that are started to ask the same server."""
+        sent = self._http.headers.get("authorization", "")
+        return sent.removeprefix("Bearer ") or None
+
     def get(self, path: str, *, patience_s: float = 0.0, **params: Any) -> Json:
         """GET; for `patience_s` it outlasts a front that is restarting."""
         deadline = time.monotonic() + patience_s

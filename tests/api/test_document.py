@@ -100,6 +100,18 @@ def test_every_route_is_in_the_document(document: dict[str, Any]) -> None:
         "/v1/datasets/{name}/versions/{version}/rows": {"get"},
         "/v1/datasets/{name}/versions/{version}/manifest": {"get"},
         "/v1/datasets/{name}/versions/{version}/report": {"get"},
+        "/v1/evals/schema": {"get"},
+        "/v1/evals/runs": {"get", "post"},
+        "/v1/evals/runs:import": {"post"},
+        "/v1/evals/runs/{run_id}": {"get", "delete"},
+        "/v1/evals/runs/{run_id}/suite": {"get"},
+        "/v1/evals/runs/{run_id}/samples": {"get"},
+        "/v1/evals/runs/{run_id}/cancel": {"post"},
+        "/v1/evals/runs/{run_id}/resume": {"post"},
+        "/v1/evals/runs/{run_id}/rescore": {"post"},
+        "/v1/models/promotions": {"get", "post"},
+        "/v1/models/promotions/{name}": {"get"},
+        "/v1/models/promotions/{name}/rollback": {"post"},
     }
     expected = dict(ours)
     for mount in ("/v1", "/mistral/v1", "/openai/v1"):

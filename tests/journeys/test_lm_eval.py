@@ -1,7 +1,7 @@
 """lm-evaluation-harness, the real package in its own environment, scores a model of the endpoint.
 
 Its tasks are files that this test writes, so nothing is fetched. Its numbers are held against what
-our own engine says to the same token ids.
+our own engine says to the same token ids, and what `modiste eval lm-eval` keeps against them.
 """
 
 from __future__ import annotations
@@ -93,10 +93,7 @@ class Harness:
         folder = self.folder / f"{model}-{task}"
         command += ["--include_path", str(self.folder), "--output_path", str(folder)]
         environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "HOME": str(self.folder),
-            "HF_HUB_OFFLINE": "1",
-            "HF_DATASETS_OFFLINE": "1",
+            **self._environment,
             "OPENAI_API_KEY": self.served.key,
             "NO_PROXY": "127.0.0.1",
         }
@@ -107,6 +104,33 @@ class Harness:
         (results,) = folder.rglob("results_*.json")
         metrics: dict[str, Any] = json.loads(results.read_text())["results"][task]
         return metrics
+
+    def modiste(self, *arguments: str) -> Any:
+        """What a command of ours answers, as JSON."""
+        environment = {
+            **self._environment,
+            "MODISTE_HOME": str(self.folder / "home"),
+            "MODISTE_URL": self.served.url,
+            "MODISTE_API_KEY": self.served.key,
+            "PYTHONPATH": str(Path(modiste.__file__).parents[1]),
+        }
+        command = [sys.executable, "-m", "modiste", *arguments, "--json"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+        assert done.returncode == 0, done.stderr[-6000:]
+        return json.loads(done.stdout)
+
+    @property
+    def venv(self) -> Path:
+        return self._python.parents[1]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(self.folder),
+            "HF_HUB_OFFLINE": "1",
+            "HF_DATASETS_OFFLINE": "1",
+        }
 
     def samples(self, model: str, task: str) -> list[Sample]:
         (file,) = (self.folder / f"{model}-{task}").rglob(f"samples_{task}_*.jsonl")
@@ -196,6 +220,31 @@ def test_chats_are_answered_as_our_endpoint_answers_them(harness: Harness) -> No
         body |= {"temperature": 0, "stop": ["\n\n"]}
         (choice,) = asked(harness.served, "chat/completions", body)["choices"]
         assert sample.answers == [[choice["message"]["content"]]]
+
+
+def test_our_command_keeps_what_it_says_as_runs(harness: Harness) -> None:
+    arguments = ["--model", "modiste-tiny", "--tasks", "modiste_choose,modiste_write"]
+    arguments += ["--include-path", str(harness.folder), "--apply-chat-template"]
+    runs = harness.modiste("eval", "lm-eval", *arguments, "--venv", str(harness.venv))
+    home = harness.folder / "home" / "tools" / "lm-eval-results"
+    (results,) = home.rglob("results_*.json")
+    said = json.loads(results.read_text())["results"]
+    assert {run["suite"] for run in runs} == {f"lm-eval.{task}" for task in said}
+    for run in runs:
+        task = said[run["suite"].removeprefix("lm-eval.")]
+        assert run["status"] == "SUCCESS"
+        assert run["record"]["details"]["imported"]["version"] == HARNESS[1]
+        assert run["record"]["details"]["imported"]["chat_template"] is True
+        for metric in run["metrics"]:
+            estimate = metric["estimate"]
+            assert estimate["value"] == pytest.approx(task[f"{metric['scorer']},none"])
+            assert estimate["se"] == pytest.approx(task[f"{metric['scorer']}_stderr,none"])
+            assert estimate["n"] == len(QUESTIONS)
+            assert estimate["ci"]["lo"] <= estimate["value"] <= estimate["ci"]["hi"]
+    listed = harness.modiste("eval", "list", "--model", "modiste-tiny")["data"]
+    assert {run["id"] for run in runs} <= {run["id"] for run in listed}
+    for file in home.rglob("*"):
+        assert file.is_dir() or harness.served.key not in file.read_text()
 
 
 def asked(served: Any, route: str, body: dict[str, Any]) -> Any:

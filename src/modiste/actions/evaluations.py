@@ -103,6 +103,11 @@ def rescore(
         row = _row(tx, actor, run_id)
         _refuse_stranger(row, actor)
         old, blobs, private = row.noun(), row.blobs, row.private
+        if "imported" in old.spec:
+            raise BadRequest(
+                f"Run {old.id} was imported with its scores; only what graded it grades it anew.",
+                code="run_imported",
+            )
         wanted = dict(old.spec)
         if spec is not None:
             wanted |= {"scorers": spec.get("scorers"), "primary": spec.get("primary")}

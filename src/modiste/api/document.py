@@ -20,12 +20,14 @@ from modiste.api import (
     chat_shapes,
     datasets,
     embeddings,
+    evals,
     fim,
     lineage,
     mistral,
     models,
     native,
     openai,
+    promotions,
     texts,
     tokens,
 )
@@ -51,6 +53,11 @@ BODIES: tuple[type[BaseModel], ...] = (
     lineage.ForgetIn,
     datasets.DatasetIn,
     datasets.VersionIn,
+    evals.EvalRunIn,
+    evals.RescoreIn,
+    evals.ImportIn,
+    promotions.PromotionIn,
+    promotions.RollbackIn,
 )
 STREAMED: tuple[type[BaseModel], ...] = (chat_answers.ChatCompletionChunk,)
 DESCRIPTION = """Fine-tune and serve language models on your own machines.

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from modiste.actions import evaluations
+from modiste.actions import eval_imports, evaluations
 from modiste.api.door import Asker, Body, act, checked, documents, house, json_body, look
 from modiste.api.shapes import seconds, seconds_or_none
 from modiste.evaluate.suite import Suite
@@ -31,6 +31,16 @@ class EvalRunIn(Body):
 class RescoreIn(Body):
     suite: dict[str, Any] | None = None
     """Its scorers grade the answers; by default those of the run."""
+
+
+class ImportIn(Body):
+    run: dict[str, Any]
+    """What another program says of a run that it asked and graded: suite, model, harness,
+    chat_template, flags, scorers with its own figures."""
+    file_id: str
+    """Its samples, an uploaded file of JSON lines as `GET /v1/evals/runs/{id}/samples` has them."""
+    group: str | None = None
+    """A UUID that runs of one command share."""
 
 
 class EvalCountsOut(BaseModel):
@@ -94,6 +104,18 @@ async def create_eval_runs(request: Request, actor: Asker) -> Response:
     create = partial(evaluations.create, spec=asked.suite, subjects=asked.models)
     made = await run_sync(create, house(request).database, actor)
     return JSONResponse(_listed(made, len(made)))
+
+
+@router.post(
+    "/evals/runs:import", responses={200: {"model": EvalRunOut}}, openapi_extra=documents(ImportIn)
+)
+async def import_eval_run(request: Request, actor: Asker) -> Response:
+    """Keep a run that another program asked and graded; its figures are computed anew."""
+    asked = checked(ImportIn, await json_body(request))
+    take = partial(
+        eval_imports.import_run, spec=asked.run, file_id=asked.file_id, group=asked.group
+    )
+    return _one(await run_sync(take, house(request).database, actor))
 
 
 @router.get("/evals/runs", responses={200: {"model": EvalRunList}})

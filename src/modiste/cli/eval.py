@@ -12,6 +12,7 @@ import typer
 
 from modiste import settings
 from modiste.cli import eval_advise, eval_compare
+from modiste.cli.eval_lm import lm_eval
 from modiste.cli.output import (
     AsJson,
     ago,
@@ -26,6 +27,7 @@ from modiste.cli.runs import (
     RUNS,
     follow,
     headline,
+    origin,
     print_metrics,
     progress,
     say_error,
@@ -41,6 +43,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(eval_compare.app)
+app.command("lm-eval")(lm_eval)
 
 RunId = Annotated[
     str, typer.Argument(help="The id shown by `modiste eval list`, or its beginning.")
@@ -141,6 +144,7 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
             ("samples", progress(found)),
             ("tokens", f"{counts['prompt_tokens']:,} in, {counts['completion_tokens']:,} out"),
             ("graded anew from", found["source"]),
+            ("imported from", origin(record)),
             ("dataset", record.get("dataset_sha256", "")[:16] or None),
             ("made", ago(found["created_at"])),
             ("ended", ago(found["finished_at"])),

@@ -107,6 +107,15 @@ def headline(found: dict[str, Any]) -> str:
     return ""
 
 
+def origin(record: dict[str, Any]) -> str | None:
+    """Of a run that another program asked and graded."""
+    told = (record.get("details") or {}).get("imported")
+    if told is None:
+        return None
+    template = "on" if told["chat_template"] else "off"
+    return f"{told['harness']} {told['version']}, chat template {template}"
+
+
 def progress(found: dict[str, Any]) -> str:
     counts = found["counts"]
     failed = f", {counts['failed']:,} without an answer" if counts["failed"] else ""
