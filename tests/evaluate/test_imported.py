@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,8 +10,12 @@ import pytest
 from modiste.errors import InvalidInput
 from modiste.evaluate import imported as imports
 from modiste.evaluate.checked import checked
+from modiste.evaluate.comparison import compare
 from modiste.evaluate.imported import Given, Imported
 from modiste.evaluate.items import SAMPLES, Answer, Failure, Item, Sample, Status, scored, unscored
+from modiste.evaluate.own_figures import own_figure
+from modiste.evaluate.record import Record, Run
+from modiste.evaluate.report_html import run_page
 
 
 def told(**changes: Any) -> Imported:
@@ -158,3 +163,45 @@ def test_counts_are_of_the_samples() -> None:
     counted = imports.counts([failed, paid])
     assert (counted.total, counted.done, counted.failed) == (2, 2, 1)
     assert (counted.prompt_tokens, counted.completion_tokens, counted.cost_micro) == (3, 2, 0)
+
+
+def run_of(chat_template: bool, *values: float) -> Run:
+    made = samples(*values)
+    imported = told(chat_template=chat_template)
+    record = Record(
+        run_id=f"chat {chat_template}",
+        suite=imported.suite,
+        subject="tiny",
+        model="modiste-tiny",
+        model_id="modiste-tiny",
+        model_version="1",
+        dataset_sha256=imports.dataset_sha256(made),
+        n_items=len(made),
+        prompt_sha256=imported.prompt_sha256,
+        attempts=1,
+        sampling=imported.sampling,
+        scorers=imports.identities(imported, made),
+        primary="acc.mean",
+        code_version="1",
+        started_at=datetime(2026, 11, 3, tzinfo=UTC),
+    )
+    return Run(record, made, imports.figures(imported, made))
+
+
+def test_two_imported_runs_are_compared_and_the_chat_template_is_told() -> None:
+    found = compare(run_of(False, *[0.0] * 12), run_of(True, *[1.0] * 12))
+    assert found.primary.kind.metric == "acc.mean"
+    assert found.primary.estimate is not None
+    assert found.primary.estimate.value == 1.0
+    assert any("chat_template is False in A and True in B" in note for note in found.notes)
+
+
+def test_what_nobody_measured_is_neither_compared_nor_within_a_ceiling() -> None:
+    run = run_of(True, 1, 0, 1)
+    assert compare(run, run).expenses == ()
+    for name in ("latency", "latency.p95", "tokens", "ttft", "cost"):
+        assert own_figure(run, name).estimate is None
+    page = run_page(run)
+    assert "median latency" not in page
+    assert "tokens answered" not in page
+    assert "0.00 s" not in page

@@ -27,8 +27,14 @@ from modiste.evaluate.verdict import Decision, Verdict
 MOST_DELTAS = 20
 """Items shown on which one of the two is furthest ahead."""
 EXPENSES: tuple[tuple[Kind, Callable[[Sample], float | None]], ...] = (
-    (Kind("latency", False, "s"), lambda s: None if s.answer.failure else s.answer.latency_s),
-    (Kind("tokens", False, "tokens"), lambda s: None if s.answer.failure else s.answer.n_tokens),
+    (
+        Kind("latency", False, "s"),
+        lambda s: None if s.answer.failure else s.answer.latency_s or None,
+    ),
+    (
+        Kind("tokens", False, "tokens"),
+        lambda s: None if s.answer.failure else s.answer.n_tokens or None,
+    ),
     (Kind("cost", False, "micro"), lambda s: None if s.answer.failure else s.answer.cost_micro),
 )
 """What an answer takes; told beside every comparison, and no part of its family."""

@@ -128,6 +128,7 @@ class Answer:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     latency_s: float = 0.0
+    """0.0: nobody measured it, as in an imported run, nor counted its tokens."""
     ttft_s: float | None = None
     """Time to the first token; None where the answer came in one piece."""
     cost_micro: int | None = None

@@ -18,12 +18,12 @@ from modiste.evaluate.stats.estimates import Estimate, Interval
 
 LEVEL = 0.95
 EXPENSES: Mapping[str, tuple[str, Callable[[Answer], float | None]]] = {
-    "latency": ("s", lambda answer: answer.latency_s),
+    "latency": ("s", lambda answer: answer.latency_s or None),
     "ttft": ("s", lambda answer: answer.ttft_s),
-    "tokens": ("tokens", lambda answer: answer.n_tokens),
+    "tokens": ("tokens", lambda answer: answer.n_tokens or None),
     "cost": ("micro", lambda answer: answer.cost_micro),
 }
-"""Of every answer that is there; unit and value."""
+"""Of every answer that is there; unit and value, None where nobody measured it."""
 
 
 class OwnFigure(NamedTuple):

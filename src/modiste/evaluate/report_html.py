@@ -107,8 +107,9 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [("items", number(run.record.n_items)), ("answers", number(len(there)))]
     if len(there) < len(answers):
         facts.append(("no answer", number(len(answers) - len(there))))
-    if there:
-        facts.append(("median latency", f"{median(a.latency_s for a in there):.2f} s"))
+    if measured := [answer.latency_s for answer in there if answer.latency_s]:
+        facts.append(("median latency", f"{median(measured):.2f} s"))
+    if any(answer.n_tokens for answer in there):
         facts.append(("tokens asked", number(sum(a.prompt_tokens for a in there))))
         facts.append(("tokens answered", number(sum(a.completion_tokens for a in there))))
     costs = [answer.cost_micro for answer in there if answer.cost_micro is not None]

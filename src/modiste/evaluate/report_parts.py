@@ -114,11 +114,14 @@ def score_pill(score: Score | None) -> str:
 
 def sample_body(sample: Sample) -> str:
     """Prompt, answer, reference, scores."""
-    took = f"{sample.answer.latency_s:.2f} s, {number(sample.answer.n_tokens)} tokens"
+    answer = sample.answer
+    took = [f"{answer.latency_s:.2f} s"] if answer.latency_s else []
+    took += [f"{number(answer.n_tokens)} tokens"] if answer.n_tokens else []
+    told = ", ".join([*took, f"attempt {sample.attempt + 1}"])
     return (
         f'<div class="item">{conversation(sample.prompt)}{answer_turn(sample.answer)}'
         f"{reference_turn(sample.item)}{scores_list(sample.scores)}"
-        f'<p class="soft small">{escape(took)}; attempt {sample.attempt + 1}</p></div>'
+        f'<p class="soft small">{escape(told)}</p></div>'
     )
 
 
