@@ -461,6 +461,70 @@ class Adapter:
         return "config.json" in self.files
 
 
+class FormStatus(StrEnum):
+    PASSED = "passed"
+    APART = "apart"
+    """It was compared, and does not compute what training computed within its tolerance."""
+    NOT_CHECKED = "not_checked"
+
+
+@dataclass(frozen=True)
+class Parting:
+    """The first token in which two greedy answers to one prompt differ."""
+
+    row: int
+    """Of the rows that were compared, from 1."""
+    token: int
+    """Of the answer, from 1."""
+    trained_id: int
+    found_id: int | None
+    """None: the other answer ended before it."""
+    margin: float
+    """How much likelier training's token was there than its second best, in nats."""
+    by_rounding: bool
+    """Whether a margin so small may be turned by the order of sums alone."""
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """Most likely tokens behind the same prompts, training's beside another computation's."""
+
+    n_prompts: int
+    n_tokens: int
+    partings: tuple[Parting, ...] = ()
+
+
+@dataclass(frozen=True)
+class LossPair:
+    """Mean negative log-likelihood of the trained tokens of the rows that were compared, nats."""
+
+    trained: float
+    found: float
+    n_tokens: int
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class CheckedForm:
+    """One form of a model beside what training computed: a precision of serving, the adapter merged
+    into the base, an export."""
+
+    name: str
+    """`fp32`, `bf16`, `int8`, `vllm`, `transformers`, `merged`, `export: gguf f16`, …"""
+    status: FormStatus
+    message: str
+    live: bool = False
+    """It is the one that was asked as clients ask it."""
+    mean_abs_logprob_diff: float | None = None
+    max_abs_logprob_diff: float | None = None
+    mean_tolerance: float | None = None
+    tolerance: float | None = None
+    greedy: Greedy | None = None
+    loss: LossPair | None = None
+    at: datetime | None = None
+    """Exports: when it was reported."""
+
+
 @dataclass(frozen=True)
 class Parity:
     """Training forward against live endpoint on the same rows."""
@@ -476,6 +540,8 @@ class Parity:
     message: str
     served: bool = True
     """False where the built-in engine cannot compute the model: its files were read afresh."""
+    forms: tuple[CheckedForm, ...] = ()
+    """First the one that decided, then the others. Empty in certificates of older versions."""
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,8 @@ def test_every_route_is_in_the_document(document: dict[str, Any]) -> None:
         "/v1/fine_tuning/jobs/{job_id}/preview": {"get"},
         "/v1/fine_tuning/jobs/{job_id}/worst": {"get"},
         "/v1/models/{model_id}/card": {"get"},
+        "/v1/models/{model_id}/parity": {"get"},
+        "/v1/models/{model_id}/parity/exports": {"post"},
         "/v1/models/{model_id}/files": {"get"},
         "/v1/models/{model_id}/files/{name}": {"get"},
         "/v1/files/{file_id}/report": {"get"},

@@ -6,12 +6,20 @@ import json
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import torch
 
 import modiste as package
+from modiste import settings
+from modiste.actions import models
 from modiste.cli import models_export
 from modiste.errors import InvalidInput
+from modiste.nn import proof
 from modiste.nn.adapter_io import save_peft
+from modiste.store.blobs import adapter_of
+from modiste.store.database import Database
+from modiste.store.tables import JobRow
+from modiste.types import CheckedForm, FormStatus, Parity
 
 TINY = Path(package.__file__).parent / "bases" / "tiny"
 
@@ -93,3 +101,47 @@ def test_a_server_cannot_have_files_written_elsewhere(tmp_path, name) -> None:
     with pytest.raises(InvalidInput, match="no file name"):
         models_export._fetched(None, listed, tmp_path / "model", print)  # type: ignore[arg-type]
     assert list((tmp_path / "model").iterdir()) == []
+
+
+@pytest.fixture
+def tuned(modiste, adapter: Path, training_file: Path, home: Path) -> str:
+    """A model of the server with that adapter; nothing was trained."""
+    command = ["jobs", "create", "--model", "modiste-tiny", "--file", training_file, "--json"]
+    job = modiste(*command).json
+    database = Database(settings.load({"home": home}, environment={}))
+    files = {path.name: database.blobs.put_file(path).sha256 for path in adapter.iterdir()}
+    live = CheckedForm("bf16", FormStatus.PASSED, "through the live engine", live=True)
+    parity = Parity(True, 8, 100, 1e-5, 1e-6, 1e-3, 0.5, "Served as trained.", forms=(live,))
+    with database.transaction() as tx:
+        row = tx.session.scalars(sa.select(JobRow).where(JobRow.id == job["id"])).one()
+        made = models.register(tx, row, adapter=adapter_of(files), parity=parity)
+    database.close()
+    return made.id
+
+
+def test_an_export_of_the_servers_model_is_kept_in_its_certificate(
+    modiste, tuned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = modiste("models", "show", tuned)
+    assert "certificate  Served as trained." in shown.out
+    assert "passed; through the live engine" in shown.out
+    assert "parity" not in modiste("models", "show", "modiste-tiny", "--json").json
+
+    export = ["models", "export", tuned, "--form", "merged", "-o"]
+    assert modiste(*export, tmp_path / "one").code == 0
+    forms = modiste("models", "show", tuned, "--json").json["parity"]["forms"]
+    assert [(form["name"], form["status"]) for form in forms] == [
+        ("bf16", "passed"),
+        ("export: merged", "passed"),
+    ]
+    assert "verified with transformers" in forms[1]["message"]
+
+    assert modiste(*export, tmp_path / "two", "--no-verify").code == 0
+    again = modiste("models", "show", tuned, "--json").json["parity"]["forms"]
+    assert again == forms, "what was not compared takes the place of no proof"
+
+    wrong = proof.Apart("read with a wrong reader, logits are up to 3 apart")
+    monkeypatch.setattr(proof, "compare", lambda *_, **__: wrong)
+    assert modiste(*export, tmp_path / "three").code != 0
+    told = modiste("models", "show", tuned).out
+    assert "NOT WITHIN TOLERANCE; by the client that exported it: The export to merged" in told

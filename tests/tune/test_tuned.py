@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from modiste.errors import InvalidInput
+from modiste.tune.loss import Document, collate
 from modiste.tune.machine import Machine
 from modiste.tune.tuned import in_fp32, load
 
@@ -76,3 +77,17 @@ def test_a_target_that_is_not_there_is_refused_with_those_that_are(base: Path) -
     with pytest.raises(InvalidInput, match="wq names no linear layer") as raised:
         load(spec_of(lora={"targets": ["wq", "q_proj"]}), base, ONE_THREAD)
     assert "down_proj, gate_proj, k_proj" in raised.value.message
+
+
+def test_the_likeliest_token_behind_each_is_told_with_its_lead(base: Path) -> None:
+    tuned = load(spec_of(), base, ONE_THREAD)
+    with torch.no_grad():
+        for module in tuned.learned.modules.values():
+            module.lora_B.normal_(std=0.1)
+    told = tuned.likeliest(IDS)
+    with torch.no_grad():
+        own_NV = tuned.scorer.own_logits(collate([Document([*IDS, 0], [True] * (len(IDS) + 1))]))
+    ordered_NV = own_NV.sort(dim=-1, descending=True).values
+    assert told.ids == own_NV.argmax(-1).tolist()
+    assert told.margins == pytest.approx((ordered_NV[:, 0] - ordered_NV[:, 1]).tolist(), abs=1e-4)
+    assert len(told.ids) == len(IDS), "behind the last id too"

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modiste import settings as settings_module
-from modiste.errors import BadRequest, Busy, LeaseLost, ParityFailed, Unavailable
+from modiste.errors import (
+    BadRequest,
+    Busy,
+    LeaseLost,
+    ModisteError,
+    ParityFailed,
+    Unavailable,
+)
 from modiste.prepare import render
 from modiste.prepare.formats.chat import parse_row
-from modiste.types import Parity
-from modiste.work import parity
+from modiste.serve.sequence import (
+    Event,
+    Failed,
+    FailureCode,
+    Finished,
+    FinishReason,
+    Generate,
+    Tokens,
+)
+from modiste.types import FormStatus, Parity
+from modiste.work import closeness, live, parity
+from modiste.work.closeness import Answers
+from modiste.work.reread import Unread
+from modiste.work.trained_rows import Row
 
 TINY = Path(settings_module.__file__).parent / "bases" / "tiny"
 CHATS = [
@@ -43,6 +62,8 @@ class Engine:
         self.closed = False
         self.takes_s = 0.0
         self.linear = "fp32"
+        self.greedy: dict[tuple[int, ...], list[int]] = {}
+        self.refuses: str | None = None
 
     def __call__(self, process_dir: Path) -> Engine:
         return self
@@ -54,6 +75,16 @@ class Engine:
             raise self.errors.pop(0)
         return self.scores[tuple(asked[3])]
 
+    async def generate(self, request: Generate) -> AsyncGenerator[Event, None]:
+        assert (request.sampling.temperature, request.stop_ids) == (0.0, frozenset())
+        assert request.sampling.max_tokens == len(self.greedy[request.ids])
+        if self.refuses is not None:
+            yield Failed(request.id, FailureCode.INTERNAL, self.refuses)
+            return
+        for token in self.greedy[request.ids]:
+            yield Tokens(request.id, (token,))
+        yield Finished(request.id, FinishReason.LENGTH)
+
     async def status(self, *, timeout_s: float) -> dict[str, Any]:
         return {"bases": {str(TINY): {"linear": self.linear, "exact": self.linear == "fp32"}}}
 
@@ -64,9 +95,38 @@ class Engine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = Engine()
-    monkeypatch.setattr(parity, "EngineStream", engine)
-    monkeypatch.setattr(parity, "RETRY_S", 0.01)
+    monkeypatch.setattr(live, "EngineStream", engine)
+    monkeypatch.setattr(live, "RETRY_S", 0.01)
     return engine
+
+
+class Child:
+    """Computes all forms as training did, but for those it is told otherwise about."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+        self.moved: dict[str, float] = {}
+        self.unread: dict[str, Unread] = {}
+
+    def answers(
+        self, run_dir: Path, rows: Sequence[Row], *, forms: list[str], **_: Any
+    ) -> dict[str, Answers | Unread]:
+        self.asked.append(forms)
+        greedy = [row.greedy.ids for row in rows if row.greedy is not None]
+        return {
+            form: self.unread.get(form)
+            or Answers(
+                [[v + self.moved.get(form, 0.0) for v in row.logprobs] for row in rows], greedy
+            )
+            for form in forms
+        }
+
+
+@pytest.fixture(autouse=True)
+def child(monkeypatch: pytest.MonkeyPatch) -> Child:
+    child = Child()
+    monkeypatch.setattr(parity.reread, "answers", child.answers)
+    return child
 
 
 def rows(engine: Engine, chats: Sequence[Any] = CHATS) -> list[dict[str, Any]]:
@@ -80,7 +140,10 @@ def rows(engine: Engine, chats: Sequence[Any] = CHATS) -> list[dict[str, Any]]:
         engine.scores[tuple(sample.ids)] = list(logprobs)
         base = [value - 0.5 for value in logprobs]
         values = {"ids": sample.ids, "mask": sample.mask, "logprobs": logprobs}
-        made.append({**chat, **values, "base_logprobs": base})
+        n_prompt = max(2, sample.mask.index(True))
+        greedy = {"n_prompt": n_prompt, "ids": [7, 8, 9], "margins": [1.0, 1.0, 1.0]}
+        engine.greedy[tuple(sample.ids[:n_prompt])] = [7, 8, 9]
+        made.append({**chat, **values, "base_logprobs": base, "greedy": greedy})
     return made
 
 
@@ -143,7 +206,7 @@ def test_rounded_weights_are_held_to_their_own_tolerance(
     with pytest.raises(ParityFailed):
         check(tmp_path, made)
     engine.linear = linear
-    assert check(tmp_path, made).tolerance == parity.ROUNDED[linear].largest
+    assert check(tmp_path, made).tolerance == closeness.ROUNDED[linear].largest
     for scores in engine.scores.values():
         scores[:] = [value + moved for value in scores]
     with pytest.raises(ParityFailed, match="apart on average"):
@@ -190,6 +253,7 @@ def test_a_row_cut_short_is_compared_as_far_as_it_goes(engine: Engine, tmp_path:
     (made,) = rows(engine, [long])
     cut = {**made, **{name: made[name][:20] for name in ("ids", "mask")}}
     cut |= {name: made[name][:19] for name in ("logprobs", "base_logprobs")}
+    del cut["greedy"]
     engine.scores[tuple(cut["ids"])] = list(cut["logprobs"])
     assert check(tmp_path, [cut]).n_tokens == 19
     cut["ids"][7] += 1
@@ -247,18 +311,6 @@ def test_a_job_that_is_gone_is_not_waited_for(engine: Engine, tmp_path: Path) ->
 
     with pytest.raises(LeaseLost):
         check(tmp_path, rows(engine), still_wanted=gone)
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["", "{}", '{"rows": []}', '{"rows": [{"messages": []}]}', '{"rows": [{"text": "a"}]}'],
-)
-def test_what_cannot_be_compared_proves_nothing(
-    engine: Engine, tmp_path: Path, content: str
-) -> None:
-    (tmp_path / "parity.json").write_text(content)
-    with pytest.raises(ParityFailed):
-        parity.read_rows(tmp_path / "parity.json")
 
 
 class There(Engine):
@@ -328,12 +380,127 @@ def test_a_server_that_refuses_leaves_the_model_unchecked(there: There, tmp_path
 
 
 def test_an_adapter_that_the_server_cannot_compute_is_read_afresh(
-    there: There, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    there: There, tmp_path: Path, child: Child
 ) -> None:
     made = rows(there)
     (tmp_path / "adapter" / "adapter_config.json").write_text('{"use_dora": true}')
-    own = [row["logprobs"] for row in made]
-    monkeypatch.setattr(parity.reread, "logprobs", lambda *args, **options: own)
     found = check(tmp_path, made, elsewhere=lambda: there)
     assert (found.served, found.tolerance, there.asked) == (False, 1e-3, [])
+    assert child.asked == [["published", "merged"]]
     assert "DoRA" in found.message
+
+
+def test_the_certificate_tells_loss_and_greedy_answers(engine: Engine, tmp_path: Path) -> None:
+    made = rows(engine)
+    found = check(tmp_path, made)
+    own = found.forms[0]
+    assert (own.name, own.live, own.status) == ("fp32", True, FormStatus.PASSED)
+    assert own.greedy is not None
+    assert (own.greedy.n_prompts, own.greedy.n_tokens, own.greedy.partings) == (3, 9, ())
+    trained = [v for r in made for v, on in zip(r["logprobs"], r["mask"][1:], strict=True) if on]
+    assert own.loss is not None
+    assert own.loss.trained == own.loss.found == pytest.approx(-sum(trained) / len(trained))
+    assert "3 of 3 greedy answers equal" in found.message
+
+
+def test_another_greedy_answer_fails_where_the_engine_is_exact(
+    engine: Engine, tmp_path: Path
+) -> None:
+    made = rows(engine)
+    prompt = tuple(made[1]["ids"][: made[1]["greedy"]["n_prompt"]])
+    engine.greedy[prompt] = [7, 5, 9]
+    with pytest.raises(ParityFailed, match="row 2: the greedy answer parts at its token 2, 8 in"):
+        check(tmp_path, made)
+    made[1]["greedy"]["margins"][1] = 1.9e-3
+    found = check(tmp_path, made)
+    assert found.forms[0].greedy is not None
+    (parting,) = found.forms[0].greedy.partings
+    assert (parting.row, parting.token, parting.margin, parting.by_rounding) == (2, 2, 1.9e-3, True)
+    assert "2 of 3 greedy answers equal (row 2 parts at token 2" in found.message
+
+
+def test_another_greedy_answer_of_rounded_weights_is_told_with_its_margin(
+    engine: Engine, tmp_path: Path
+) -> None:
+    made = rows(engine)
+    engine.linear = "int8"
+    engine.greedy[tuple(made[0]["ids"][: made[0]["greedy"]["n_prompt"]])] = [7, 8, 4]
+    made[0]["greedy"]["margins"][2] = 5.0
+    found = check(tmp_path, made)
+    assert found.forms[0].greedy is not None
+    assert found.forms[0].greedy.partings[0].margin == 5.0
+    assert "parts at token 3, where the two best are 5 apart" in found.message
+
+
+def test_an_engine_that_cannot_answer_greedily_leaves_no_certificate(
+    engine: Engine, tmp_path: Path
+) -> None:
+    made = rows(engine)
+    engine.refuses = "not numbers"
+    with pytest.raises(ModisteError, match="not numbers"):
+        check(tmp_path, made)
+
+
+def test_rows_of_an_older_trainer_pass_without_greedy_answers(
+    engine: Engine, tmp_path: Path
+) -> None:
+    made = rows(engine)
+    for row in made:
+        del row["greedy"]
+    found = check(tmp_path, made)
+    assert found.forms[0].greedy is None
+    assert "greedy" not in found.message
+
+
+def test_the_other_forms_are_told_and_fail_no_job(
+    engine: Engine, tmp_path: Path, child: Child
+) -> None:
+    child.moved = {"int8": 0.06}
+    child.unread = {"bf16": Unread("no such kernel")}
+    found = check(tmp_path, rows(engine))
+    assert [(form.name, form.status.value) for form in found.forms] == [
+        ("fp32", "passed"),
+        ("bf16", "not_checked"),
+        ("int8", "apart"),
+        ("merged", "passed"),
+    ]
+    assert child.asked == [["bf16", "int8", "merged"]]
+    assert "no such kernel" in found.forms[1].message
+    assert "0.06 apart on average, 0.05 is allowed" in found.forms[2].message
+    assert found.forms[2].tolerance == closeness.ROUNDED["int8"].largest
+    assert found.passed
+    assert found.message.endswith("Not within tolerance in other forms: int8.")
+
+
+def test_the_exact_form_is_told_of_a_model_that_is_served_in_int8(
+    engine: Engine, tmp_path: Path, child: Child
+) -> None:
+    engine.linear = "int8"
+    child.moved = {"fp32": 0.002}
+    found = check(tmp_path, rows(engine))
+    assert [form.name for form in found.forms] == ["int8", "fp32", "bf16", "merged"]
+    assert found.forms[1].status is FormStatus.APART
+    assert found.forms[1].tolerance == closeness.EXACT.largest
+
+
+def test_a_child_that_dies_leaves_the_other_forms_unchecked(
+    engine: Engine, tmp_path: Path, child: Child
+) -> None:
+    child.unread = dict.fromkeys(("bf16", "int8", "merged"), Unread("was killed with signal 9"))
+    found = check(tmp_path, rows(engine))
+    assert {form.status for form in found.forms[1:]} == {FormStatus.NOT_CHECKED}
+    assert "was killed with signal 9" in found.forms[1].message
+
+
+def test_other_forms_of_large_bases_are_left_out_with_the_reason(
+    engine: Engine, tmp_path: Path, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "MOST_PARAMETERS", 1_000_000)
+    found = check(tmp_path, rows(engine))
+    assert child.asked == []
+    assert "million parameters" in found.forms[1].message
+    monkeypatch.setattr(parity, "MOST_PARAMETERS", 10**12)
+    monkeypatch.setattr(parity, "MEMORY_PER_PARAMETER", 1e9)
+    found = check(tmp_path, rows(engine))
+    assert (child.asked, found.forms[1].status) == ([], FormStatus.NOT_CHECKED)
+    assert "GB are free" in found.forms[1].message

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,8 +19,11 @@ from modiste.prepare import render
 from modiste.tune.machine import Machine
 from modiste.tune.spec import TuneSpec
 from modiste.tune.tuned import Tuned, load
-from modiste.types import Parity
+from modiste.types import FormStatus, Parity
 from modiste.work import parity, reread
+from modiste.work.closeness import Answers
+from modiste.work.reread import Unread
+from modiste.work.trained_rows import read_rows
 from modiste.work.training_rows import DataFile, parity_rows, read_samples
 
 Make = Callable[..., Path]
@@ -55,7 +59,7 @@ def trained(base: Path, run_dir: Path, **lora: object) -> Tuned:
         renderer=render.load(base),
         max_length=64,
     )
-    rows = parity_rows(samples, tuned.logprobs)
+    rows = parity_rows(samples, tuned, longest=64)
     (run_dir / "parity.json").write_text(json.dumps({"rows": rows}))
     return tuned
 
@@ -78,6 +82,12 @@ def test_another_family_gets_its_certificate_and_is_not_called_served(
     assert (found.passed, found.served) == (True, False)
     assert found.max_abs_logprob_diff < 1e-4 < found.base_gap
     assert found.message.startswith("Not served here: ")
+    assert [(form.name, form.status, form.live) for form in found.forms] == [
+        ("transformers", FormStatus.PASSED, False),
+        ("merged", FormStatus.PASSED, False),
+    ]
+    assert found.forms[0].greedy is not None
+    assert found.forms[0].greedy.partings == ()
     assert (
         "Its files, read afresh with transformers, compute what training computed" in found.message
     )
@@ -108,20 +118,33 @@ def test_files_that_cannot_be_read_say_so(gemma: Path, tmp_path: Path) -> None:
     assert told.value.error_code == "parity_unchecked"
 
 
-def test_who_is_no_longer_wanted_stops_and_leaves_no_process(gemma: Path, tmp_path: Path) -> None:
+def asked(run_dir: Path, **options: Any) -> dict[str, Answers | Unread]:
+    rows = [] if not (run_dir / "parity.json").exists() else read_rows(run_dir / "parity.json")
+    given = {"forms": ["published"], "base": TINY, "adapter": None, "environment": os.environ}
+    return reread.answers(run_dir, rows, **{**given, **options})
+
+
+def test_who_is_no_longer_wanted_stops_and_leaves_no_process(tmp_path: Path) -> None:
     def gone() -> None:
         raise LeaseLost("cancelled")
 
     with pytest.raises(LeaseLost):
-        reread.logprobs(
-            tmp_path,
-            [[1, 2]],
-            base=gemma,
-            adapter=None,
-            environment=os.environ,
-            still_wanted=gone,
-        )
-    with pytest.raises(ParityFailed, match="did not end within 0 s"):
-        reread.logprobs(
-            tmp_path, [[1, 2]], base=gemma, adapter=None, environment=os.environ, timeout_s=0.0
-        )
+        asked(tmp_path, still_wanted=gone)
+    told = asked(tmp_path, timeout_s=0.0)
+    assert told == {"published": Unread("did not end within 0 s")}
+
+
+def test_a_child_that_dies_leaves_what_it_had_computed(tmp_path: Path) -> None:
+    trained(TINY, tmp_path, dora=True)
+    forms = ["fp32", "merged", "no such form", "int8"]
+    told = asked(tmp_path, adapter=tmp_path / "adapter", forms=forms)
+    assert list(told) == forms
+    fp32, merged, unknown, int8 = told.values()
+    assert isinstance(fp32, Unread)
+    assert "failed: " in fp32.reason
+    assert "DoRA" in fp32.reason
+    assert isinstance(merged, Answers)
+    assert unknown == int8
+    assert isinstance(unknown, Unread)
+    assert "ended with exit code 1" in unknown.reason
+    assert "KeyError" in unknown.reason

@@ -6,10 +6,12 @@ import gzip
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modiste.errors import TuningFailed
+from modiste.nn.greedy import Likeliest
 from modiste.prepare import render
 from modiste.prepare.checks.file import check_file
 from modiste.prepare.fim import Fim
@@ -126,8 +128,18 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path, renderer: Renderer) -> Non
     assert raised.value.error_code == "file_unreadable"
 
 
-def logprobs(ids: Sequence[int], *, adapted: bool) -> list[float]:
-    return [-1.0 if adapted else -2.0] * (len(ids) - 1)
+class Trained:
+    """Finds the next number most likely everywhere, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.looked: list[list[int]] = []
+
+    def logprobs(self, ids: Sequence[int], *, adapted: bool) -> list[float]:
+        return [-1.0 if adapted else -2.0] * (len(ids) - 1)
+
+    def likeliest(self, ids: Sequence[int]) -> Likeliest:
+        self.looked.append([*ids])
+        return Likeliest([token + 1 for token in ids], [0.5] * len(ids))
 
 
 def sample(length: int, first_target: int) -> Sample:
@@ -145,7 +157,7 @@ def test_parity_rows_are_few_short_and_come_with_both_logprobs() -> None:
             asked += 1
             yield sample(300, first_target=5)
 
-    found = parity_rows(endless(), logprobs)
+    found = parity_rows(endless(), Trained(), longest=1000)
     assert len(found) == asked == PARITY_ROWS, "a large file is not read to its end"
     for row in found:
         assert len(row["ids"]) == len(row["mask"]) == PARITY_TOKENS
@@ -156,9 +168,35 @@ def test_parity_rows_are_few_short_and_come_with_both_logprobs() -> None:
 
 def test_rows_whose_answer_comes_late_are_taken_last() -> None:
     late = [sample(400, first_target=390)] * 20
-    found = parity_rows(iter([*late, sample(50, first_target=40)]), logprobs)
+    found = parity_rows(iter([*late, sample(50, first_target=40)]), Trained(), longest=1000)
     assert [row["text"] for row in found[:2]] == ["50 tokens", "400 tokens"]
     assert len(found) == PARITY_ROWS
+
+
+def test_the_first_rows_have_the_answer_that_training_finds_most_likely() -> None:
+    trained = Trained()
+    rows = parity_rows(iter([sample(30, first_target=10)] * 6), trained, longest=1000)
+    assert [row.get("greedy", {}).get("n_prompt") for row in rows] == [*[10] * 4, None, None]
+    assert rows[0]["greedy"]["ids"] == list(range(10, 26))
+    assert rows[0]["greedy"]["margins"] == [0.5] * 16
+    assert len(trained.looked) == 4, "the row's own answer is guessed first"
+
+
+def test_a_greedy_answer_ends_with_the_context() -> None:
+    def greedy(longest: int) -> dict[str, Any] | None:
+        (row,) = parity_rows(iter([sample(30, first_target=10)]), Trained(), longest=longest)
+        found: dict[str, Any] | None = row["greedy"]
+        return found
+
+    short = greedy(13)
+    assert short is not None
+    assert short["ids"] == [10, 11, 12]
+    assert greedy(10) is None
+
+
+def test_a_text_without_a_prompt_is_continued_from_its_middle() -> None:
+    (row,) = parity_rows(iter([sample(30, first_target=1)]), Trained(), longest=1000)
+    assert row["greedy"]["n_prompt"] == 15
 
 
 def test_a_long_conversation_is_cut_between_turns_when_that_is_asked_for(tmp_path: Path) -> None:
@@ -243,7 +281,7 @@ def test_the_conversations_of_a_pair_prove_parity_as_chats(
 ) -> None:
     path = written(tmp_path, PAIR)
     found = read_samples(data_file({"path": str(path)}, {}), renderer, max_length=200)
-    rows = parity_rows(found, logprobs)
+    rows = parity_rows(found, Trained(), longest=1000)
     assert [row["messages"][-1]["content"] for row in rows] == ["late, sorry", "no"]
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from modiste.actions import lineage, models
+from modiste.actions import certificates, lineage, models
 from modiste.actions.keys import require
 from modiste.errors import BadRequest, NotFound
 from modiste.nn.model_card import DataFile, Facts
@@ -117,9 +117,16 @@ def facts(tx: Tx, actor: Actor, model_id: str) -> Facts:
         ),
         metrics=_metrics(tx, job, trace),
         n_trained_tokens=job.trained_tokens,
-        parity=None if model.parity is None else model.parity.message,
+        parity=_parity(tx, actor, model),
         stale=None if stale is None else f"{stale.reason} ({stale.n_rows} rows)",
     )
+
+
+def _parity(tx: Tx, actor: Actor, model: Model) -> str | None:
+    if model.parity is None:
+        return None
+    head, *forms = certificates.lines(certificates.get(tx, actor, model.id))
+    return "\n".join([head, *(["", *(f"- {line}" for line in forms)] if forms else [])])
 
 
 def _base_folder(tx: Tx, actor: Actor, job: JobRow) -> Path | None:

@@ -32,6 +32,7 @@ from modiste.types import (
     Abilities,
     Actor,
     Adapter,
+    CheckedForm,
     JobStatus,
     Model,
     ModelKind,
@@ -288,6 +289,21 @@ def register(tx: Tx, job: JobRow, *, adapter: Adapter, parity: Parity | None) ->
     row.adapter, row.parity = adapter, parity
     of_base = tx.session.get(ModelRow, job.base)
     row.upstream = _upstream_of(adapter, None if of_base is None else of_base.upstream)
+    tx.session.flush()
+    return row.noun()
+
+
+def keep_form(tx: Tx, actor: Actor, model_id: str, form: CheckedForm) -> Model:
+    """Put `form` into the model's certificate, in place of the one of its name.
+
+    Raises:
+        NotFound: no such model, or it has no certificate.
+    """
+    row = _own(tx, actor, model_id)
+    if row.parity is None:
+        raise NotFound(f"{row.id} has no parity certificate to add to.", code="no_certificate")
+    others = tuple(each for each in row.parity.forms if each.name != form.name)
+    row.parity = replace(row.parity, forms=(*others, form))
     tx.session.flush()
     return row.noun()
 

@@ -31,6 +31,7 @@ from modiste.actions.inference import Renderers
 from modiste.api import (
     aliases,
     batches,
+    certificates,
     chat,
     datasets,
     document,
@@ -72,6 +73,7 @@ OURS = (
     reports.router,
     lineage.router,
     datasets.router,
+    certificates.router,
     exports.router,
     evals.router,
     tokens.router,

@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 from modiste.api import (
     aliases,
     batch_shapes,
+    certificates,
     chat_answers,
     chat_shapes,
     datasets,
@@ -49,6 +50,7 @@ BODIES: tuple[type[BaseModel], ...] = (
     native.KeyIn,
     native.BaseIn,
     aliases.AliasIn,
+    certificates.ExportProofIn,
     upstream_routes.HostedIn,
     lineage.ForgetIn,
     datasets.DatasetIn,

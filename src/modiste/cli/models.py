@@ -10,8 +10,8 @@ from modiste import settings
 from modiste.cli import models_add, models_alias, models_export, models_promote
 from modiste.cli.models_add import upstream_fields
 from modiste.cli.output import AsJson, ago, print_fields, print_json, print_table, say
-from modiste.client import connect
-from modiste.errors import InvalidInput
+from modiste.client import Client, connect
+from modiste.errors import InvalidInput, NotFound
 
 app = typer.Typer(
     add_completion=False,
@@ -23,6 +23,7 @@ app.add_typer(models_alias.app)
 app.add_typer(models_promote.app)
 app.add_typer(models_add.app)
 
+FORM_WORDS = {"passed": "passed", "apart": "NOT WITHIN TOLERANCE", "not_checked": "not checked"}
 ModelId = Annotated[str, typer.Argument(help="The name shown by `modiste models list`.")]
 
 
@@ -66,8 +67,9 @@ def show(model: ModelId, as_json: AsJson = False) -> None:
     """Everything that is known about one model."""
     with connect(settings.load()) as client:
         card = client.get(f"/v1/models/{model}")
+        certificate = _certificate(client, card)
     if as_json:
-        print_json(card)
+        print_json(card if certificate is None else {**card, "parity": certificate})
         return
     able = [name for name, yes in card["capabilities"].items() if yes]
     print_fields(
@@ -85,8 +87,34 @@ def show(model: ModelId, as_json: AsJson = False) -> None:
             ("archived", "yes" if card.get("archived") else None),
             ("stale", f"yes; see modiste data trace {card['id']}" if card.get("stale") else None),
             ("made", ago(card["created"])),
+            *certificate_fields(certificate),
         ]
     )
+
+
+def _certificate(client: Client, card: dict[str, Any]) -> dict[str, Any] | None:
+    """What only models made here have."""
+    if not card.get("job"):
+        return None
+    try:
+        return dict(client.get(f"/v1/models/{card['id']}/parity"))
+    except NotFound:
+        return None
+
+
+def certificate_fields(certificate: dict[str, Any] | None) -> list[tuple[str, object]]:
+    """A line for what decided, and one for each form."""
+    if certificate is None:
+        return []
+    forms = [
+        (f"  {form['name']}", f"{FORM_WORDS[form['status']]}; {form['message']}")
+        for form in certificate["forms"]
+    ]
+    return [
+        ("certificate", certificate["message"]),
+        *forms,
+        ("warning", certificate["warning"]),
+    ]
 
 
 @app.command()

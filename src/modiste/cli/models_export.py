@@ -6,7 +6,7 @@ The work is done on this machine: from a server come the files, never more than 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -17,7 +17,7 @@ import typer
 from modiste import settings
 from modiste.cli.output import AsJson, print_json, say, size
 from modiste.client import Client, connect
-from modiste.errors import Forbidden, InvalidInput, ModisteError
+from modiste.errors import ExportFailed, Forbidden, InvalidInput, ModisteError
 from modiste.nn.model_card import Facts
 
 app = typer.Typer(add_completion=False)
@@ -30,12 +30,17 @@ PROBES = (
 """What logits are compared on, beside ids drawn at random."""
 
 
+Tell = Callable[[dict[str, Any]], None]
+
+
 class Place(NamedTuple):
     """A model as folders on this machine."""
 
     base: Path
     adapter: Path | None
     facts: Facts | None
+    tell: Tell = lambda proof: None
+    """The server keeps what was found in the export, beside the model's certificate."""
 
 
 @app.command()
@@ -69,16 +74,24 @@ def export(
     from modiste.nn.export import export as write
 
     with located(model, base, adapter, say=(lambda line: None) if as_json else say) as place:
-        done = write(
-            form,
-            base=place.base,
-            adapter=place.adapter,
-            into=output,
-            verify=verify,
-            prompts=prompts_of(place.base) if verify else (),
-            facts=place.facts,
-            gguf_numbers=gguf_numbers,
-        )
+        proof = {"form": form, "numbers": gguf_numbers if form == "gguf" else None}
+        try:
+            done = write(
+                form,
+                base=place.base,
+                adapter=place.adapter,
+                into=output,
+                verify=verify,
+                prompts=prompts_of(place.base) if verify else (),
+                facts=place.facts,
+                gguf_numbers=gguf_numbers,
+            )
+        except ExportFailed as error:
+            place.tell({**proof, "status": "apart", "note": error.message})
+            raise
+        status = "not_checked" if done.verified is None else "passed"
+        if verify:
+            place.tell({**proof, "status": status, "note": done.note})
     if as_json:
         print_json(_json(done))
         return
@@ -146,13 +159,24 @@ def located(
             yield Place(base or _base(client, model, Path(scratch), say), None, None)
             return
         facts = Facts.of_json(client.get(f"/v1/models/{model}/card", format="json"))
+        tell = _telling(client, model)
         if listed["whole"]:
-            yield Place(_fetched(client, listed, Path(scratch) / "model", say), None, facts)
+            yield Place(_fetched(client, listed, Path(scratch) / "model", say), None, facts, tell)
         else:
             name = model.replace(":", "-").replace("/", "-")
             folder = _fetched(client, listed, Path(scratch) / name, say)
             found = base or _base(client, listed["base"], Path(scratch), say)
-            yield Place(found, folder, facts)
+            yield Place(found, folder, facts, tell)
+
+
+def _telling(client: Client, model: str) -> Tell:
+    def tell(proof: dict[str, Any]) -> None:
+        try:
+            client.post(f"/v1/models/{model}/parity/exports", proof)
+        except ModisteError as error:
+            say(f"The server keeps no note of this export: {error.message}")
+
+    return tell
 
 
 def _base(client: Client, name: str, scratch: Path, say: Any) -> Path:

@@ -13,6 +13,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from torch import Tensor
 
@@ -20,7 +21,9 @@ from modiste.errors import InvalidInput
 from modiste.nn import consolidated
 from modiste.nn.base import Layout
 from modiste.nn.changes import Change
+from modiste.nn.shape import DecoderShape
 from modiste.nn.tensor_files import Entry, TensorFiles, write_tensors
+from modiste.nn.weights import Weights
 
 TOKENIZERS = ("tokenizer.model*", "tekken.json", "tokenizer.json")
 BESIDE = (*TOKENIZERS, "*token*.json", "*.jinja", "vocab.json", "merges.txt", "LICENSE*", "NOTICE*")
@@ -65,6 +68,28 @@ class Merged:
         if change is not None:
             return change.on(weight)
         return weight.float() if weight.is_floating_point() else weight
+
+
+class MergedWeights(Weights):
+    """The same as `Merged`, as the serving decoder reads a base: nothing is written."""
+
+    changes: Mapping[str, Change]
+
+    @classmethod
+    def of(cls, base: Path, shape: DecoderShape, changes: Mapping[str, Change]) -> Self:
+        """
+        Raises:
+            InvalidInput: layers that are not in this base, or of other sizes.
+        """
+        Merged(TensorFiles(base), changes)
+        found = cls.open(base, shape)
+        found.changes = changes
+        return found
+
+    def get(self, name: str) -> Tensor:
+        weight = super().get(name)
+        change = self.changes.get(name.removesuffix(".weight"))
+        return weight if change is None else change.on(weight).to(weight.dtype)
 
 
 def write_hugging_face(merged: Merged, base: Path, into: Path) -> list[Path]:

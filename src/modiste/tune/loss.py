@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from modiste.nn import attention
 from modiste.nn.attention import PackedInputs, packed_inputs
 from modiste.nn.frozen import FrozenMatrix
+from modiste.nn.greedy import Likeliest, likeliest
 from modiste.nn.head import LearnedHead
 
 CHUNK_ROWS = 128
@@ -141,6 +142,15 @@ class Scorer:
         for logits_NV, targets_N in self._logits(batch):
             values += (-F.cross_entropy(logits_NV, targets_N, reduction="none")).tolist()
         return values
+
+    @torch.no_grad()
+    def likeliest(self, batch: Batch) -> Likeliest:
+        """At the place of each target, whatever the target is."""
+        parts = [likeliest(logits_NV) for logits_NV, _ in self._logits(batch)]
+        return Likeliest(
+            [token for part in parts for token in part.ids],
+            [margin for part in parts for margin in part.margins],
+        )
 
     def _logits(self, batch: Batch) -> Any:
         """Chunks of (logits in fp32 (C, V), targets (C,))."""

@@ -29,6 +29,8 @@ ASSUMED_SHARE_OF_PEAK = 0.35
 ASSUMED_GPU_FLOPS = 4e13
 IMPORTS_S = 6.0
 """The trainer's process, until torch and transformers are there."""
+CERTIFICATE_S = 5.0
+"""The engine asked, and another process until torch is there, which computes the other forms."""
 LOADED_BYTES_PER_S = 5e8
 """Weights from the disk, converted and packed."""
 TOKENISED_PER_S = 2e5
@@ -90,7 +92,7 @@ def duration(work: Work, base: BaseInfo, speeds: Speeds) -> Duration:
         training_s=work.train_tokens / speeds.tokens_per_s + work.steps * speeds.update_s,
         evaluations_s=forward / speeds.forward_tokens_per_s,
         checkpoints_s=work.n_checkpoints * writing,
-        certificate_s=2.0 + loading,
+        certificate_s=CERTIFICATE_S + loading,
     )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from modiste.errors import InvalidInput, TuningFailed
 from modiste.nn.full import unfreeze
 from modiste.nn.fused import fuse
+from modiste.nn.greedy import Likeliest
 from modiste.nn.learned import Learned
 from modiste.nn.recompute import recompute_blocks
 from modiste.tune import methods
@@ -46,6 +47,11 @@ class Tuned(NamedTuple):
             return self.before.logprobs(batch)
         with nullcontext() if adapted else self.learned.disabled():
             return self.scorer.logprobs(batch)
+
+    def likeliest(self, ids: Sequence[int]) -> Likeliest:
+        """Behind each of the ids, with what was learned."""
+        everywhere = Document([*ids, ids[-1]], [True] * (len(ids) + 1))  # The last is not read.
+        return self.scorer.likeliest(collate([everywhere], device=self.machine.device))
 
 
 def load(

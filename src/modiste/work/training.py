@@ -220,7 +220,8 @@ def _trained(
             found_worst = worst_rows.report(ended.worst, [*train, *validation])
             _write_json(run_dir / worst_rows.FILE, found_worst)
         samples = chain.from_iterable(map(read, [*validation, *train]))
-        found = parity_rows(samples, in_fp32(ended.tuned, spec, base_path).logprobs)
+        exact = in_fp32(ended.tuned, spec, base_path)
+        found = parity_rows(samples, exact, longest=info.max_context_length)
         _write_json(run_dir / "parity.json", {"rows": found})
     return ended
 

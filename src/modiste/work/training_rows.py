@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from modiste.errors import InvalidInput, ModisteError, TuningFailed
+from modiste.nn.greedy import Likeliest, continued
 from modiste.prepare import fim as filling
 from modiste.prepare.fim import Fim
 from modiste.prepare.formats.read import read
@@ -24,6 +25,8 @@ from modiste.types import Example, Message, SampleType, ToolCall
 
 PARITY_ROWS = 8
 PARITY_TOKENS = 128
+GREEDY_ROWS = 4
+GREEDY_TOKENS = 16
 REJECTED = "rejected"
 
 
@@ -45,8 +48,12 @@ class Sample(NamedTuple):
     filename: str = ""
 
 
-class Logprobs(Protocol):
-    def __call__(self, ids: Sequence[int], *, adapted: bool) -> list[float]: ...
+class Trained(Protocol):
+    """What training computes."""
+
+    def logprobs(self, ids: Sequence[int], *, adapted: bool) -> list[float]: ...
+
+    def likeliest(self, ids: Sequence[int]) -> Likeliest: ...
 
 
 def data_file(entry: Mapping[str, Any], skip_lines: Mapping[str, Collection[int]]) -> DataFile:
@@ -141,10 +148,16 @@ def tokenised(samples: Iterable[Sample]) -> Samples:
     )
 
 
-def parity_rows(samples: Iterator[Sample], logprobs: Logprobs) -> list[dict[str, Any]]:
+def parity_rows(
+    samples: Iterator[Sample], trained: Trained, *, longest: int
+) -> list[dict[str, Any]]:
     """Up to PARITY_ROWS rows of at most PARITY_TOKENS tokens, with what training computes there.
 
     Rows whose answer lies within the first PARITY_TOKENS come before longer ones, which are cut.
+    The first GREEDY_ROWS have the answer that training finds most likely, too.
+
+    Args:
+        longest: tokens that the base reads at most.
     """
     within: list[Sample] = []
     beyond: list[Sample] = []
@@ -155,7 +168,10 @@ def parity_rows(samples: Iterator[Sample], logprobs: Logprobs) -> list[dict[str,
             break
         del beyond[PARITY_ROWS:]
     chosen = [s for s in (within + beyond)[:PARITY_ROWS] if len(s.rendered.ids) >= 2]
-    return [_parity_row(sample, logprobs) for sample in chosen]
+    rows = [_parity_row(sample, trained) for sample in chosen]
+    for row in rows[:GREEDY_ROWS]:
+        row["greedy"] = _greedy(row["ids"], row["mask"], trained, longest=longest)
+    return rows
 
 
 def chat_row(example: Example) -> dict[str, Any]:
@@ -192,14 +208,29 @@ def _examples(file: DataFile) -> Iterator[Example]:
         yield example
 
 
-def _parity_row(sample: Sample, logprobs: Logprobs) -> dict[str, Any]:
+def _greedy(
+    ids: Sequence[int], mask: Sequence[bool], trained: Trained, *, longest: int
+) -> dict[str, Any] | None:
+    """Behind the prompt of the row's first answer; a text is cut in the middle. None where the base
+    reads no more than the prompt."""
+    first = next((i for i, on in enumerate(mask) if on), len(ids))
+    n_prompt = first if first > 1 else len(ids) // 2
+    n_tokens = min(GREEDY_TOKENS, longest - n_prompt)
+    if n_tokens <= 0:
+        return None
+    guess = ids[n_prompt : n_prompt + n_tokens]
+    found = continued(trained.likeliest, ids[:n_prompt], n_tokens=n_tokens, guess=guess)
+    return {"n_prompt": n_prompt, "ids": found.ids, "margins": found.margins}
+
+
+def _parity_row(sample: Sample, trained: Trained) -> dict[str, Any]:
     ids = list(sample.rendered.ids)[:PARITY_TOKENS]
     return {
         **chat_row(sample.example),
         "ids": ids,
         "mask": list(sample.rendered.mask)[:PARITY_TOKENS],
-        "logprobs": logprobs(ids, adapted=True),
-        "base_logprobs": logprobs(ids, adapted=False),
+        "logprobs": trained.logprobs(ids, adapted=True),
+        "base_logprobs": trained.logprobs(ids, adapted=False),
     }
 
 
