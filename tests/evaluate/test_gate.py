@@ -211,3 +211,12 @@ def test_what_else_differs_between_the_runs_is_told_and_kept() -> None:
     assert "the prompts differ" in only(found, "better").sentence
     assert len(only(found, "better").numbers["notes"]) == 2
     assert "1 requests at a time" in only(found, "latency").name
+
+
+def test_runs_that_were_imported_open_no_gate_that_does_not_allow_them() -> None:
+    theirs = model("b", 180, details={"imported": {"tool": "lm-eval"}})
+    found = passed(WIN, [theirs], [model("a", 100)])
+    assert found.outcome is Outcome.FAIL
+    assert "was imported" in only(found, "runs were made here").sentence
+    allowed = passed({**WIN, "allow_imported": True}, [theirs], [model("a", 100)])
+    assert allowed.outcome is Outcome.PASS

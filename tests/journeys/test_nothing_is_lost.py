@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -381,11 +382,12 @@ def batch(server: Server, batch_id: str) -> dict[str, Any]:
 
 
 def wait_for_results(server: Server, batch_id: str, more_than: int) -> int:
-    """How many the journal holds, as soon as it holds more; read where the kill will hit."""
+    """How many the journal holds, as soon as it holds more; read where the kill will hit. Of a
+    batch, or of an evaluation."""
     journal = server.home / "runs" / batch_id / "results.journal"
     deadline = time.monotonic() + 120
     while not (journal.exists() and journal.read_bytes().count(b"\n") > more_than):
-        assert time.monotonic() < deadline, batch(server, batch_id)
+        assert time.monotonic() < deadline, f"{batch_id} comes to nothing more"
         time.sleep(0.02)
     return journal.read_bytes().count(b"\n")
 
@@ -438,3 +440,71 @@ def test_a_batch_loses_and_doubles_nothing_whatever_is_killed(server: Server) ->
     assert [json.loads(line)["custom_id"] for line in results] == [f"c{n}" for n in range(300)]
     kept = [line.split(b" ", 2)[2] for line in kept_before.splitlines() if line.endswith(b"}")]
     assert set(kept) <= set(results), "a finished result was answered anew"
+
+
+def samples(server: Server, run_id: str) -> list[Any]:
+    """What every item came to, without what time took."""
+    lines = server.http.get(f"/v1/evals/runs/{run_id}/samples").content.splitlines()
+    found = [json.loads(line) for line in lines]
+    return [
+        (each["item"]["key"], each["answer"]["text"], each["answer"]["failure"], each["scores"])
+        for each in found
+    ]
+
+
+def evaluate(server: Server, suite: dict[str, Any]) -> str:
+    made = server.http.post("/v1/evals/runs", json={"suite": suite})
+    assert made.status_code == 200, made.text
+    return str(made.json()["data"][0]["id"])
+
+
+def evaluated(server: Server, run_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 300
+    while True:
+        with suppress(httpx.HTTPError, ValueError):  # A front that is restarting.
+            run: dict[str, Any] = server.http.get(f"/v1/evals/runs/{run_id}").json()
+            if run.get("status") in ("SUCCESS", "FAILED", "CANCELLED"):
+                return run
+        assert time.monotonic() < deadline, "the evaluation does not end"
+        time.sleep(0.2)
+
+
+def test_an_evaluation_comes_to_the_same_whatever_is_killed(server: Server) -> None:
+    n_items = 300
+    items = [{"q": f"Count from {n}.", "a": str(n)} for n in range(n_items)]
+    rows = "".join(json.dumps(item) + "\n" for item in items)
+    sent = server.http.post(
+        "/v1/files", files={"file": ("items.jsonl", rows)}, data={"purpose": "evals"}
+    ).json()
+    suite = {
+        "name": "counting",
+        "dataset": {"file_id": sent["id"], "reference": "{{a}}"},
+        "prompt": "{{q}}",
+        "models": {"base": {"model": "modiste-tiny"}},
+        "sampling": {"max_tokens": 60, "temperature": 0.8},
+        "scorers": ["includes"],
+    }
+    whole = evaluated(server, evaluate(server, suite))
+    assert (whole["status"], whole["counts"]["failed"]) == ("SUCCESS", 0), whole
+
+    run_id = evaluate(server, suite)
+    n_kept = wait_for_results(server, run_id, 10)
+    killed = server.part("modiste.work.eval_run")
+    killed.kill()
+    child = server.part("modiste.work.eval_run", after=killed)
+    n_kept = wait_for_results(server, run_id, n_kept)
+    worker = child.parent()
+    assert worker is not None
+    worker.kill()
+    psutil.wait_procs([child], timeout=10)
+    assert not child.is_running(), "the child outlived its worker"
+    n_kept = wait_for_results(server, run_id, n_kept)
+    server.part("modiste.serve.process").kill()
+    n_kept = wait_for_results(server, run_id, n_kept)
+    server.kill_supervisor_and_start_again()
+    assert n_kept < n_items, "it was over before everything was killed"
+
+    disturbed = evaluated(server, run_id)
+    assert (disturbed["status"], disturbed["counts"]["failed"]) == ("SUCCESS", 0), disturbed
+    assert disturbed["metrics"] == whole["metrics"]
+    assert samples(server, run_id) == samples(server, whole["id"])

@@ -60,6 +60,8 @@ def check(
     conditions += [_ceiling(gate, ceiling, _of(ceiling, new)) for ceiling in gate.ceilings]
     if gate.parity:
         conditions.append(_parity(next(iter(new.values())).record))
+    if not gate.allow_imported:
+        conditions += _made_here([*new.values(), *old.values()])
     if gate.approvers is not None and approved_by is not None:
         conditions.append(_approval(gate, approved_by))
     asked = gate.model_dump(mode="json")
@@ -218,6 +220,15 @@ def _parity(record: Record) -> Condition:
         return Condition(name, Outcome.PASS, said, numbers)
     said = f"{record.model_id} does not compute what was trained, says its certificate"
     return Condition(name, Outcome.FAIL, said, numbers)
+
+
+def _made_here(runs: Sequence[Run]) -> list[Condition]:
+    """Whoever imports a run says what its answers are; nobody saw them made."""
+    imported = [run.record.run_id for run in runs if "imported" in run.record.details]
+    if not imported:
+        return []
+    said = f"{', '.join(imported)} was imported; allow_imported lets such a run count"
+    return [Condition("runs were made here", Outcome.FAIL, said, {"imported": imported})]
 
 
 def _approval(gate: Gate, approved_by: Sequence[str]) -> Condition:

@@ -82,6 +82,8 @@ class Gate(Part):
     max_unscored: float = Field(default=0.02, ge=0, le=1)
     """Share of attempts without a score, of either side, behind every figure."""
     approvers: Approvers | None = None
+    allow_imported: bool = False
+    """Runs whose answers were made elsewhere and imported count as well."""
 
     @model_validator(mode="after")
     def _asks_something(self) -> Gate:
