@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from modiste import settings
-from modiste.cli import eval_advise, eval_compare
+from modiste.cli import eval_advise, eval_compare, eval_import
 from modiste.cli.eval_lm import lm_eval
 from modiste.cli.output import (
     AsJson,
@@ -88,6 +88,7 @@ def run(
 
 
 app.command("advise")(eval_advise.advise_command)
+app.command("import")(eval_import.import_command)
 
 
 @app.command("list")
