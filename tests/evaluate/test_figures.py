@@ -99,3 +99,14 @@ def test_a_quantile_has_its_difference_and_interval() -> None:
     assert found.estimate.ci.hi < 0
     by_source = quantile_difference(0.95, a, a * 0.5, clusters=np.arange(800) // 4)
     assert by_source.estimate.n_clusters == 200
+
+
+def test_a_class_that_all_items_agree_on_is_decided_with_the_doubt_of_its_items() -> None:
+    n = 100
+    wrong = [Answers(at, (0,), (1,)) for at in range(n)]
+    right = [Answers(at, (0,), (0,)) for at in range(n)]
+    found = class_difference("recall", wrong, right, n_classes=2, of=0, clusters=None)
+    # Clopper–Pearson for 0 of 100: 3.62 % of a population may still differ, by up to 2 each.
+    assert found.estimate.ci.lo == pytest.approx(1 - 2 * 0.03622, abs=1e-4)
+    assert (found.estimate.value, found.estimate.ci.hi) == (1.0, 1.0)
+    assert found.estimate.se > 0

@@ -127,7 +127,13 @@ def list_(
 
 
 @app.command()
-def show(run_id: RunId, as_json: AsJson = False) -> None:
+def show(
+    run_id: RunId,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Figures of single classes and fields as well.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """One run: every figure with its interval, and what it rests on."""
     with connect(settings.load()) as client:
         found = client.get(f"{RUNS}/{run_id}")
@@ -151,7 +157,7 @@ def show(run_id: RunId, as_json: AsJson = False) -> None:
             ("ended", ago(found["finished_at"])),
         ]
     )
-    print_metrics([found])
+    print_metrics([found], parts=parts)
     say_error(found)
 
 

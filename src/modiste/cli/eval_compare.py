@@ -60,6 +60,9 @@ def compare(
     markdown: Markdown = None,
     html: Html = None,
     judge: Judge = None,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Figures of single classes and fields as well.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Is B better than A on the same items? With --gate the exit code is 0 passed, 1 failed,
@@ -83,7 +86,7 @@ def compare(
         told = {**_json(found), "gate": None if result is None else result.to_json()}
         print_json(told | ({} if preferred is None else {"judged": _told(preferred)}))
     else:
-        _print(found)
+        _print(found, parts=parts)
         if preferred is not None:
             print_judged(preferred)
         say_gate(result)
@@ -123,19 +126,28 @@ def _told(preferred: PairSummary) -> Any:
     return SUMMARIES.dump_python(preferred, mode="json")
 
 
-def _print(found: Comparison) -> None:
+def _print(found: Comparison, *, parts: bool) -> None:
     from modiste.evaluate.markdown import notes_of
 
     say(printable(f"A  {found.baseline.subject}: {found.baseline.model_id}"))
     say(printable(f"B  {found.candidate.subject}: {found.candidate.model_id}"))
-    _print_table("metric", found.differences)
+    primary = found.primary
+    shown = [d for d in found.differences if parts or d is primary or not _is_part(d.kind.metric)]
+    _print_table("metric", shown)
+    if hidden := len(found.differences) - len(shown):
+        say(f"{hidden} figures of single parts: --parts shows them")
     if found.slices:
         _print_table("slice", found.slices)
     _print_table("what answers take", found.expenses)
     for note in notes_of(found):
-        say(printable(f"note: {note}"))
-    primary = found.primary
+        if parts or not _is_part(note.partition(" is not compared")[0]):
+            say(printable(f"note: {note}"))
     typer.echo(printable(f"{primary.kind.metric}: {primary.decision.sentence}"))
+
+
+def _is_part(metric: str) -> bool:
+    """`intent.f1.billing`: of one class or field."""
+    return " " not in metric and metric.count(".") > 1
 
 
 def _print_table(head: str, differences: Sequence[Difference]) -> None:

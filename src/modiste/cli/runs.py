@@ -53,14 +53,20 @@ def follow(client: Client, run_id: str, *, quiet: bool) -> dict[str, Any]:
         time.sleep(POLL_S)
 
 
-def print_metrics(runs: list[dict[str, Any]]) -> None:
-    """One line per figure and model."""
+def print_metrics(runs: list[dict[str, Any]], *, parts: bool = False) -> None:
+    """One line per figure and model.
+
+    Args:
+        parts: figures of single classes and fields (`f1.billing`) too, which may be hundreds.
+    """
     rows = [
         (f"{metric['scorer']}.{metric['name']}", each["subject"], *_figures(metric))
         for each in runs
         for metric in each["metrics"]
+        if parts or not _is_part(metric)
     ]
-    rows.sort(key=lambda row: [metric_id for metric_id in _order(runs)].index(str(row[0])))
+    order = _order(runs)
+    rows.sort(key=lambda row: order.index(str(row[0])))
     print_table(
         ["metric", "model", "value", "95 % interval", "n", "unscored"],
         rows,
@@ -70,8 +76,15 @@ def print_metrics(runs: list[dict[str, Any]]) -> None:
     for each in runs:
         for metric in each["metrics"]:
             notes = [*metric["notes"], *((metric["estimate"] or {}).get("notes") or ())]
-            for note in notes:
+            for note in notes if parts or not _is_part(metric) else ():
                 say(f"{each['subject']} {metric['scorer']}.{metric['name']}: {printable(note)}")
+    hidden = sum(_is_part(metric) for metric in runs[0]["metrics"]) if runs else 0
+    if hidden and not parts:
+        say(f"{hidden} figures of single parts: modiste eval show {runs[-1]['id'][:8]} --parts")
+
+
+def _is_part(metric: dict[str, Any]) -> bool:
+    return "." in metric["name"]
 
 
 def shown(value: float, unit: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from modiste.evaluate.stats.confusion import (
     recalls,
     weighted_f1,
 )
-from modiste.evaluate.stats.estimates import Estimate
+from modiste.evaluate.stats.estimates import Estimate, Interval, unseen, z_of
 
 DRAWS = 2_000
 FEW_DRAWS = 500
@@ -113,7 +114,9 @@ def class_difference(
         added = _added(rows, [kind[side] for kind in kinds], n_classes)
         sides.append(OF_ALL[name](added) if of is None else OF_ONE[name](added.sums)[..., of])
     items = len({answers.item for answers in baseline})
-    return _ends(sides[0], sides[1], items=items, clusters=clusters, n_unscored=n_unscored)
+    ends = _ends(sides[0], sides[1], items=items, clusters=clusters, n_unscored=n_unscored)
+    behind = items if of is None else len({a.item for a in baseline if of in (*a.right, *a.said)})
+    return _never_a_point(ends, behind)
 
 
 def quantile_difference(
@@ -157,6 +160,22 @@ def _ends(a: Floats, b: Floats, *, items: int, clusters: Ints | None, n_unscored
         n_unscored=n_unscored,
     )
     return Ends(float(a[0]), float(b[0]), estimate)
+
+
+def _never_a_point(ends: Ends, behind: int) -> Ends:
+    """Where no draw differs, what may still be unseen of `behind` items is bounded as for 0 events:
+    each of those could differ by the width of the scale, 2.
+    """
+    found = ends.estimate
+    if found.se > 0:
+        return ends
+    level = found.ci.level
+    half = 2 * unseen(max(1, found.n_clusters or behind), level)
+    method = f"{found.method}, no spread seen"
+    ci = Interval(found.value - half, found.value + half, level, method).clipped((-1.0, 1.0))
+    return ends._replace(
+        estimate=replace(found, se=half / z_of(level), ci=ci, method=method, notes=())
+    )
 
 
 Said = tuple[tuple[int, ...], tuple[int, ...], int]
