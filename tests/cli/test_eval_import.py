@@ -77,6 +77,12 @@ def test_without_a_run_the_prompt_is_said_to_be_a_guess(
     assert checked(Suite, yaml.safe_load(told.out), file="out").prompt
 
 
+def test_a_program_reads_suite_and_remarks_as_json(modiste: Any, files: tuple[Path, Path]) -> None:
+    told = modiste("eval", "import", files[0], "--json").json
+    assert checked(Suite, told["suite"], file="out").name == "Ticket-labels"
+    assert told["remarks"]
+
+
 def test_a_file_is_written_once_and_what_cannot_be_read_is_refused(
     modiste: Any, files: tuple[Path, Path], tmp_path: Path
 ) -> None:

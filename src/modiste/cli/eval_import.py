@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from modiste.cli.output import say
+from modiste.cli.output import AsJson, print_json, say
 from modiste.errors import Conflict, InvalidInput, NotFound
 
 ROWS = "rows.jsonl"
@@ -28,6 +28,7 @@ def import_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; else standard output.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """A suite with OpenAI's graders as they are, and a remark on all that is left to do."""
     from modiste.evaluate.scorers.openai_import import from_openai
@@ -46,9 +47,18 @@ def import_command(
         suite["prompt"] = "{{item.question}}"
     suite["models"] = {"base": {"model": found.model or "modiste-tiny"}}
     suite["scorers"] = list(found.entries)
+    remarks = _left(found)
+    if as_json and output is None:
+        print_json({"suite": suite, "remarks": remarks})
+        return
     text = yaml.safe_dump(suite, sort_keys=False, allow_unicode=True)
     _write(text, output)
-    for remark in _left(found):
+    if as_json:
+        print_json({"path": str(output), "remarks": remarks})
+        return
+    if output is not None:
+        typer.echo(str(output))
+    for remark in remarks:
         say(remark)
 
 
@@ -92,4 +102,3 @@ def _write(text: str, output: Path | None) -> None:
             target.write(text)
     except FileExistsError:
         raise Conflict(f"{output} exists already; name another with --output") from None
-    typer.echo(str(output))
