@@ -139,7 +139,7 @@ def test_a_killed_child_is_started_again_and_no_sample_is_lost_or_doubled(
     database: Database, admin: Actor, make: Make, worker: Callable[[], Worker]
 ) -> None:
     worker()
-    made = make(40, attempts=2, step_s=0.05)
+    made = make(40, attempts=2, step_s=0.2, at_once=2)  # Eight seconds, told twice in each.
     for _ in range(3):
         before = look(database, admin, made).counts.done
         until(lambda: look(database, admin, made).counts.done > before)  # noqa: B023
@@ -179,7 +179,7 @@ def test_a_cancelled_run_ends_with_what_it_has_and_goes_on_from_there(
     database: Database, admin: Actor, make: Make, worker: Callable[[], Worker]
 ) -> None:
     worker()
-    made = make(300, step_s=0.05)
+    made = make(300, step_s=0.1)
     until(lambda: look(database, admin, made).counts.done > 3)
     with database.transaction() as tx:
         assert evaluations.cancel(tx, admin, made.id).status is S.CANCELLATION_REQUESTED
@@ -221,14 +221,14 @@ def test_a_draining_worker_hands_the_run_on_and_the_next_one_asks_nothing_twice(
     database: Database, admin: Actor, make: Make, worker: Callable[[], Worker]
 ) -> None:
     first = worker()
-    made = make(60, step_s=0.05, at_once=1)
+    made = make(100, step_s=0.1, at_once=1)
     until(lambda: look(database, admin, made).counts.done > 5)
     first.stopping.set()
     until(lambda: not children(made))
-    assert 5 < look(database, admin, made).counts.done < 60
+    assert 5 < look(database, admin, made).counts.done < 100
     worker()
-    assert end_of(database, admin, made).counts.done == 60
-    assert stored(database, admin, made) == questions(60)
+    assert end_of(database, admin, made).counts.done == 100
+    assert stored(database, admin, made) == questions(100)
     assert sum(n - 1 for n in asked(database).values()) <= 1, "more than what was in hand"
 
 
@@ -300,7 +300,7 @@ def test_a_worker_that_lost_the_run_stops_its_child_and_writes_nothing_more(
     database: Database, admin: Actor, make: Make, worker: Callable[[], Worker]
 ) -> None:
     worker()
-    made = make(300, step_s=0.05)
+    made = make(300, step_s=0.1)
     until(lambda: look(database, admin, made).counts.done > 3)
     with database.transaction() as tx:
         row = _row(tx, made.id)
