@@ -15,7 +15,7 @@ from modiste.actions.runs import Wish
 from modiste.errors import LeaseLost
 from modiste.work import watched
 from modiste.work.local import Child
-from modiste.work.watched import Watched, watch
+from modiste.work.watched import News, Watched, watch
 
 SLEEPER = """
 import sys, time
@@ -118,3 +118,28 @@ def test_a_child_is_dead_when_its_work_is_lost(start: Any) -> None:
     assert child.exit_code == -9
     with pytest.raises(ProcessLookupError):
         os.kill(child.process.pid, 0)
+
+
+def test_what_a_child_says_is_written_down_once_while_it_stays_the_same() -> None:
+    said = iter([1, 1, 2, 2, 1])
+    written: list[int] = []
+    news = News(lambda: next(said), written.append)
+    for _ in range(5):
+        news.look()
+    assert written == [1, 2, 1]
+
+
+def test_what_could_not_be_written_is_written_at_the_next_look() -> None:
+    written: list[int] = []
+
+    def write(state: int) -> None:
+        if not tries.pop():
+            raise OSError("the disk is full")
+        written.append(state)
+
+    tries = [True, False]
+    news = News(lambda: 1, write)
+    with pytest.raises(OSError, match="full"):
+        news.look()
+    news.look()
+    assert written == [1]

@@ -24,10 +24,10 @@ from modiste.actions.runs import Wish
 from modiste.errors import LeaseLost, ModisteError
 from modiste.store.database import Database
 from modiste.types import Actor, EvalCounts, EvalRun, JobError
-from modiste.work import journal
+from modiste.work import journal, watched
 from modiste.work.bench import EvalBench
 from modiste.work.local import Died, write_json
-from modiste.work.watched import Watched, watch
+from modiste.work.watched import News, Watched, watch
 
 RUNNER = "modiste.work.eval_run"
 REQUEST, STATE = "eval-request.json", "eval-state.json"
@@ -85,18 +85,17 @@ def _run(bench: EvalBench) -> None:
     _write_request(bench)
     while True:
         runner = bench.start_child(RUNNER, log_name=LOG)
-        recorder = _Recorder(bench)
-        watched = watch(
+        ended_by = watch(
             bench,
             runner,
-            look=recorder.look,
+            look=News(lambda: read_state(bench.run_dir), lambda said: _record(bench, said)).look,
             ended=lambda: read_state(bench.run_dir).ended,
             cancel_grace_s=CANCEL_GRACE_S,
         )
         state = read_state(bench.run_dir)
-        if watched is Watched.HANDED_ON:
+        if ended_by is Watched.HANDED_ON:
             return bench.hand_on()
-        if watched is Watched.ENDED or bench.check() is Wish.CANCEL:
+        if ended_by is Watched.ENDED or bench.check() is Wish.CANCEL:
             return _end(bench, state)
         if not bench.record(lambda tx: eval_runs.count_attempt(tx, bench.claim)):
             died = Died(runner.exit_code or 0, runner.last_words())
@@ -115,12 +114,7 @@ def write_state(run_dir: Path, state: State) -> None:
 
 def tidy(database: Database) -> None:
     """Remove what runs left that ended while their worker died."""
-    folders = [path.parent for path in database.settings.runs_dir.glob(f"*/{REQUEST}")]
-    with database.transaction(write=False) as tx:
-        kept = eval_runs.unfinished(tx, [folder.name for folder in folders])
-    for folder in folders:
-        if folder.name not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
+    watched.tidy(database, REQUEST, eval_runs.unfinished)
 
 
 def _write_request(bench: EvalBench) -> None:
@@ -140,19 +134,10 @@ def _write_request(bench: EvalBench) -> None:
     write_json(bench.run_dir / REQUEST, REQUESTS.dump_python(request, mode="json"))
 
 
-class _Recorder:
-    """Writes down what the child says, where it is news."""
-
-    def __init__(self, bench: EvalBench) -> None:
-        self._bench = bench
-        self._said = State()
-
-    def look(self) -> None:
-        state = read_state(self._bench.run_dir)
-        if state != self._said and state.running:
-            claim, counts = self._bench.claim, state.counts
-            self._bench.record(lambda tx: eval_runs.record_progress(tx, claim, counts))
-        self._said = state
+def _record(bench: EvalBench, state: State) -> None:
+    if state.running:
+        claim, counts = bench.claim, state.counts
+        bench.record(lambda tx: eval_runs.record_progress(tx, claim, counts))
 
 
 def _is_of_an_earlier_life(bench: EvalBench) -> bool:

@@ -6,14 +6,18 @@ where it takes too long. Whatever happens, it is dead when this returns or raise
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
+from typing import Generic, TypeVar
 
 from modiste.actions.runs import Wish
+from modiste.store.database import Database, Tx
 from modiste.work.bench import Desk
 from modiste.work.local import Child
 
+S = TypeVar("S")
 LOOK_S = 0.1
 RECORD_S = 0.5
 PAUSE_GRACE_S = 5.0
@@ -64,3 +68,39 @@ def watch(
     if ended():
         return Watched.ENDED
     return Watched.HANDED_ON if bench.stopping.is_set() else Watched.DIED
+
+
+class News(Generic[S]):
+    """What a child says of itself, written down where it is new.
+
+    Args:
+        read: what it said last.
+        write: keeps that, in a transaction of its own.
+    """
+
+    def __init__(self, read: Callable[[], S], write: Callable[[S], None]) -> None:
+        self._read, self._write = read, write
+        self._said: S | None = None
+
+    def look(self) -> None:
+        state = self._read()
+        if state != self._said:
+            self._write(state)
+        self._said = state
+
+
+def tidy(
+    database: Database, request: str, unfinished: Callable[[Tx, Iterable[str]], set[str]]
+) -> None:
+    """Remove what was left in folders with such a request, by work that ended elsewhere while its
+    worker died.
+
+    Args:
+        unfinished: which of these ids somebody will still work on.
+    """
+    folders = [path.parent for path in database.settings.runs_dir.glob(f"*/{request}")]
+    with database.transaction(write=False) as tx:
+        kept = unfinished(tx, [folder.name for folder in folders])
+    for folder in folders:
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
