@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from modiste.actions import batch_runs, batches, keys
@@ -19,10 +15,10 @@ from modiste.store.database import Database
 from modiste.store.tables import Phase
 from modiste.types import Actor, Batch, BatchStatus
 from modiste.work import batch
-from modiste.work.supervisor import environment
 from modiste.work.worker import BATCHES, Worker
 
-TESTS = Path(__file__).parent
+from .beside import children, until, workers
+
 S = BatchStatus
 
 
@@ -49,30 +45,8 @@ def make(database: Database, admin: Actor) -> Callable[..., Batch]:
 def worker(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Worker]]:
     """`worker()` is a loop of batches in a thread, whose child is a stand-in that needs no app."""
     monkeypatch.setattr(batch, "RUNNER", "standin_batch")
-    running: list[tuple[Worker, threading.Thread]] = []
-
-    def start() -> Worker:
-        one = Worker(database.settings, phases=BATCHES)
-        path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
-        one._environment = {**environment(database.settings), "PYTHONPATH": path}
-        thread = threading.Thread(target=one.run)
-        thread.start()
-        running.append((one, thread))
-        return one
-
-    yield start
-    for one, thread in running:
-        one.stopping.set()
-        thread.join(20)
-        one.database.close()
-
-
-def until(happened: Callable[[], Any], within_s: float = 200) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (found := happened()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-    return found
+    with workers(database.settings, BATCHES) as start:
+        yield start
 
 
 def look(database: Database, actor: Actor, made: Batch) -> Batch:
@@ -87,14 +61,6 @@ def end_of(database: Database, actor: Actor, made: Batch) -> Batch:
 def names(database: Database, actor: Actor, made: Batch) -> list[str]:
     with database.transaction(write=False) as tx:
         return [line["custom_id"] for line in batches.results(tx, actor, made.id)]
-
-
-def children(made: Batch) -> list[psutil.Process]:
-    return [
-        p
-        for p in psutil.Process().children(recursive=True)
-        if p.status() != psutil.STATUS_ZOMBIE and any(made.id in a for a in p.cmdline())
-    ]
 
 
 def test_a_batch_runs_to_its_end_and_leaves_files_and_nothing_else(
@@ -128,7 +94,7 @@ def test_a_killed_child_is_started_again_and_no_result_is_lost_or_doubled(
     for _ in range(3):
         before = look(database, admin, made).counts.completed
         until(lambda: look(database, admin, made).counts.completed > before)  # noqa: B023
-        for child in children(made):
+        for child in children(made.id):
             child.kill()
     done = end_of(database, admin, made)
     assert (done.status, done.counts.succeeded) == (S.SUCCESS, 60)
@@ -172,7 +138,7 @@ def test_a_draining_worker_hands_the_batch_on_and_the_next_one_goes_on(
     made = make(60, step_s=0.03)
     until(lambda: look(database, admin, made).counts.completed > 5)
     first.stopping.set()
-    until(lambda: not children(made))
+    until(lambda: not children(made.id))
     so_far = look(database, admin, made).counts.completed
     assert 5 < so_far < 60
     worker()
@@ -209,7 +175,7 @@ def test_a_worker_that_lost_the_batch_stops_its_child_and_writes_nothing_more(
         row.fence += 1
         row.lease_worker, row.lease_host, row.queued_for = "thief", "elsewhere", Phase.BATCH
         row.lease_expires_at = tx.now().replace(year=2099)
-    until(lambda: not children(made))
+    until(lambda: not children(made.id))
     left = look(database, admin, made)
     time.sleep(1.0)
     assert look(database, admin, made) == left

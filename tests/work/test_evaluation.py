@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from modiste.actions import eval_runs, evaluations, files, keys
@@ -23,10 +19,10 @@ from modiste.store.tables import Phase
 from modiste.types import Actor, EvalCounts, EvalRun, EvalStatus, Purpose
 from modiste.work import evaluation
 from modiste.work.evaluation import Request, State
-from modiste.work.supervisor import environment
 from modiste.work.worker import EVALUATIONS, Worker
 
-TESTS = Path(__file__).parent
+from .beside import children, until, workers
+
 S = EvalStatus
 Make = Callable[..., EvalRun]
 
@@ -56,30 +52,8 @@ def make(database: Database, admin: Actor) -> Make:
 def worker(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Worker]]:
     """`worker()` is a loop of evaluations in a thread, whose child needs no engine."""
     monkeypatch.setattr(evaluation, "RUNNER", "standin_models")
-    running: list[tuple[Worker, threading.Thread]] = []
-
-    def start() -> Worker:
-        one = Worker(database.settings, phases=EVALUATIONS)
-        path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
-        one._environment = {**environment(database.settings), "PYTHONPATH": path}
-        thread = threading.Thread(target=one.run)
-        thread.start()
-        running.append((one, thread))
-        return one
-
-    yield start
-    for one, thread in running:
-        one.stopping.set()
-        thread.join(20)
-        one.database.close()
-
-
-def until(happened: Callable[[], Any], within_s: float = 200) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (found := happened()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-    return found
+    with workers(database.settings, EVALUATIONS) as start:
+        yield start
 
 
 def look(database: Database, actor: Actor, made: EvalRun) -> EvalRun:
@@ -102,15 +76,6 @@ def asked(database: Database) -> Counter[str]:
     """How often each question was answered."""
     path = database.settings.home / "asked.txt"
     return Counter(path.read_text().splitlines()) if path.exists() else Counter()
-
-
-def children(made: EvalRun) -> list[psutil.Process]:
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):  # It may end while it is looked at.
-            if any(made.id in argument for argument in process.cmdline()):
-                found.append(process)
-    return found
 
 
 def questions(n: int) -> list[str]:
@@ -143,7 +108,7 @@ def test_a_killed_child_is_started_again_and_no_sample_is_lost_or_doubled(
     for _ in range(3):
         before = look(database, admin, made).counts.done
         until(lambda: look(database, admin, made).counts.done > before)  # noqa: B023
-        for child in children(made):
+        for child in children(made.id):
             child.kill()
     done = end_of(database, admin, made)
     assert (done.status, done.counts.done) == (S.SUCCESS, 80)
@@ -224,7 +189,7 @@ def test_a_draining_worker_hands_the_run_on_and_the_next_one_asks_nothing_twice(
     made = make(100, step_s=0.1, at_once=1)
     until(lambda: look(database, admin, made).counts.done > 5)
     first.stopping.set()
-    until(lambda: not children(made))
+    until(lambda: not children(made.id))
     assert 5 < look(database, admin, made).counts.done < 100
     worker()
     assert end_of(database, admin, made).counts.done == 100
@@ -307,7 +272,7 @@ def test_a_worker_that_lost_the_run_stops_its_child_and_writes_nothing_more(
         row.fence += 1
         row.lease_worker, row.lease_host, row.queued_for = "thief", "elsewhere", Phase.EVALUATE
         row.lease_expires_at = tx.now().replace(year=2099)
-    until(lambda: not children(made))
+    until(lambda: not children(made.id))
     left = look(database, admin, made)
     time.sleep(1.0)
     assert look(database, admin, made) == left
@@ -322,7 +287,7 @@ def test_a_run_that_is_given_up_keeps_the_samples_its_journal_holds(
     made = make(60, step_s=0.05, at_once=1)
     until(lambda: look(database, admin, made).counts.done > 5)
     first.stopping.set()
-    until(lambda: not children(made))
+    until(lambda: not children(made.id))
     with database.transaction() as tx:
         _row(tx, made.id).attempts = queue.MAX_ATTEMPTS + 1
     worker()
