@@ -62,9 +62,12 @@ class House:
         *,
         against: str | Model = "modiste-tiny",
         gate: Gate | None = GATE,
+        said_before: tuple[str, ...] = (),
         **more: Any,
     ) -> Promotion:
-        runs = {"new": of(model, right), "old": of(against, 100)}
+        new = of(model, right)
+        new = replace(new, record=replace(new.record, said_before=said_before))
+        runs = {"new": new, "old": of(against, 100)}
 
         def load(tx: Tx, actor: Actor, run_id: str) -> Run:
             return runs[run_id]
@@ -217,6 +220,18 @@ def test_a_win_over_another_model_than_the_one_that_answers_is_none(
     condition = made.gate["conditions"][-1]  # type: ignore[index]
     assert condition["name"] == "baseline is what answers now"
     assert tuned.id in condition["sentence"]
+
+
+def test_a_model_measured_with_a_prompt_of_its_own_is_not_promoted_without_it(
+    house: House, tuned: Model
+) -> None:
+    refused = house.promote(tuned, said_before=("system prompt", "4 examples"))
+    assert refused.kind is PromotionKind.REFUSED
+    assert refused.gate is not None
+    told = [c["sentence"] for c in refused.gate["conditions"] if c["outcome"] == "fail"]
+    assert told == [
+        "its runs put 4 examples and system prompt before the question, which a name does not"
+    ]
 
 
 def test_a_key_that_may_not_train_may_not_promote(house: House, tuned: Model) -> None:

@@ -9,7 +9,7 @@ from standin_models import SUITE, suite
 
 from modiste.errors import InvalidInput
 from modiste.evaluate.checked import checked
-from modiste.evaluate.suite import Suite
+from modiste.evaluate.suite import Subject, Suite
 from modiste.types import Role
 
 
@@ -80,3 +80,10 @@ def test_the_schema_describes_every_field_for_editors() -> None:
     schema = Suite.model_json_schema()
     assert schema["properties"]["primary"]["description"].startswith("Metric that decides")
     assert set(SUITE) <= set(schema["properties"])
+
+
+def test_a_subject_tells_what_it_says_that_others_do_not() -> None:
+    shots = {"path": "x.jsonl", "n": 3}
+    assert Subject.model_validate({"model": "m"}).said_before == ()
+    helped = Subject.model_validate({"model": "m", "system": "Be brief.", "shots": shots})
+    assert helped.said_before == ("system prompt", "3 examples")

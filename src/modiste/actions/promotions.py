@@ -171,6 +171,10 @@ def _weighed(
                 param="runs",
             )
     result = check(gate, new, old, approved_by=approved_by)
+    if helped := sorted({said for run in new for said in run.record.said_before}):
+        said = f"its runs put {' and '.join(helped)} before the question, which a name does not"
+        condition = Condition("measured as it will answer", Outcome.FAIL, said, {"said": helped})
+        result = result.with_condition(condition)
     if now is None or not gate.compares:
         return result
     held_against = {run.record.model_id for run in old}

@@ -44,6 +44,9 @@ class Record:
     finished_at: datetime | None = None
     parity_passed: bool | None = None
     """Of the model's certificate; None where it has none (a base, a hosted model)."""
+    said_before: tuple[str, ...] = ()
+    """What this subject alone says before the question: `system prompt`, `4 examples`. A name that
+    is switched to the model does not say it."""
     concurrency: int = 0
     """Requests at a time: latencies are of that load."""
     details: Mapping[str, Any] = field(default_factory=dict)

@@ -96,6 +96,12 @@ class Subject(Part):
         self.sampling_over(SamplingSpec())
         return self
 
+    @property
+    def said_before(self) -> tuple[str, ...]:
+        """What is said before the question, and by no other subject of the suite."""
+        system = () if self.system is None else ("system prompt",)
+        return system if self.shots is None else (*system, f"{self.shots.n} examples")
+
     def sampling_over(self, suites: SamplingSpec) -> SamplingSpec:
         return SamplingSpec.model_validate({**suites.model_dump(), **self.sampling})
 

@@ -319,6 +319,7 @@ def _record(
         started_at=started,
         finished_at=datetime.now(UTC),
         parity_passed=model.parity_passed,
+        said_before=suite.models[request.run.subject].said_before,
         concurrency=AT_ONCE,
         details={"packages": {name: version(name) for name in ("numpy", "scipy", "pydantic")}},
     )
