@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
@@ -27,7 +28,7 @@ from modiste.evaluate.items import (
     unscored,
 )
 from modiste.evaluate.metric import METRICS
-from modiste.evaluate.run import Place, Plan, metrics_of, rescored, run
+from modiste.evaluate.run import MOST_UNGRADED, Place, Plan, metrics_of, rescored, run
 from modiste.evaluate.scorer import Scorer, Wonder
 
 
@@ -70,6 +71,61 @@ def test_what_is_done_is_not_asked_again() -> None:
     assert sorted(places(kept)) == sorted({(f"r{i}", k) for i in range(5) for k in range(2)} - done)
     assert len(models.asked) == 7
     assert ran(plan_of(5), Scripted(), done={(f"r{i}", 0) for i in range(5)}) == []
+
+
+class Blocked(Look):
+    """Its first look lasts until the model has given so many answers."""
+
+    takes_long = True
+
+    def __init__(self, models: Scripted, n: int) -> None:
+        super().__init__(lambda item, answer: scored(self._enough.wait(10)))
+        self._enough = threading.Event()
+        say = models.say
+
+        def counted(prompt: Prompt) -> str | Answer:
+            if len(models.asked) >= n:
+                self._enough.set()
+            return say(prompt)
+
+        models.say = counted
+
+
+def test_answers_keep_arriving_while_a_scorer_is_slow() -> None:
+    models = Scripted(right)
+    kept = ran(plan_of(200, scorers=[Blocked(models, 200)]), models, at_once=8)
+    assert [sample.scores["look"].value for sample in kept] == [1.0] * 200
+
+
+def test_answers_wait_for_a_slow_scorer_up_to_a_number() -> None:
+    models, n = Scripted(right), MOST_UNGRADED + 100
+    ahead: list[int] = []
+
+    async def watched() -> None:
+        scorer = Blocked(models, n)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            plan = plan_of(n, scorers=[scorer])
+            group.create_task(run(plan, models, lambda sample: None, at_once=4))
+            while len(models.asked) < MOST_UNGRADED:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            ahead.append(len(models.asked))
+            scorer._enough.set()
+
+    asyncio.run(watched())
+    assert MOST_UNGRADED <= ahead[0] <= MOST_UNGRADED + 2 * 4
+    assert len(models.asked) == n
+
+
+def test_scorers_that_wait_for_their_child_leave_the_threads_of_requests_alone() -> None:
+    class InThreads(Scripted):
+        async def chat(self, model: str, prompt: Prompt) -> Answer:
+            return await asyncio.to_thread(asyncio.run, super().chat(model, prompt))
+
+    models = InThreads(right)
+    blocked = [Blocked(models, 60) for _ in range(2)]
+    blocked[1].name = "again"
+    assert len(ran(plan_of(60, scorers=blocked), models, at_once=60)) == 60
 
 
 def test_a_run_that_is_cut_anywhere_and_resumed_has_the_figures_of_one_that_was_not() -> None:

@@ -30,7 +30,10 @@ from modiste.evaluate.scorer import Scorer, arranged, shaped, told
 
 log = logging.getLogger(__name__)
 AT_ONCE = 64
-"""Samples in hand; how many of them a server answers at a time is the pace's to say."""
+"""Samples asked, and as many graded; how many a server answers at a time is the pace's to say."""
+MOST_UNGRADED = 256
+"""Answers that wait for a slow scorer so that the model need not; a run that is killed asks them
+again."""
 
 Place = tuple[str, int]
 """Key of an item and number of an attempt: one sample of a run."""
@@ -58,28 +61,38 @@ async def run(
     done: Collection[Place] = (),
     at_once: int = AT_ONCE,
 ) -> None:
-    """Ask and grade what is not `done`; each sample is given to `keep` as soon as it is whole."""
-    todo = _todo(plan, done)
+    """Ask and grade what is not `done`; each sample is given to `keep` as soon as it is whole.
 
-    async def work() -> None:
-        for item, attempt in todo:
-            keep(await sample_of(plan, item, attempt, models))
+    Asking goes on while earlier answers are graded, up to MOST_UNGRADED of them ahead.
+    """
+    todo = list(_todo(plan, done))
+    places, left = iter(todo), iter(range(len(todo)))
+    ungraded: asyncio.Queue[Sample] = asyncio.Queue(MOST_UNGRADED)
+
+    async def ask() -> None:
+        for item, attempt in places:
+            await ungraded.put(await answered(plan, item, attempt, models))
+
+    async def grade() -> None:
+        for _ in left:
+            keep(await graded(plan.scorers, await ungraded.get(), models))
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(at_once, plan.n_samples - len(done))):
-            group.create_task(work())
+        for _ in range(min(at_once, len(todo))):
+            group.create_task(ask())
+            group.create_task(grade())
 
 
-async def sample_of(plan: Plan, item: Item, attempt: int, models: Models) -> Sample:
-    """One attempt, from the prompt to the scores. What goes wrong with it is in its answer."""
+async def answered(plan: Plan, item: Item, attempt: int, models: Models) -> Sample:
+    """One attempt, from the prompt to the answer. What goes wrong with it is in its answer."""
     try:
         shown = arranged(plan.scorers, item, attempt)
         prompt = shaped(plan.scorers, plan.asking.prompt(shown, attempt))
     except InvalidInput as error:
         failed = Answer(failure=Failure("prompt_invalid", error.message))
-        return await graded(plan.scorers, Sample(item, attempt, (), failed), models)
+        return Sample(item, attempt, (), failed)
     answer = await _answer(plan, shown, prompt, models)
-    return await graded(plan.scorers, Sample(shown, attempt, prompt.messages, answer), models)
+    return Sample(shown, attempt, prompt.messages, answer)
 
 
 async def graded(scorers: Sequence[Scorer], sample: Sample, models: Models) -> Sample:

@@ -28,6 +28,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from modiste.errors import InvalidInput, ModisteError
+from modiste.evaluate.aside import Aside
 from modiste.evaluate.items import (
     Answer,
     Failure,
@@ -69,6 +70,8 @@ class Scorer(ABC):
         """
         self.name = name
         self.config = dict(config)
+        self.aside = Aside()
+        """Where it does what takes long."""
 
     @property
     def identity(self) -> str:
@@ -119,14 +122,21 @@ class Scorer(ABC):
         mean over attempts."""
         return (mean_metric(self, samples),)
 
-    def close(self) -> None:  # noqa: B027 - most scorers have nothing to end
-        """Ends processes it may have started; it may still be used, and starts them again."""
+    def close(self) -> None:
+        """Ends the thread and processes it may have started; it may still be used, and starts them
+        again."""
+        self.aside.close()
 
 
 class Check(Scorer):
     """A scorer that looks at the answer and asks nobody."""
 
+    takes_long: bool = False
+    """A look may take milliseconds and more; it is done aside."""
+
     async def score(self, item: Item, answer: Answer, models: Models) -> Score:
+        if self.takes_long:
+            return await self.aside.do(lambda: self.look(item, answer))
         return self.look(item, answer)
 
     @abstractmethod

@@ -58,6 +58,7 @@ from modiste.work.journal import Journal, Sign
 log = logging.getLogger("modiste.evaluation")
 LOOK_S = 0.2
 SYNC_S = 0.5
+SWITCH_S = 0.0005
 MAX_FAILURES_IN_A_ROW = 50
 """Without one answer among them: what is wrong is not the items."""
 OF_THE_ITEM = frozenset({"prompt_invalid", "context_length_exceeded"})
@@ -345,6 +346,8 @@ def _primary(suite: Suite, scorers: Sequence[Scorer], metrics: Sequence[Metric])
 
 def main(argv: list[str] | None = None) -> int:
     (run_dir,) = map(Path, sys.argv[1:] if argv is None else argv)
+    # Scorers compute in threads: a loop that waits for each of them 5 ms lets the engine go idle.
+    sys.setswitchinterval(SWITCH_S)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for chatty in ("alembic", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

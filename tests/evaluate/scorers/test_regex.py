@@ -1,9 +1,12 @@
 """Regular expressions over answers."""
 
+import threading
+
 import pytest
 
 from modiste.errors import InvalidInput
 from modiste.evaluate.items import Status
+from modiste.evaluate.scorers.regex import matches
 
 
 def test_a_match_is_enough_unless_it_is_compared(bench) -> None:
@@ -36,3 +39,18 @@ def test_bad_patterns_and_groups_are_refused_when_the_suite_is_read(bench) -> No
         bench("regex", pattern="(")
     with pytest.raises(InvalidInput, match="group is 2; the pattern has 0, 1"):
         bench("regex", pattern="(a)", group=2)
+
+
+def test_other_threads_go_on_while_a_pattern_is_matched() -> None:
+    ended = threading.Event()
+
+    def match() -> None:
+        with pytest.raises(TimeoutError):
+            matches(r"(a|aa)+$", "a" * 200 + "b", limit_s=0.3)
+        ended.set()
+
+    threading.Thread(target=match).start()
+    turns = 0
+    while not ended.wait(0.005):
+        turns += 1
+    assert turns >= 5

@@ -42,6 +42,8 @@ Schema = Annotated[Mapping[str, Any], AfterValidator(a_schema)]
 class JsonSchema(Check):
     """1 where the answer is JSON that follows the schema, else 0. Pass rule: the value is 1."""
 
+    takes_long = True
+
     def __init__(self, spec: JsonSchemaSpec) -> None:
         super().__init__(spec.name, spec.config)
         self._validator = validator(spec.schema_)

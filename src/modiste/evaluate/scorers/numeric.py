@@ -54,6 +54,7 @@ class Numeric(Check):
     def __init__(self, spec: NumericSpec) -> None:
         super().__init__(spec.name, spec.config)
         self._spec = spec
+        self.takes_long = spec.pattern is not None
 
     def look(self, item: Item, answer: Answer) -> Score:
         if item.reference is None:

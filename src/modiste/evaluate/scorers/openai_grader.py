@@ -10,7 +10,6 @@ Pass rule: `pass_threshold` where the grader has one; `passed` is the share from
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -104,6 +103,7 @@ class OpenAIGrader(Scorer):
         return (first, figure(_Shares(self.name), samples, passes, name="passed"))
 
     def close(self) -> None:
+        super().close()
         for child in self._children.values():
             child.close()
 
@@ -114,9 +114,9 @@ class OpenAIGrader(Scorer):
         if isinstance(grader, StringCheck):
             return _checked(grader, sees)
         if isinstance(grader, Similarity):
-            return _similar(grader, sees)
+            return await self.aside.do(lambda: _similar(grader, sees))
         if isinstance(grader, PythonGrader):
-            return await asyncio.to_thread(self._computed, grader, sees)
+            return await self.aside.do(lambda: self._computed(grader, sees))
         if isinstance(grader, LabelModel):
             return await _labelled(grader, sees, models)
         if isinstance(grader, ScoreModel):

@@ -17,7 +17,6 @@ means harm: let people whom you would let onto the machine write scorers. Pass r
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -88,8 +87,8 @@ class PythonFunction(Scorer):
 
     async def score(self, item: Item, answer: Answer, models: Models) -> Score:
         try:
-            value = await asyncio.to_thread(self._child.call, item_of(item), answer_of(answer))
-            return self._score(value)
+            asked = item_of(item), answer_of(answer)
+            return self._score(await self.aside.do(lambda: self._child.call(*asked)))
         except PythonFailed as failure:
             return unscored(failure.status, str(failure))
 
@@ -107,6 +106,7 @@ class PythonFunction(Scorer):
         return (mean_metric(self, samples, notes=notes),)
 
     def close(self) -> None:
+        super().close()
         self._child.close()
 
     def _score(self, returned: Any) -> Score:

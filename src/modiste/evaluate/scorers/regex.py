@@ -42,7 +42,8 @@ def matches(pattern: str, text: str, *, limit_s: float = LIMIT_S) -> list[regex.
     Raises:
         TimeoutError: the pattern needs longer on this text.
     """
-    return list(regex.finditer(pattern, text, timeout=limit_s))
+    # Without `concurrent` no other thread runs meanwhile, wherever this one does.
+    return list(regex.finditer(pattern, text, timeout=limit_s, concurrent=True))
 
 
 class Regex(Check):
@@ -51,6 +52,8 @@ class Regex(Check):
     What is taken is `group` of the first or last match; an answer that does not match is wrong.
     Pass rule: the value is 1.
     """
+
+    takes_long = True
 
     def __init__(self, spec: RegexSpec) -> None:
         super().__init__(spec.name, spec.config)

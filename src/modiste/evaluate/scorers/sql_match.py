@@ -13,7 +13,6 @@ the texts must be equal but for case, white space and quotes, and the label is `
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -62,7 +61,7 @@ class SqlMatch(Scorer):
             "fills": self._spec.fills,
             "limit_s": self._spec.limit_s,
         }
-        return await asyncio.to_thread(self._judged, request)
+        return await self.aside.do(lambda: self._judged(request))
 
     def metrics(self, samples: Sequence[Sample]) -> tuple[Metric, ...]:
         """The share of right answers, and of those that run."""
@@ -81,6 +80,7 @@ class SqlMatch(Scorer):
         return (mean_metric(self, samples, notes=notes), figure(self, samples, runs, name="runs"))
 
     def close(self) -> None:
+        super().close()
         self._sandbox.close()
 
     def _judged(self, request: dict[str, Any]) -> Score:

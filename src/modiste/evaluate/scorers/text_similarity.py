@@ -44,6 +44,8 @@ COUNTS: dict[str, Callable[[str, Sequence[str]], overlap.Counts]] = {
 
 
 class TextSimilarity(Check):
+    takes_long = True
+
     def __init__(self, spec: TextSimilaritySpec) -> None:
         super().__init__(spec.name, spec.config)
         self._spec = spec
