@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from modiste.evaluate.checked import checked
 from modiste.evaluate.suite import Suite
+from modiste.prepare.checked import checked
 
 EVAL = {
     "object": "eval",

@@ -11,10 +11,10 @@ from types import ModuleType
 import pytest
 import yaml
 
-from modiste.evaluate.checked import checked
 from modiste.evaluate.dataset import items_in
 from modiste.evaluate.planned import planned
 from modiste.evaluate.suite import Suite
+from modiste.prepare.checked import checked
 from modiste.tune import config
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"

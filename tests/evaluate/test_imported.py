@@ -9,13 +9,13 @@ import pytest
 
 from modiste.errors import InvalidInput
 from modiste.evaluate import imported as imports
-from modiste.evaluate.checked import checked
 from modiste.evaluate.comparison import compare
 from modiste.evaluate.imported import Given, Imported
 from modiste.evaluate.items import SAMPLES, Answer, Failure, Item, Sample, Status, scored, unscored
 from modiste.evaluate.own_figures import own_figure
 from modiste.evaluate.record import Record, Run
 from modiste.evaluate.report_html import run_page
+from modiste.prepare.checked import checked
 
 
 def told(**changes: Any) -> Imported:

@@ -12,9 +12,9 @@ import pytest
 
 from modiste.errors import InvalidInput, NotFound
 from modiste.evaluate import lm_eval
-from modiste.evaluate.checked import checked
 from modiste.evaluate.imported import Imported
 from modiste.evaluate.lm_eval import LeftOut, Part
+from modiste.prepare.checked import checked
 
 RECORDED = Path(__file__).parent / "recorded" / "lm_eval"
 Change = Callable[[Any], None]

@@ -8,8 +8,8 @@ import pytest
 from standin_models import SUITE, suite
 
 from modiste.errors import InvalidInput
-from modiste.evaluate.checked import checked
 from modiste.evaluate.suite import Subject, Suite
+from modiste.prepare.checked import checked
 from modiste.types import Role
 
 

@@ -6,9 +6,9 @@ import pytest
 from scripted_runs import run, shares
 
 from modiste.errors import InvalidInput
-from modiste.evaluate.checked import checked
 from modiste.evaluate.comparison import Comparison, compare
 from modiste.evaluate.sweep import Cell, Measured, SweepSpec, cells, confirmed, select
+from modiste.prepare.checked import checked
 
 N = 400
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modiste.errors import InvalidInput
-from modiste.prepare.yaml_file import lines_of, read_mapping, read_yaml
+from modiste.prepare.yaml_file import lines_in, lines_of, read_mapping, read_yaml
 
 
 def test_a_mapping_comes_back_with_its_names_as_text(tmp_path: Path) -> None:
@@ -44,3 +44,13 @@ def test_every_name_has_its_line(tmp_path):
     path.write_text("# first\na: 1\nb:\n  c: 2\n  d: {e: 3}\n")
 
     assert lines_of(path) == {"a": 2, "b": 3, "b.c": 4, "b.d": 5, "b.d.e": 5}
+
+
+def test_parts_of_a_list_have_the_line_they_begin_in() -> None:
+    text = "a:\n- b: 1\n  c: 2\n- [x,\n   y]\n"
+
+    assert lines_in(text) == {
+        "a": 1, "a.0": 2, "a.0.b": 2, "a.0.c": 3, "a.1": 4, "a.1.0": 4, "a.1.1": 5
+    }  # fmt: skip
+    assert lines_in("a: &x [*x]") == {"a": 1, "a.0": 1}
+    assert lines_in("") == {}

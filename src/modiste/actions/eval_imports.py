@@ -18,11 +18,11 @@ from modiste.actions import files, models
 from modiste.actions.keys import require
 from modiste.errors import InvalidInput, NotFound, TooLarge
 from modiste.evaluate import imported as imports
-from modiste.evaluate.checked import checked
 from modiste.evaluate.imported import Imported
 from modiste.evaluate.items import Sample
 from modiste.evaluate.metric import METRICS, Metric
 from modiste.evaluate.record import RECORD, Record
+from modiste.prepare.checked import checked
 from modiste.store.database import Database, Tx
 from modiste.store.eval_tables import EvalRunRow
 from modiste.types import Actor, EvalRun, EvalStatus, File, Model, Scope

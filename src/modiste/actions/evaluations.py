@@ -25,12 +25,12 @@ from modiste.errors import (
     ModisteError,
     NotFound,
 )
-from modiste.evaluate.checked import checked
 from modiste.evaluate.items import SAMPLES, Sample
 from modiste.evaluate.metric import METRICS
 from modiste.evaluate.planned import planned
 from modiste.evaluate.record import RECORD, Run
 from modiste.evaluate.suite import Suite
+from modiste.prepare.checked import checked
 from modiste.store.database import Database, Tx
 from modiste.store.eval_tables import EvalRunRow
 from modiste.store.tables import Phase

@@ -19,8 +19,8 @@ from modiste.actions import promotions
 from modiste.api.door import Asker, Body, act, checked, documents, house, json_body, look
 from modiste.api.shapes import seconds
 from modiste.errors import Conflict
-from modiste.evaluate.checked import checked as checked_fields
 from modiste.evaluate.gate_spec import Gate
+from modiste.prepare.checked import checked as checked_fields
 from modiste.types import Problem, Promotion, PromotionKind
 
 router = APIRouter(tags=["models"])

@@ -19,8 +19,8 @@ from modiste.client import Client, connect
 from modiste.errors import InvalidInput, NotFound
 from modiste.evaluate.advice import PER, Advice, Option, Prices, Way, advise, way_of
 from modiste.evaluate.advice_html import advice_page, cost_shown
-from modiste.evaluate.checked import checked
 from modiste.evaluate.suite import Suite
+from modiste.prepare.checked import checked
 
 MICRO = 1_000_000
 

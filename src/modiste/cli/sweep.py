@@ -20,7 +20,6 @@ from modiste.cli.output import AsJson, print_json, print_table, say
 from modiste.cli.suite_file import sent, suite_in
 from modiste.client import Client, connect
 from modiste.errors import InvalidInput, ModisteError, NotFound
-from modiste.evaluate.checked import checked_yaml
 from modiste.evaluate.comparison import compare
 from modiste.evaluate.sweep import (
     Cell,
@@ -32,6 +31,7 @@ from modiste.evaluate.sweep import (
     confirmed,
     select,
 )
+from modiste.prepare.checked import checked_yaml
 from modiste.settings import Settings
 from modiste.tune import config as tuning
 from modiste.tune.spec import TuneSpec

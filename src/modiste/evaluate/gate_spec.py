@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from modiste.evaluate.checked import checked_yaml
+from modiste.prepare.checked import checked_yaml
 
 
 class Part(BaseModel):

@@ -49,19 +49,32 @@ def lines_of(path: Path) -> dict[str, int]:
         InvalidInput: as `read_yaml`.
     """
     try:
-        with path.open(encoding="utf-8") as stream:
-            root = yaml.compose(stream, Loader=yaml.SafeLoader)
+        return lines_in(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path}: not readable as YAML: {error}") from None
-    return dict(_lines(root, ""))
 
 
-def _lines(node: yaml.Node | None, prefix: str) -> Iterator[tuple[str, int]]:
-    if not isinstance(node, yaml.MappingNode):
+def lines_in(text: str) -> dict[str, int]:
+    """As `lines_of`; parts of a list go by their place, as in `categories.0.code`.
+
+    Raises:
+        yaml.YAMLError: no YAML.
+    """
+    return dict(_lines(yaml.compose(text, Loader=yaml.SafeLoader), "", set()))
+
+
+def _lines(node: yaml.Node | None, prefix: str, seen: set[int]) -> Iterator[tuple[str, int]]:
+    if id(node) in seen:  # An anchor again: aliases of aliases would be told without end.
         return
-    for key, value in node.value:
-        name = f"{prefix}{key.value}"
-        yield name, key.start_mark.line + 1
-        yield from _lines(value, f"{name}.")
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        parts = [(str(key.value), key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        parts = [(str(at), value, value) for at, value in enumerate(node.value)]
+    else:
+        return
+    for name, start, value in parts:
+        yield f"{prefix}{name}", start.start_mark.line + 1
+        yield from _lines(value, f"{prefix}{name}.", seen)

@@ -29,7 +29,6 @@ from modiste.actions.eval_models import AskedModels
 from modiste.actions.inference import Renderers, Serving
 from modiste.errors import InvalidInput, ModisteError, NotFound
 from modiste.evaluate.asking import prompt_sha256
-from modiste.evaluate.checked import checked
 from modiste.evaluate.dataset import sha256_of
 from modiste.evaluate.items import SAMPLES, Item, Sample, line_of
 from modiste.evaluate.metric import METRICS, Metric
@@ -38,6 +37,7 @@ from modiste.evaluate.record import RECORD, Record
 from modiste.evaluate.run import AT_ONCE, Place, Plan, metrics_of, rescored, run
 from modiste.evaluate.scorer import Scorer
 from modiste.evaluate.suite import Suite
+from modiste.prepare.checked import checked
 from modiste.serve.stream import EngineStream
 from modiste.serve.upstream import Engines, Upstreams
 from modiste.settings import Settings

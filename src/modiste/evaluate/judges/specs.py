@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, RootModel
 
-from modiste.evaluate.checked import checked
 from modiste.evaluate.judges.forms import ArenaHardSpec, MtBenchPairSpec
 from modiste.evaluate.judges.pairwise import PairwiseSpec
 from modiste.evaluate.judges.pointwise import MtBenchSingleSpec, RubricSpec
+from modiste.prepare.checked import checked
 from modiste.prepare.yaml_file import read_mapping
 
 AnyJudgeSpec = Annotated[

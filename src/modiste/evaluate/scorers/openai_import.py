@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modiste.errors import InvalidInput
-from modiste.evaluate.checked import checked
 from modiste.evaluate.scorers.openai_grader import OpenAISpec
+from modiste.prepare.checked import checked
 
 KEPT_APART = ("id", "created_at", "object", "metadata", "share_with_openai")
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, RootModel
 
-from modiste.evaluate.checked import checked
 from modiste.evaluate.judges.pointwise import MtBenchSingleSpec, RubricSpec
 from modiste.evaluate.rag.faithfulness import FaithfulnessSpec
 from modiste.evaluate.rag.relevancy import AnswerRelevancySpec
@@ -27,6 +26,7 @@ from modiste.evaluate.scorers.sql_match import SqlMatchSpec
 from modiste.evaluate.scorers.text_match import ExactSpec, IncludesSpec
 from modiste.evaluate.scorers.text_similarity import TextSimilaritySpec
 from modiste.evaluate.scorers.tool_call import ToolCallSpec
+from modiste.prepare.checked import checked
 
 
 def _as_entry(value: Any) -> Any:

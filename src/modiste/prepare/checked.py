@@ -1,12 +1,12 @@
-"""Files that people write (suites, gates, judges) become their schema.
+"""Files that people write (suites, gates, judges, policies) become their schema.
 
-Everything that is wrong with one is said in one answer, with the nearest known name.
+Everything that is wrong with one is said in one answer, with line, value and nearest known name.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import yaml
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from modiste.errors import InvalidInput
+from modiste.prepare.yaml_file import lines_in
 from modiste.types import Problem
 
 M = TypeVar("M", bound=BaseModel)
@@ -30,11 +31,14 @@ def checked_yaml(kind: type[M], text: str, *, file: str) -> M:
         raise InvalidInput(f"{file} is no YAML: {error}", param="file") from None
     if not isinstance(value, dict):
         raise InvalidInput(f"{file} holds {type(value).__name__}, expected fields", param="file")
-    return checked(kind, value, file=file)
+    return checked(kind, value, file=file, lines=lines_in(text))
 
 
-def checked(kind: type[M], value: Any, *, file: str) -> M:
+def checked(kind: type[M], value: Any, *, file: str, lines: Mapping[str, int] | None = None) -> M:
     """
+    Args:
+        lines: of every field, where the file has lines; see `lines_in`.
+
     Raises:
         InvalidInput: everything that is wrong, each in `problems` too.
     """
@@ -42,14 +46,30 @@ def checked(kind: type[M], value: Any, *, file: str) -> M:
         return kind.model_validate(value)
     except ValidationError as error:
         known = sorted(set(_names(kind.model_json_schema())))
-        problems = [_problem(each, known, file) for each in error.errors()]
-        said = "; ".join(f"{problem.path}: {problem.message}".lstrip(": ") for problem in problems)
-        raise InvalidInput(
-            f"{file}: {said}", param=problems[0].path or None, problems=problems
-        ) from None
+        problems = [_problem(each, known, file, lines or {}) for each in error.errors()]
+        raise refused(problems, file=file) from None
 
 
-def _problem(error: ErrorDetails, known: list[str], file: str) -> Problem:
+def refused(problems: list[Problem], *, file: str) -> InvalidInput:
+    """One error that says them all."""
+    said = "; ".join(
+        f"{_line(problem)}{problem.path}: {problem.message}".lstrip(": ") for problem in problems
+    )
+    return InvalidInput(f"{file}: {said}", param=problems[0].path or None, problems=problems)
+
+
+def line_of(path: str, lines: Mapping[str, int]) -> int | None:
+    """Of the field, or of the nearest part around it that has one."""
+    while path and path not in lines:
+        path = path.rpartition(".")[0]
+    return lines.get(path)
+
+
+def _line(problem: Problem) -> str:
+    return "" if problem.line is None else f"line {problem.line} "
+
+
+def _problem(error: ErrorDetails, known: list[str], file: str, lines: Mapping[str, int]) -> Problem:
     path = ".".join(str(part) for part in error["loc"])
     said = error["msg"].removeprefix("Value error, ")
     value = None
@@ -65,7 +85,7 @@ def _problem(error: ErrorDetails, known: list[str], file: str) -> Problem:
     elif error["type"] != "missing" and error["loc"]:
         value = repr(error["input"])
         said = f"{said}, got {value[:80]}"
-    return Problem(file, None, path, error["type"], said, value=value)
+    return Problem(file, line_of(path, lines), path, error["type"], said, value=value)
 
 
 def _names(schema: Any) -> Iterator[str]:

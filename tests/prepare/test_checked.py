@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from modiste.errors import InvalidInput
-from modiste.evaluate.checked import checked, checked_yaml
+from modiste.prepare.checked import checked, checked_yaml
 
 
 class Inner(BaseModel):
@@ -30,6 +30,9 @@ def test_everything_wrong_is_said_with_its_place_value_and_the_nearest_name() ->
     with pytest.raises(InvalidInput) as refused:
         checked_yaml(Outer, text, file="gate.yaml")
     told = {(p.path, p.code): p for p in refused.value.problems}
+    assert told["parts.1.threshold", "less_than_equal"].line == 4
+    assert told["parts.0.threshold", "missing"].line == 3  # of the part that lacks it
+    assert told["name", "missing"].line is None
     assert set(told) == {
         ("name", "missing"),
         ("nmae", "extra_forbidden"),
@@ -39,9 +42,9 @@ def test_everything_wrong_is_said_with_its_place_value_and_the_nearest_name() ->
     }
     said = refused.value.message
     assert said.startswith("gate.yaml: ")
-    assert "nmae: is not known here; did you mean 'name'?" in said
-    assert "parts.0.treshold: is not known here; did you mean 'threshold'?" in said
-    assert "parts.1.threshold: Input should be less than or equal to 1, got 7" in said
+    assert "line 1 nmae: is not known here; did you mean 'name'?" in said
+    assert "line 3 parts.0.treshold: is not known here; did you mean 'threshold'?" in said
+    assert "line 4 parts.1.threshold: Input should be less than or equal to 1, got 7" in said
 
 
 def test_a_name_that_is_like_nothing_known_gets_no_advice() -> None:
