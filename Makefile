@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Two tests at a time, a file's tests one after the other, and no more threads than that.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 STAMP  := $(VENV)/.installed
 
 # A CPU build of torch from its own index: make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -35,10 +37,10 @@ clients: install
 	$(BIN)/python tests/journeys/make_clients.py
 
 test: install clients
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-slow: install clients
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow --durations 20
 
 static: install
 	$(BIN)/ruff format --check .

@@ -43,7 +43,7 @@ async def all_at_once(front: Front, n_streams: int = N_STREAMS) -> list[Answer]:
 
 def files_at_rest(front: Front) -> Counter[str]:
     """Without connections of clients, the last of which may still be closing."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (files := front.open_files())["socket"] > N_OWN_SOCKETS and time.monotonic() < deadline:
         time.sleep(0.05)
     return files

@@ -36,11 +36,11 @@ def connect(front: Front) -> socket.socket:
 def test_a_client_that_hangs_up_half_way_leaves_nothing(front: Front) -> None:
     with connect(front) as wire:
         wire.sendall(raw_head(front, 100_000) + b'{"text": "x"}\n' * 1000)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not scratch(front):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while scratch(front):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -51,7 +51,7 @@ def test_a_client_that_hangs_up_half_way_leaves_nothing(front: Front) -> None:
 def test_bytes_are_on_disk_while_more_are_on_their_way(front: Front) -> None:
     with connect(front) as wire:
         wire.sendall(raw_head(front, 150_000) + b"x" * 100_000)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not any(path.stat().st_size > 50_000 for path in scratch(front)):
             assert time.monotonic() < deadline
             time.sleep(0.02)

@@ -102,7 +102,7 @@ def test_the_server_goes_on_when_its_terminal_is_closed(start: Start, home: Path
     process.stdout.close()
     server = homes.read_server_file(Settings(home=home))
     os.kill(server.pid, signal.SIGKILL)  # the restart has to be said to nobody
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not homes.probe(server.url).ok:
         assert time.monotonic() < deadline
         time.sleep(0.1)

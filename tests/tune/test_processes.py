@@ -186,8 +186,8 @@ def test_a_process_that_dies_ends_the_other_within_seconds(base: Path, tmp_path:
             assert first.poll() is None
         second.kill()
         began = time.monotonic()
-        rest = first.communicate(timeout=20)[0]
-        assert time.monotonic() - began < 10  # measured: at once
+        rest = first.communicate(timeout=60)[0]
+        assert time.monotonic() - began < 20  # measured: at once
         assert "lost another process of this training" in rest
     finally:
         for process in (first, second):

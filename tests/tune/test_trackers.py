@@ -206,7 +206,7 @@ def test_a_tracker_that_hangs_or_fails_costs_one_warning(
     monkeypatch.setattr(trackers, "OPEN", {"wandb": lambda *_, **__: sink()})
     began = time.monotonic()
     said = show(asked(type="wandb", project="p"), tmp_path / "run", range(1, 13), close_s=0.2)
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 20
     (text,) = warnings(said)
     assert words in text
 

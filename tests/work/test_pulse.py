@@ -27,7 +27,7 @@ def pulse(database: Database) -> Iterator[Pulse]:
         yield pulse
 
 
-def until(happened: Callable[[], bool], within_s: float = 15) -> None:
+def until(happened: Callable[[], bool], within_s: float = 60) -> None:
     deadline = time.monotonic() + within_s
     while not happened():
         assert time.monotonic() < deadline

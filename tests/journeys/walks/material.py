@@ -77,7 +77,7 @@ def raises(kind, call, *args, **kwargs):
     raise AssertionError(f"no {kind} from {call}, but {result!r}")
 
 
-def until(look, done, *, timeout_s=120.0):
+def until(look, done, *, timeout_s=240.0):
     """Every state that `look` showed until `done`, consecutive repetitions left out."""
     seen = []
     deadline = time.monotonic() + timeout_s

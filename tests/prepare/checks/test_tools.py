@@ -138,7 +138,7 @@ def test_no_schema_takes_for_ever(schema):
 
     breaches(value, schema)
 
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
 
 
 KEYS = st.sampled_from(

@@ -101,7 +101,7 @@ def test_a_file_that_is_not_there_is_a_problem_not_an_exception(path: Path) -> N
     ("name", "content", "one_by_one"),
     [
         ("f.jsonl", jsonl(CHAT), True),
-        ("f.jsonl", gzip.compress(jsonl(CHAT)), False),
+        ("f.jsonl", gzip.compress(jsonl(CHAT), mtime=0), False),
         ("f.json", json.dumps([CHAT]).encode(), False),
         ("f.jsonl", jsonl({"role": "user", "content": "q"}), False),
     ],

@@ -32,6 +32,9 @@ from modiste.types import Example, Message, Role, Severity, ToolCall
 SHOWN_BREACHES = 5
 """Of one call; a call that breaks more is told with these."""
 MAX_REFERENCES = 2_000
+MAX_NESTED_REFERENCES = 40
+"""References within references. Further down Python's own limit is met, which the compiled
+parts of jsonschema do not survive wherever it meets them."""
 
 
 class Finding(NamedTuple):
@@ -157,9 +160,10 @@ class _Checker:
         own = {"$ref": self._ref, "pattern": _pattern, "patternProperties": lambda *_: ()}
         self._validator: Any = extend(Draft7Validator, own)(schema, registry=Registry())
         self._steps = 0
+        self._nested = 0
 
     def breaches(self, value: Any) -> Iterator[Breach]:
-        self._steps = 0
+        self._steps = self._nested = 0
         try:
             yield from map(_breach, islice(self._validator.iter_errors(value), SHOWN_BREACHES))
         except (Unresolvable, RecursionError, ValueError, TypeError, re.error):
@@ -168,9 +172,13 @@ class _Checker:
 
     def _ref(self, validator: Any, ref: Any, instance: Any, schema: Any) -> Iterator[Any]:
         self._steps += 1
-        if self._steps > MAX_REFERENCES:
+        if self._steps > MAX_REFERENCES or self._nested >= MAX_NESTED_REFERENCES:
             raise RecursionError
-        yield from Draft7Validator.VALIDATORS["$ref"](validator, ref, instance, schema)
+        self._nested += 1
+        try:
+            yield from Draft7Validator.VALIDATORS["$ref"](validator, ref, instance, schema)
+        finally:
+            self._nested -= 1
 
 
 def _breach(error: ValidationError) -> Breach:
