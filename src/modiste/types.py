@@ -435,6 +435,42 @@ class Promotion:
 
 
 @dataclass(frozen=True)
+class PolicyVersion:
+    """What a policy of this name said from some moment on."""
+
+    name: str
+    version: int
+    policy: Mapping[str, Any] | None
+    """As in its file; None: the name was taken away."""
+    created_at: datetime
+    created_by: str
+    """Id of the key."""
+    comment: str | None = None
+
+
+class Guarded(StrEnum):
+    """What a policy is attached to."""
+
+    MODEL = "model"
+    KEY = "key"
+    EVERYTHING = "everything"
+    """Every request that no other policy is for."""
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A policy holds for what a model answers, or for what a key asks."""
+
+    guarded: Guarded
+    target: str
+    """Id of the model or the key; empty for everything."""
+    policy: str
+    set_at: datetime
+    set_by: str
+    """Id of the key."""
+
+
+@dataclass(frozen=True)
 class Spent:
     """What a model behind another server took on one day (UTC)."""
 

@@ -28,6 +28,7 @@ from modiste.api import (
     models,
     native,
     openai,
+    policies,
     promotions,
     texts,
     tokens,
@@ -58,6 +59,8 @@ BODIES: tuple[type[BaseModel], ...] = (
     evals.EvalRunIn,
     evals.RescoreIn,
     evals.ImportIn,
+    policies.PolicyIn,
+    policies.AttachIn,
     promotions.PromotionIn,
     promotions.RollbackIn,
 )

@@ -7,8 +7,9 @@ from alembic import context
 from modiste.store.batch_tables import BatchRow
 from modiste.store.data_tables import DatasetRow
 from modiste.store.model_tables import AliasRow
+from modiste.store.policy_tables import PolicyRow
 
-TABLES = (DatasetRow, AliasRow, BatchRow)
+TABLES = (DatasetRow, AliasRow, BatchRow, PolicyRow)
 """One of each file, so that all tables are known; they share one metadata."""
 
 connection = context.config.attributes["connection"]
