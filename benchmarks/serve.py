@@ -1,7 +1,7 @@
 """Serving measured beside transformers with PEFT, llama.cpp and vLLM, on this machine.
 
-    .venv/bin/python benchmarks/serve.py [--only speed,llama,threads,prefix,gap,growth,cold,vllm]
-                                         [--sizes a,b] [--rounds 3] [--json FILE]
+    .venv/bin/python benchmarks/serve.py [--only speed,llama,threads,prefix,gap,growth,cold,vllm,
+                                          grammar] [--sizes a,b] [--rounds 3] [--json FILE]
                                          [--plot FILE.svg] [--vllm PYTHON]
 
 Each request has 64 random prompt tokens and takes `--new` greedy ones through a random rank-16
@@ -21,18 +21,21 @@ import json
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from growth_plot import growth_svg
-from serve_engine import Engine, Speed, base, prompt, random_adapter, request
+from serve_engine import Engine, Speed, base, prompt, random_adapter, request, wide_base
 from serve_peers import LlamaCpp, Transformers, Vllm, llama_files
+
+from modiste.serve.sequence import Grammar, GrammarKind
 
 CASES = [(1, 1), (16, 8), (64, 1), (64, 8), (64, 64)]
 """(streams, adapters)"""
-SECTIONS = ("speed", "llama", "threads", "prefix", "gap", "growth", "cold", "vllm")
+SECTIONS = ("speed", "llama", "threads", "prefix", "gap", "growth", "cold", "vllm", "grammar")
 Rounds = list[dict[str, Speed]]
 
 
@@ -207,6 +210,31 @@ class Bench:
             engine.close()
         for quiet, disturbed in found:
             print(f"{quiet:8.1f} ms alone, {disturbed:8.1f} ms while the prompt arrives")
+        return found
+
+    def grammar(self) -> Any:
+        """Longest silence of four streams of a base with 131,072 tokens while the first grammar of
+        an engine arrives, and how long that one waits, milliseconds; whatever the size."""
+        wide = wide_base(self._folder)
+        held = Grammar(GrammarKind.JSON_SCHEMA, '{"type": "object"}')
+        running = [request(n, wide, prompt(n), adapter=None, n_new=400) for n in range(4)]
+        late = request(99, wide, prompt(99), adapter=None, n_new=4)
+        found = []
+        for _ in range(self._rounds):
+            engine = self._engine("auto")
+            try:
+                engine.ask(running)
+                quiet = max(_longest_gap(a.arrivals_s) for a in engine.ask(running))
+                asked = [*running, replace(late, grammar=held)]
+                *others, first = engine.ask(asked, [0.0] * 4 + [0.3])
+                disturbed = max(_longest_gap(a.arrivals_s) for a in others)
+                found.append((1000 * quiet, 1000 * disturbed, 1000 * first.arrivals_s[0]))
+            finally:
+                engine.close()
+        for quiet, disturbed, wait in found:
+            print(
+                f"{quiet:8.1f} ms alone, {disturbed:8.1f} ms beside it, which waited {wait:8.1f} ms"
+            )
         return found
 
     def growth(self) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -41,6 +42,15 @@ B_SHAPE = {
 }
 """54 million parameters."""
 
+WIDE_SHAPE = B_SHAPE | {
+    "vocab_size": 131072,
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+
 
 class Speed(NamedTuple):
     per_cpu_s: float
@@ -63,6 +73,20 @@ def base(size: str, folder: Path) -> Path:
     path = folder / "b"
     if not path.exists():
         MistralForCausalLM(MistralConfig(**B_SHAPE)).bfloat16().save_pretrained(path)
+    return path
+
+
+def wide_base(folder: Path) -> Path:
+    """Small and random, behind Mistral's tokenizer of 131,072 tokens."""
+    import mistral_common
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(0)
+    path = folder / "wide"
+    if not path.exists():
+        MistralForCausalLM(MistralConfig(**WIDE_SHAPE)).bfloat16().save_pretrained(path)
+        tokens = Path(mistral_common.__file__).parent / "data" / "tekken_240911.json"
+        shutil.copy(tokens, path / "tekken.json")
     return path
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mistral_common
@@ -12,7 +11,8 @@ import pytest
 import modiste
 from modiste.errors import InvalidInput
 from modiste.prepare import render
-from modiste.serve.grammar import Grammars
+from modiste.serve.constraint import Constraint, take
+from modiste.serve.grammar import Compiler
 from modiste.serve.sequence import Grammar, GrammarKind
 
 TINY = Path(modiste.__file__).parent / "bases" / "tiny"
@@ -29,11 +29,30 @@ def renderer():
     return render.load(TINY)
 
 
+class InProcess:
+    """Keeps matches as the process beside an engine does, without the process."""
+
+    def __init__(self, base):
+        self._compiler, self._matches, self.dropped = Compiler(base), [], []
+
+    def compile(self, kind, text, **rest):
+        grammar = Grammar(kind, text, **rest)
+        self._matches.append(self._compiler.compile(grammar))
+        number, place = len(self._matches) - 1, self._matches[-1].place
+        return Constraint(self, number, place, after=grammar.after)
+
+    def take(self, moves):
+        for constraint, token in moves:
+            self._matches[constraint.number].take(token)
+            constraint.move(self._matches[constraint.number].place)
+
+    def settle(self):
+        """Nothing is ever on its way."""
+
+
 @pytest.fixture(scope="module")
 def compile_():
-    with ThreadPoolExecutor(1) as pool:
-        grammars = Grammars(TINY, pool, wake=lambda: None)
-        yield lambda kind, text, **rest: grammars.compile(Grammar(kind, text, **rest)).result(60)
+    return InProcess(TINY).compile
 
 
 def follow(constraint, renderer, *, seed, n_most=200):
@@ -45,7 +64,7 @@ def follow(constraint, renderer, *, seed, n_most=200):
         if token in renderer.stop_ids:
             return renderer.decode(ids), True
         ids.append(token)
-        constraint.take(token)
+        take([(constraint, token)])
         assert not constraint.problem
     return renderer.decode(ids), constraint.complete
 
@@ -70,13 +89,13 @@ def test_a_finished_answer_is_complete_and_an_unfinished_one_may_not_end(compile
     for token in renderer.encode("yes"):
         assert not constraint.complete
         assert constraint.allowed(renderer.vocab_size, renderer.stop_ids)[token]
-        constraint.take(token)
+        take([(constraint, token)])
     assert constraint.complete
 
 
 def test_an_answer_that_may_end_or_go_on_allows_every_stop_token(compile_, renderer):
     constraint = compile_(GrammarKind.REGEX, "a+")
-    constraint.take(renderer.encode("a")[0])
+    take([(constraint, renderer.encode("a")[0])])
     assert not constraint.complete
     allowed = constraint.allowed(renderer.vocab_size, {2, 7, 999_999})
     assert allowed[2]
@@ -97,7 +116,7 @@ def test_a_grammar_may_wait_for_a_token(compile_, renderer):
     for token in (*renderer.encode("any words"), 5):
         assert constraint.allowed(renderer.vocab_size, renderer.stop_ids) is None
         assert not constraint.complete
-        constraint.take(token)
+        take([(constraint, token)])
     assert np.flatnonzero(constraint.allowed(renderer.vocab_size, ())).tolist() == [
         renderer.encode("b")[0]
     ]
@@ -135,10 +154,29 @@ def test_mistrals_own_tokenizers_write_what_they_would_write_anyway(source, name
     """SentencePiece begins every text with a space, which is no part of the answer."""
     shutil.copy(Path(mistral_common.__file__).parent / "data" / source, tmp_path / name)
     renderer = render.load(tmp_path)
-    with ThreadPoolExecutor(1) as pool:
-        schema = Grammar(GrammarKind.JSON_SCHEMA, json.dumps({"enum": ["Grüße", "日本"]}))
-        constraint = Grammars(tmp_path, pool, wake=lambda: None).compile(schema).result(60)
+    schema = json.dumps({"enum": ["Grüße", "日本"]})
+    constraint = InProcess(tmp_path).compile(GrammarKind.JSON_SCHEMA, schema)
     for token in renderer.encode('"日本"'):
         assert constraint.allowed(renderer.vocab_size, renderer.stop_ids)[token]
-        constraint.take(token)
+        take([(constraint, token)])
     assert constraint.complete
+
+
+def test_an_answer_goes_on_behind_what_has_begun_it(compile_, renderer):
+    constraint = compile_(GrammarKind.JSON_SCHEMA, json.dumps(SCHEMA), begun='{"city": "Ou')
+    text, _ = follow(constraint, renderer, seed=1, n_most=400)
+    assert json.loads('{"city": "Ou' + text)["city"].startswith("Ou")
+
+
+def test_an_answer_that_is_whole_already_may_only_end(compile_, renderer):
+    constraint = compile_(GrammarKind.REGEX, "yes|no", begun="no")
+    assert constraint.complete
+    allowed = constraint.allowed(renderer.vocab_size, renderer.stop_ids)
+    assert set(np.flatnonzero(allowed).tolist()) == set(renderer.stop_ids)
+
+
+@pytest.mark.parametrize("begun", ['{"town": "', '{"city": "much too long', "Sure: {", '{"n": 1x'])
+def test_a_beginning_that_no_answer_has_is_refused(compile_, begun):
+    with pytest.raises(InvalidInput, match="no answer of the form") as caught:
+        compile_(GrammarKind.JSON_SCHEMA, json.dumps(SCHEMA), begun=begun)
+    assert caught.value.param == "messages"

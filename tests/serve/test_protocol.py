@@ -47,7 +47,7 @@ REQUESTS = [
             logit_bias={5: -100, 6: 0.5},
             logprobs=20,
         ),
-        grammar=Grammar(GrammarKind.LARK, 'start: "é"', after=5),
+        grammar=Grammar(GrammarKind.LARK, 'start: "é"', after=5, begun="ü"),
         prompt_logprobs=0,
         owner="key-1",
     ),
@@ -126,6 +126,7 @@ def test_a_frame_that_is_not_a_json_object_is_refused(body):
         {"grammar": {"kind": "regex"}},
         {"grammar": {"kind": "regex", "text": 5}},
         {"grammar": {"kind": "regex", "text": "a", "after": "b"}},
+        {"grammar": {"kind": "regex", "text": "a", "begun": 1}},
         {"grammar": "a*"},
     ],
 )

@@ -212,6 +212,8 @@ class Engine:
     def close(self) -> None:
         for pool in self._pools:
             pool.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes.held().values():
+            lane.close()
 
     def _prepare(self, sequence: Sequence) -> None:
         """Copy what is known of its prompt, or find room for its next token, if need be at the
@@ -302,8 +304,6 @@ class Engine:
         fingerprint = sequence.fingerprint if len(sequence.generated) == 1 else ""
         told = (logprob,) if logprob else ()
         self._emit(sequence.key, Tokens(request.id, (token,), told, fingerprint))
-        if constraint is not None:
-            constraint.take(token)
         if constraint is not None and constraint.complete:
             self._end(sequence, _finished(sequence, FinishReason.STOP))
         elif sequence.length >= sequence.end:

@@ -1,27 +1,27 @@
-"""Answers held to a grammar: which tokens may come next, asked of llguidance before each draw.
+"""Answers held to a grammar: which tokens may come next, asked of llguidance after each of them.
 
-A grammar is compiled against the bytes that the base's tokenizer spells its tokens with, away from
-the thread that steps. Text never spells a control token here: a grammar that wants one names its
-id. Tokens that end an answer are allowed where the grammar may end, and nowhere else.
+A grammar is compiled against the bytes that the base's tokenizer spells its tokens with, in a
+process of its own (`serve.grammar_child`); the engine knows it by `serve.constraint`. Text never
+spells a control token here: a grammar that wants one names its id. Tokens that end an answer are
+allowed where the grammar may end, and nowhere else.
 
-Legend: V vocabulary of the base, whose tokenizer may know fewer.
+Legend: V vocabulary of the base's tokenizer, brought to a multiple of eight.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
 from modiste.errors import InvalidInput
 from modiste.prepare import render
+from modiste.serve.constraint import Place
 from modiste.serve.sequence import FailureCode, Grammar, GrammarKind
 
 LIMITS = LLParserLimits(verbose_errors=False)
@@ -35,76 +35,78 @@ class Vocabulary(NamedTuple):
     bare: Mapping[int, int]
     """Tokens that begin with the space that SentencePiece puts in front of every text, and the
     same tokens without it. Empty for tokenizers that add no space."""
+    spelt: Callable[[str], list[int]]
+    """Tokens of exactly the text's bytes."""
 
 
-class Constraint:
-    """One answer's place in its grammar."""
+class Match:
+    """One answer's way through its grammar."""
 
-    def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary, *, after: int | None) -> None:
+    def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary) -> None:
         self._matcher, self._vocabulary = matcher, vocabulary
-        self._awaited = after
         self._first = True
 
     @property
-    def complete(self) -> bool:
-        """The answer matches and cannot go on."""
-        return self._awaited is None and self._matcher.is_stopped() and not self.problem
-
-    @property
-    def problem(self) -> str:
-        """Why the grammar cannot be followed any further; empty while it can."""
-        return str(self._matcher.get_error()) if self._matcher.is_error() else ""
-
-    def allowed(self, n_vocab: int, stop_ids: Collection[int]) -> npt.NDArray[np.bool_] | None:
-        """Which tokens may come next; None where all may."""
-        if self._awaited is not None:
-            return None
-        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-        allowed_V = np.unpackbits(bits, count=n_vocab, bitorder="little").astype(np.bool_)
-        allowed_V[self._vocabulary.ends] = False
+    def place(self) -> Place:
+        matcher = self._matcher
+        problem = matcher.get_error() if matcher.is_error() else ""
+        if problem or matcher.is_stopped():
+            return Place(not problem, not problem, problem, b"")
+        bits = matcher.compute_bitmask()
+        allowed_V = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")
+        allowed_V[self._vocabulary.ends] = 0
         if self._first and (bare := self._vocabulary.bare):
-            spaced = list(bare)
-            allowed_V[spaced] |= allowed_V[list(bare.values())]
-        if self._matcher.is_accepting():
-            allowed_V[[token for token in stop_ids if token < n_vocab]] = True
-        return allowed_V
+            allowed_V[list(bare)] |= allowed_V[list(bare.values())]
+        accepting = matcher.is_accepting()
+        problem = matcher.get_error() if matcher.is_error() else ""  # Of computing the mask.
+        packed = np.packbits(allowed_V, bitorder="little").tobytes()
+        return Place(False, accepting and not problem, problem, packed)
 
     def take(self, token: int) -> None:
         """`token` was drawn, and does not end the answer."""
-        if self._awaited is not None:
-            self._awaited = None if token == self._awaited else self._awaited
-            return
         if self._first and not self._matcher.validate_tokens([token]):
             token = self._vocabulary.bare.get(token, token)
         self._first = False
         self._matcher.consume_token(token)
 
+    def begin(self, text: str) -> bool:
+        """Whether the grammar can begin with `text`, behind which the answer goes on."""
+        ids = self._vocabulary.spelt(text)
+        self._first = False
+        return self._matcher.validate_tokens(ids) == len(ids) and self._matcher.consume_tokens(ids)
 
-class Grammars:
-    """Compiles for one base. Its tokenizer is read when the first grammar comes, and kept."""
 
-    def __init__(self, base: Path, pool: Executor, *, wake: Callable[[], None]) -> None:
-        """Compiles on `pool`; `wake` is called when one is done."""
-        self._base, self._pool, self._wake = base, pool, wake
+class Compiler:
+    """Of one base. Its tokenizer is read when the first grammar comes, and kept."""
 
-    def compile(self, grammar: Grammar) -> Future[Constraint]:
-        """Ends in `InvalidInput` where the grammar means nothing, with what is wrong."""
-        future = self._pool.submit(self._compile, grammar)
-        future.add_done_callback(lambda _: self._wake())
-        return future
+    def __init__(self, base: Path) -> None:
+        self._base = base
 
-    def _compile(self, grammar: Grammar) -> Constraint:
+    def compile(self, grammar: Grammar) -> Match:
+        """
+        Raises:
+            InvalidInput: the grammar means nothing, or no answer begins as it should; with why.
+        """
         source, vocabulary = _source(grammar), self._vocabulary
         matcher = LLMatcher(vocabulary.tokenizer, source, log_level=0, limits=LIMITS)
         if matcher.is_error():
             raise _unusable(grammar, matcher.get_error())
-        return Constraint(matcher, vocabulary, after=grammar.after)
+        match = Match(matcher, vocabulary)
+        if grammar.begun and not match.begin(grammar.begun):
+            raise InvalidInput(
+                f"no answer of the form that is asked for begins with {_short(grammar.begun)}; "
+                "change the prefix or the form",
+                code=FailureCode.INVALID,
+                param="messages",
+            )
+        return match
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
         renderer = render.load(self._base)
         spelt, ends = _Spelt(renderer), sorted(renderer.stop_ids)
-        return Vocabulary(LLTokenizer(TokenizerWrapper(spelt), eos_token=ends), ends, spelt.bare())
+        tokenizer = LLTokenizer(TokenizerWrapper(spelt), eos_token=ends)
+        return Vocabulary(tokenizer, ends, spelt.bare(), spelt)
 
 
 class _Spelt:
@@ -167,3 +169,7 @@ def _unusable(grammar: Grammar, told: str) -> InvalidInput:
         code=FailureCode.INVALID,
         param="grammar",
     )
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")

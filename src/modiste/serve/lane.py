@@ -10,7 +10,7 @@ Legend: N rows of a step, M rows that need logits, D hidden size, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from itertools import groupby
 from pathlib import Path
@@ -30,10 +30,10 @@ from modiste.nn.linear import WEIGHT_BYTES, independent
 from modiste.nn.parts import Span
 from modiste.nn.shape import DecoderShape, read_shape
 from modiste.nn.weights import expected_sizes
-from modiste.serve import adapters, prefix, sampling
+from modiste.serve import adapters, constraint, prefix, sampling
 from modiste.serve.cells import Cells
+from modiste.serve.constraint import Constraint, Grammars
 from modiste.serve.fingerprint import facts, fingerprint
-from modiste.serve.grammar import Grammars
 from modiste.serve.precision import Precision, precision_of
 from modiste.serve.prefix import PrefixBlocks
 from modiste.serve.scheduler import GRANULE, Admission, Piece, Plan, Sequence, end_of
@@ -177,10 +177,13 @@ class Lane:
             if (key := adapter_key(sequence.request)) is not None:
                 self.adapters.unpin(key)
 
+    def close(self) -> None:
+        self._grammars.close()
+
     @torch.inference_mode()
     def step(self, plan: Plan) -> Outcome:
-        """Compute the plan's rows; tokens drawn come back, log-probabilities of prompts are put
-        into their sequences."""
+        """Compute the plan's rows; tokens drawn come back and are taken by their grammars,
+        log-probabilities of prompts are put into their sequences."""
         hidden_ND = self._forward(plan)
         rows = [row for row, one in enumerate(plan.generating) if not one.repeating]
         takers = [plan.generating[row] for row in rows]
@@ -267,7 +270,7 @@ class Lane:
             if not good:
                 broken.append(Broken(taker, FailureCode.INTERNAL, NOT_NUMBERS))
             elif draw.allowed_V is not None and not draw.allowed_V.any():
-                broken.append(Broken(taker, FailureCode.INVALID, _stuck(taker)))
+                broken.append(_stuck(taker))
             else:
                 drawing.append(row)
                 draws.append(draw)
@@ -275,6 +278,7 @@ class Lane:
             logits_MV = logits_MV[torch.tensor(drawing, dtype=torch.long)]
         chosen = sampling.choose(logits_MV, draws) if draws else []
         drawn = [Drawn(takers[row], *one) for row, one in zip(drawing, chosen, strict=True)]
+        constraint.take(_moves(drawn))
         return Outcome(drawn, broken)
 
     def _score(self, piece: Piece, hidden_ND: Tensor, *, n_top: int) -> None:
@@ -352,7 +356,7 @@ def load_lane(path: Path, *, room: Room, pool: Executor, wake: Callable[[], None
     Raises:
         InvalidInput: the base cannot be served; the message says why.
     """
-    grammars = Grammars(path, pool, wake=wake)
+    grammars = Grammars(path, wake=wake)
     precision = precision_of(path, room.linear)
     decoder = load_decoder(path, kind=precision.kind)
     return Lane(decoder, grammars, precision, room=room, pool=pool, wake=wake)
@@ -386,10 +390,22 @@ def _span(first_row: int, sequence: Sequence, start: int, end: int) -> Span:
     return Span(first_row, end - start, sequence.slot.first, end)
 
 
-def _stuck(sequence: Sequence) -> str:
-    assert sequence.constraint is not None  # noqa: S101  # Only a grammar allows no token.
-    told = sequence.constraint.problem or "no token of this base goes on in it"
-    return f"the grammar cannot be followed any further: {told}"
+def _moves(drawn: list[Drawn]) -> Iterator[tuple[Constraint, int]]:
+    for sequence, token, _ in drawn:
+        request = sequence.request
+        assert isinstance(request, Generate)  # noqa: S101  # Scores draw nothing.
+        if sequence.constraint is not None and token not in request.stop_ids:
+            yield sequence.constraint, token
+
+
+def _stuck(sequence: Sequence) -> Broken:
+    held = sequence.constraint
+    assert held is not None  # noqa: S101  # Only a grammar allows no token.
+    if held.lost:
+        return Broken(sequence, FailureCode.RESTARTING, held.problem)
+    told = held.problem or "no token of this base goes on in it"
+    text = f"the grammar cannot be followed any further: {told}"
+    return Broken(sequence, FailureCode.INVALID, text)
 
 
 def _product(sizes: Iterable[int]) -> int:

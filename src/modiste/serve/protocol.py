@@ -130,6 +130,7 @@ def request_to_wire(request: Request, number: int) -> dict[str, Any]:
                 "kind": grammar.kind,
                 "text": grammar.text,
                 "after": grammar.after,
+                "begun": grammar.begun,
             }
     return message
 
@@ -177,9 +178,12 @@ def _grammar(fields: Mapping[str, Any] | None) -> Grammar | None:
     if fields is None:
         return None
     kind, text, after = GrammarKind(fields["kind"]), fields["text"], fields.get("after")
-    if not (isinstance(text, str) and (after is None or type(after) is int)):
-        raise InvalidInput("grammar.text is a text, grammar.after a token id", param="grammar")
-    return Grammar(kind, text, after)
+    begun = fields.get("begun", "")
+    if not (isinstance(text, str) and isinstance(begun, str)):
+        raise InvalidInput("grammar.text and grammar.begun are texts", param="grammar")
+    if not (after is None or type(after) is int):
+        raise InvalidInput("grammar.after is a token id", param="grammar")
+    return Grammar(kind, text, after, begun=begun)
 
 
 def event_to_wire(event: Event, number: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from enum import StrEnum
 from itertools import chain
 from typing import NamedTuple
 
-from modiste.serve.grammar import Constraint
+from modiste.serve.constraint import Constraint
 from modiste.serve.sequence import Generate, Logprob, Request
 from modiste.serve.slots import Slot
 

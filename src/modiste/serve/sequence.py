@@ -133,6 +133,8 @@ class Grammar:
     schema: str | None = None
     """The same as a JSON schema, where that is all it is: for servers elsewhere, which know no
     grammar of token ids."""
+    begun: str = ""
+    """What of the answer the prompt has already: the grammar goes on behind it."""
 
 
 @dataclass(frozen=True)
