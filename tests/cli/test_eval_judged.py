@@ -61,3 +61,19 @@ def test_rows_that_lack_what_the_judge_names_are_told_before_anything_is_asked(
     told = modiste("eval", "compare", *runs, "--judge", judge)
     assert told.code == 2
     assert "instruction" in told.err
+
+
+def test_a_panels_judges_stand_beside_each_other(modiste, judging, runs, tmp_path):
+    judging(lambda first, second: (int("longer" in first), int("longer" in second)))
+    path = tmp_path / "panel.yaml"
+    path.write_text(
+        "kind: panel\nshared: {kind: pairwise, pack: legal_quality}\njudges: [ada, bob-large]\n"
+    )
+    told = modiste("eval", "compare", *runs, "--judge", path)
+    assert told.code == 0, told.err
+    said = " ".join(told.out.split())
+    assert "judges unanimous 1.000" in said
+    assert "ada 40 / 0 / 0" in said
+    assert "bob-large 40 / 0 / 0" in said
+    assert "the judges are of 2 families" in told.err
+    assert "ft:b is of" not in told.err

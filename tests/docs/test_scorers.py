@@ -10,7 +10,7 @@ import yaml
 from modiste.evaluate.scorers.registry import _Entries
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scorers.md").read_text()
-ELSEWHERE = re.compile(r"^(rubric|mt_bench|faithfulness|answer_|context_)")
+ELSEWHERE = re.compile(r"^(rubric|mt_bench|faithfulness|answer_|context_|panel)")
 
 
 def kinds() -> dict[str, dict[str, Any]]:

@@ -45,12 +45,16 @@ def judged(path: Path, baseline: Run, candidate: Run) -> PairSummary:
         connect(settings.load(), needs_engine=True, report=say) as client,
         HttpModels(client, at_once=AT_ONCE) as models,
     ):
-        asked = judge_pairs(spec, found.pairs, models, concurrency=AT_ONCE)
-        verdicts = asyncio.run(asked)
-    kin = own_kin(spec.model, [baseline.record.model_id, candidate.record.model_id])
+        judging = judge_pairs(spec, found.pairs, models, concurrency=AT_ONCE)
+        verdicts = asyncio.run(judging)
+    asked = [baseline.record.model_id, candidate.record.model_id]
+    kin = dict.fromkeys(name for model in spec.models for name in own_kin(model, asked))
     notes = [f"{name} is of the judge's own family, which judges prefer" for name in kin]
     return summary_of(
-        verdicts, scale=judge.scale, notes=(*judge.warnings, *notes, *_left_out(found))
+        verdicts,
+        scale=judge.scale,
+        member_scales=judge.member_scales,
+        notes=(*judge.warnings, *notes, *_left_out(found)),
     )
 
 
@@ -70,9 +74,33 @@ def print_judged(found: PairSummary) -> None:
         ("longer answer wins", estimate(signs.longer)),
         ("unreadable replies", estimate(signs.unreadable)),
     ]
+    if found.members:
+        rows.append(("judges unanimous", estimate(found.unanimous)))
+        rows.append(("judges' agreement (α)", estimate(found.alpha)))
     print_table(["judge", f"{found.n:,} pairs"], rows, empty="")
+    if found.members:
+        _print_members(found)
     for note in found.notes:
         say(printable(f"note: {note}"))
+
+
+def _print_members(found: PairSummary) -> None:
+    print_table(
+        ["judge", "won / tied / lost by B", "win rate of B", "consistency", "first slot", "pairs"],
+        [
+            (
+                name,
+                f"{own.wins_b} / {own.ties} / {own.wins_a}",
+                estimate(own.preference.half_tie if own.preference else None),
+                estimate(own.signs.consistency),
+                estimate(own.signs.first_slot),
+                f"{own.n:,}",
+            )
+            for name, own in found.members.items()
+        ],
+        empty="",
+        numbers=("pairs",),
+    )
 
 
 def _left_out(found: Paired) -> list[str]:

@@ -38,6 +38,11 @@ class Spec(BaseModel):
         return ()
 
     @property
+    def graders(self) -> tuple[str, ...]:
+        """Those of them that judge."""
+        return ()
+
+    @property
     def runs_code(self) -> bool:
         """It runs code that came with the suite, if only in a child without network and files."""
         return False

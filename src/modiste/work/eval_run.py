@@ -31,6 +31,7 @@ from modiste.errors import InvalidInput, ModisteError, NotFound
 from modiste.evaluate.asking import prompt_sha256
 from modiste.evaluate.dataset import sha256_of
 from modiste.evaluate.items import SAMPLES, Item, Sample, line_of
+from modiste.evaluate.judges.judge import with_kin
 from modiste.evaluate.metric import METRICS, Metric
 from modiste.evaluate.planned import planned
 from modiste.evaluate.record import RECORD, Record
@@ -155,6 +156,7 @@ async def evaluate(request: Request, run_dir: Path, settings: Settings) -> None:
             metrics = await asyncio.to_thread(
                 lambda: metrics_of(plan.scorers, list(samples_in(kept)))
             )
+            metrics = with_kin(metrics, suite.scorers, model.model_id)
             record = _record(request, suite, plan, model, metrics, started)
             said = replace(
                 said,

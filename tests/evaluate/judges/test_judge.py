@@ -7,8 +7,10 @@ import asyncio
 import pytest
 
 from modiste.evaluate.items import Failure, Status
-from modiste.evaluate.judges.judge import family, judge_pairs, own_kin
+from modiste.evaluate.judges.judge import family, judge_pairs, own_kin, with_kin
 from modiste.evaluate.judges.pairs import Outcome, Side
+from modiste.evaluate.judges.pointwise import RubricSpec
+from modiste.evaluate.metric import Metric
 
 
 def judged(spec, pairs, models, **more):
@@ -101,3 +103,12 @@ def test_whose_model_it_is(name, kin):
 
 def test_candidates_of_the_judges_family_are_named():
     assert own_kin("mistral-large", ["ft:mistral-7b:a:b", "llama-3"]) == ("ft:mistral-7b:a:b",)
+
+
+def test_a_judge_of_the_models_family_is_told_beside_the_first_figure_it_made():
+    metrics = [Metric(scorer, name, None) for scorer in ("rubric", "exact") for name in "ab"]
+    specs = [RubricSpec(kind="rubric", model="mistral-large")]
+    noted = with_kin(metrics, specs, "ft:mistral-small:org:20260101:x")
+    assert [bool(metric.notes) for metric in noted] == [True, False, False, False]
+    assert "mistral-large" in noted[0].notes[0]
+    assert not any(metric.notes for metric in with_kin(metrics, specs, "qwen-7b"))

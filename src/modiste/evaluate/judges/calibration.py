@@ -49,7 +49,8 @@ async def judged_by(
     )
     drawn = random.Random(spec.seed).sample(shown, min(retest, len(shown)))  # noqa: S311
     again = await judge_pairs(spec, drawn, models, concurrency=concurrency) if drawn else []
-    return Judged(spec.name, judge.identity, verdicts, spec.model, again, judge.warnings)
+    model = spec.models[0] if len(spec.models) == 1 else None
+    return Judged(spec.name, judge.identity, verdicts, model, again, judge.warnings)
 
 
 def calibrated(

@@ -32,7 +32,7 @@ class Costs:
 def costs_of(verdicts: Sequence[PairVerdict]) -> Costs:
     """Pairs without a verdict cost too."""
     usages = [verdict.usage for verdict in verdicts if verdict.usage.calls]
-    looks = [look.usage for verdict in verdicts for look in verdict.looks if look.usage.calls]
+    looks = [look.usage for verdict in verdicts for look in verdict.every_look if look.usage.calls]
     money = [usage.cost_micro for usage in usages if usage.cost_micro is not None]
     return Costs(
         per_1000=_mean([1000.0 * cost for cost in money]) if len(money) == len(usages) else None,

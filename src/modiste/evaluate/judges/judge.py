@@ -22,6 +22,8 @@ from modiste.evaluate.judges.asking import Usage, ask
 from modiste.evaluate.judges.pairs import Look, Pair, PairVerdict, Side, verdict_of
 from modiste.evaluate.judges.reading import Read
 from modiste.evaluate.judges.spec import JudgeFields, Material, identity_of
+from modiste.evaluate.metric import Metric
+from modiste.evaluate.spec import Spec
 
 Scale = tuple[float, float]
 Order = Literal["both", "random", "fixed"]
@@ -69,8 +71,16 @@ class PairJudge(ABC):
         """What whoever reads its verdicts must know."""
         return ()
 
+    @property
+    def member_scales(self) -> Mapping[str, Scale]:
+        """Of a panel, each judge's by its name."""
+        return {}
+
     @abstractmethod
     async def looks(self, pair: Pair, models: Models) -> tuple[Look, ...]: ...
+
+    async def verdict(self, pair: Pair, models: Models) -> PairVerdict:
+        return verdict_of(pair, await self.looks(pair, models))
 
 
 class JudgeSpec(Protocol):
@@ -175,7 +185,7 @@ async def judge_pairs(
 
     async def one(pair: Pair) -> PairVerdict:
         async with places:
-            verdict = verdict_of(pair, await judge.looks(pair, models))
+            verdict = await judge.verdict(pair, models)
         on_verdict(verdict)
         return verdict
 
@@ -201,3 +211,19 @@ def _letters(text: str) -> Iterator[str]:
 def own_kin(judge_model: str, candidates: Sequence[str]) -> tuple[str, ...]:
     """Candidates of the judge's own family, which judges tend to prefer."""
     return tuple(name for name in candidates if family(name) == family(judge_model))
+
+
+def with_kin(
+    metrics: Sequence[Metric], specs: Sequence[Spec], candidate: str
+) -> tuple[Metric, ...]:
+    """A note beside the first figure of every scorer whose judge is of the candidate's family."""
+    notes = {
+        spec.name: f"{', '.join(kin)} judges a model of its own family, which judges prefer"
+        for spec in specs
+        if (kin := [name for name in spec.graders if own_kin(name, [candidate])])
+    }
+    noted: list[Metric] = []
+    for metric in metrics:
+        note = notes.pop(metric.scorer, None)
+        noted.append(metric if note is None else replace(metric, notes=(*metric.notes, note)))
+    return tuple(noted)

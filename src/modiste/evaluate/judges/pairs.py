@@ -7,7 +7,7 @@ answer makes ties. A look that failed makes the pair unscored, never a tie.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -126,10 +126,18 @@ class PairVerdict:
     """Whether both orders agree; None where only one was asked."""
     cluster: str | None = None
     reason: str = ""
+    members: Mapping[str, PairVerdict] = field(default_factory=dict)
+    """Of a panel, each judge's own; the panel itself has no looks."""
+
+    @property
+    def every_look(self) -> tuple[Look, ...]:
+        """Its own, and those of a panel's judges."""
+        others = (look for member in self.members.values() for look in member.every_look)
+        return (*self.looks, *others)
 
     @property
     def usage(self) -> Usage:
-        return sum((look.usage for look in self.looks), NOTHING)
+        return sum((look.usage for look in self.every_look), NOTHING)
 
 
 VERDICTS: TypeAdapter[PairVerdict] = TypeAdapter(PairVerdict)

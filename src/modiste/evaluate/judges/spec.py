@@ -55,6 +55,11 @@ class JudgeFields(BaseModel):
         """Those it asks."""
         return (self.model,) if self.model else ()
 
+    @property
+    def graders(self) -> tuple[str, ...]:
+        """Those that judge."""
+        return (self.model,) if self.model else ()
+
     def material(self, item: Item) -> Material:
         """
         Raises:

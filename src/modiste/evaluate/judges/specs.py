@@ -10,12 +10,13 @@ from pydantic import Field, RootModel
 
 from modiste.evaluate.judges.forms import ArenaHardSpec, MtBenchPairSpec
 from modiste.evaluate.judges.pairwise import PairwiseSpec
+from modiste.evaluate.judges.panel import PanelSpec
 from modiste.evaluate.judges.pointwise import MtBenchSingleSpec, RubricSpec
 from modiste.prepare.checked import checked
 from modiste.prepare.yaml_file import read_mapping
 
 AnyJudgeSpec = Annotated[
-    PairwiseSpec | MtBenchPairSpec | ArenaHardSpec | RubricSpec | MtBenchSingleSpec,
+    PairwiseSpec | MtBenchPairSpec | ArenaHardSpec | RubricSpec | MtBenchSingleSpec | PanelSpec,
     Field(discriminator="kind"),
 ]
 

@@ -6,18 +6,22 @@ answers change places, prefers the first slot, prefers the longer answer, cannot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from pydantic import TypeAdapter
 
+from modiste.errors import InvalidInput
 from modiste.evaluate.items import Status
 from modiste.evaluate.judges.asking import NOTHING, Usage
 from modiste.evaluate.judges.judge import Scale
 from modiste.evaluate.judges.pairs import Look, Outcome, PairVerdict, Side
+from modiste.evaluate.stats.agreement import Agreement
 from modiste.evaluate.stats.bootstrap import bootstrap
 from modiste.evaluate.stats.columns import Floats
 from modiste.evaluate.stats.estimates import Estimate, mean_estimate
+from modiste.evaluate.stats.krippendorff import krippendorff_alpha
 from modiste.evaluate.stats.length_control import LengthControlled, lc_winrate
 from modiste.evaluate.stats.paired import PairedDifference, paired_difference
 from modiste.evaluate.stats.preference import Outcome as Liked
@@ -73,17 +77,28 @@ class PairSummary:
     signs: Signs
     usage: Usage
     notes: tuple[str, ...] = ()
+    members: Mapping[str, PairSummary] = field(default_factory=dict)
+    """Of a panel, each judge's own."""
+    unanimous: Estimate | None = None
+    """Share of the panel's verdicts on which all its judges agree."""
+    alpha: Agreement | None = None
+    """Krippendorff's, of the judges' preferences (ordinal: a, tie, b)."""
 
 
 SUMMARIES: TypeAdapter[PairSummary] = TypeAdapter(PairSummary)
 
 
 def summary_of(
-    verdicts: Sequence[PairVerdict], *, scale: Scale | None = None, notes: Sequence[str] = ()
+    verdicts: Sequence[PairVerdict],
+    *,
+    scale: Scale | None = None,
+    member_scales: Mapping[str, Scale] = MappingProxyType({}),
+    notes: Sequence[str] = (),
 ) -> PairSummary:
     """
     Args:
         scale: fewest and most points of the judge (`PairJudge.scale`).
+        member_scales: of each judge of a panel (`PairJudge.member_scales`).
         notes: what a reader must know (`PairJudge.warnings`).
     """
     scored = [verdict for verdict in verdicts if verdict.status is Status.SCORED]
@@ -107,11 +122,17 @@ def summary_of(
         signs=signs_of(verdicts),
         usage=sum((verdict.usage for verdict in verdicts), NOTHING),
         notes=(*notes, *_warnings(verdicts, n_unscored)),
+        members={
+            name: summary_of([verdict.members[name] for verdict in verdicts], scale=of)
+            for name, of in member_scales.items()
+        },
+        unanimous=share([_agree(verdict) for verdict in scored if verdict.members]),
+        alpha=_alpha(verdicts),
     )
 
 
 def signs_of(verdicts: Sequence[PairVerdict]) -> Signs:
-    looks = [look for verdict in verdicts for look in verdict.looks]
+    looks = [look for verdict in verdicts for look in verdict.every_look]
     decided = [look for look in looks if look.difference and look.first is not None]
     told = [verdict.consistent for verdict in verdicts if verdict.consistent is not None]
     unequal = [
@@ -131,6 +152,24 @@ def signs_of(verdicts: Sequence[PairVerdict]) -> Signs:
 def share(flags: Sequence[bool]) -> Estimate | None:
     """Of true ones, with Wilson's interval; None of nothing."""
     return mean_estimate([float(flag) for flag in flags]) if flags else None
+
+
+def _agree(verdict: PairVerdict) -> bool:
+    """Among those that gave a verdict."""
+    return len({member.outcome for member in verdict.members.values() if member.outcome}) == 1
+
+
+def _alpha(verdicts: Sequence[PairVerdict]) -> Agreement | None:
+    """None where there is no panel, or where all its judges always say the same one thing."""
+    units = [
+        [None if each.outcome is None else each.outcome.sign for each in verdict.members.values()]
+        for verdict in verdicts
+        if verdict.members
+    ]
+    try:
+        return krippendorff_alpha(units, "ordinal") if units else None
+    except InvalidInput:
+        return None
 
 
 def estimated(

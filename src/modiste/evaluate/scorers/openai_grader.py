@@ -264,6 +264,10 @@ class OpenAISpec(Spec):
         return tuple(one.model for one in parts if isinstance(one, (LabelModel, ScoreModel)))
 
     @property
+    def graders(self) -> tuple[str, ...]:
+        return self.models
+
+    @property
     def runs_code(self) -> bool:
         parts = self.grader.graders.values() if isinstance(self.grader, Multi) else (self.grader,)
         return any(isinstance(one, PythonGrader) for one in parts)

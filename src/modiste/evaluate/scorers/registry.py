@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, RootModel
 
 from modiste.evaluate.judges.pointwise import MtBenchSingleSpec, RubricSpec
+from modiste.evaluate.judges.rubric_panel import RubricPanelSpec
 from modiste.evaluate.rag.faithfulness import FaithfulnessSpec
 from modiste.evaluate.rag.relevancy import AnswerRelevancySpec
 from modiste.evaluate.rag.retrieval import ContextPrecisionSpec, ContextRecallSpec
@@ -54,6 +55,7 @@ ScorerSpec = Annotated[
         | TextSimilaritySpec
         | RubricSpec
         | MtBenchSingleSpec
+        | RubricPanelSpec
         | FaithfulnessSpec
         | AnswerRelevancySpec
         | ContextPrecisionSpec
