@@ -58,3 +58,14 @@ def test_json_or_calls_need_a_mark_to_be_told_apart() -> None:
     with pytest.raises(InvalidInput, match="response_format and tools"):
         grammar(BARE, Tools((F,)), OBJECT, thinks_first=False)
     assert grammar(BARE, Tools((F,), ToolChoice.ANY), OBJECT, thinks_first=False) is not None
+
+
+def test_a_grammar_goes_on_behind_what_a_prefix_has_begun_unless_it_waits_for_a_token() -> None:
+    begun = grammar(LIST, Tools(), OBJECT, thinks_first=False, begun='{"a')
+    assert begun is not None
+    assert (begun.begun, begun.schema) == ('{"a', None)
+    watched = grammar(
+        LIST, Tools((replace(G, strict=True),)), None, thinks_first=False, begun="Well"
+    )
+    assert watched is not None
+    assert (watched.begun, watched.after) == ("", 5)

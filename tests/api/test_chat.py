@@ -249,6 +249,35 @@ def test_a_prefix_opens_the_answer_streamed_or_not(
     assert whole["usage"]["prompt_tokens"] > plain["usage"]["prompt_tokens"]
 
 
+def test_the_prompts_log_probabilities_come_once_and_before_any_text(
+    mistral: httpx.Client, engine: ScriptedEngine
+) -> None:
+    body = {**ASK, "n": 2, "prompt_logprobs": True, "top_prompt_logprobs": 1}
+    whole = mistral.post(CHAT, json=body).json()
+    first, second = whole["choices"]
+    assert "prompt_logprobs" not in second
+    content = first["prompt_logprobs"]["content"]
+    assert [token["token_id"] for token in content] == list(engine.asked[0].ids[1:])
+    assert all(len(token["top_logprobs"]) == 1 for token in content)
+    told = [
+        c for e in chunks(mistral.post(CHAT, json={**body, "stream": True})) for c in e["choices"]
+    ]
+    at = next(n for n, choice in enumerate(told) if "prompt_logprobs" in choice)
+    assert told[at]["prompt_logprobs"] == first["prompt_logprobs"]
+    assert not any(choice["delta"].get("content") for choice in told[:at] if choice["index"] == 0)
+    assert sum("prompt_logprobs" in choice for choice in told) == 1
+
+
+def test_nothing_but_the_prompts_log_probabilities_may_be_asked_for(
+    mistral: httpx.Client, engine: ScriptedEngine
+) -> None:
+    asked = {**ASK, "max_tokens": 0, "prompt_logprobs": True}
+    (choice,) = mistral.post(CHAT, json=asked).json()["choices"]
+    assert choice["message"]["content"] == ""
+    assert choice["finish_reason"] == "length"
+    assert len(choice["prompt_logprobs"]["content"]) == len(engine.asked[0].ids) - 1
+
+
 def test_safe_prompt_changes_the_prompt(mistral: httpx.Client, engine: ScriptedEngine) -> None:
     plain = mistral.post(CHAT, json=ASK).json()["usage"]["prompt_tokens"]
     safe = mistral.post(CHAT, json={**ASK, "safe_prompt": True}).json()["usage"]["prompt_tokens"]

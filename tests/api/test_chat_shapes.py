@@ -100,8 +100,6 @@ def test_wrong_types_and_names_are_refused(given: Any) -> None:
     [
         ({"functions": [{"name": "f"}]}, "functions"),
         ({"function_call": {"name": "f"}}, "function_call"),
-        ({"prompt_logprobs": True}, "prompt_logprobs"),
-        ({"top_prompt_logprobs": 1}, "top_prompt_logprobs"),
         ({"guardrails": [{"block_on_error": True}]}, "guardrails"),
         ({"moderation": {"model": "m"}}, "moderation"),
         ({"audio": {"voice": "v"}}, "audio"),
@@ -138,6 +136,16 @@ def test_alternatives_to_a_token_are_told_with_its_log_probability_only() -> Non
     with pytest.raises(InvalidInput, match="logprobs is not true") as caught:
         ask(top_logprobs=2)
     assert caught.value.param == "top_logprobs"
+    with pytest.raises(InvalidInput, match="prompt_logprobs is not true") as caught:
+        ask(top_prompt_logprobs=2, logprobs=True)
+    assert caught.value.param == "top_prompt_logprobs"
+
+
+def test_log_probabilities_of_the_prompt_are_asked_for_by_themselves() -> None:
+    assert ask(prompt_logprobs=False, top_prompt_logprobs=0).prompt_logprobs is None
+    assert ask(prompt_logprobs=True).prompt_logprobs == 0
+    both = ask(prompt_logprobs=True, top_prompt_logprobs=4, logprobs=True, top_logprobs=1)
+    assert (both.prompt_logprobs, both.sampling.logprobs) == (4, 1)
 
 
 def test_a_missing_model_or_too_high_a_temperature_is_refused() -> None:

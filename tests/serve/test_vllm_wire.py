@@ -49,7 +49,11 @@ def test_schemas_and_expressions_go_along_and_grammars_of_token_ids_are_refused(
     assert vllm_wire.completion(replace(REQUEST, grammar=ours), "m")["structured_outputs"] == told
     regex = replace(REQUEST, grammar=Grammar(GrammarKind.REGEX, "a+"))
     assert vllm_wire.completion(regex, "m")["structured_outputs"] == {"regex": "a+"}
-    for grammar in (Grammar(GrammarKind.LARK, "x"), Grammar(GrammarKind.REGEX, "a", after=7)):
+    for grammar in (
+        Grammar(GrammarKind.LARK, "x"),
+        Grammar(GrammarKind.REGEX, "a", after=7),
+        Grammar(GrammarKind.REGEX, "ab", begun="a"),
+    ):
         with pytest.raises(NotYetSupported, match="not passed on to vLLM"):
             vllm_wire.completion(replace(REQUEST, grammar=grammar), "m")
 

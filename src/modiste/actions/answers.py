@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import NamedTuple, TypeVar
 
-from modiste.actions.reading import Chat, Drawn, Heard, Reading, id_seed
+from modiste.actions.reading import Chat, Drawn, Heard, Reading, drawn, id_seed
 from modiste.errors import BadRequest, Busy, InvalidInput, ModisteError, Unavailable
 from modiste.prepare.answer import Text, Thought
 from modiste.prepare.render import Renderer
@@ -77,7 +77,16 @@ class Ended:
     """As the engine's `Tokens` tell it."""
 
 
-Event = Delta | Thinks | Calls | Ended
+@dataclass(frozen=True)
+class Prompted:
+    """The tokens of the prompt but the first, where their log-probabilities were asked for: told
+    once, with choice 0, before any text."""
+
+    drawn: tuple[Drawn, ...]
+    index: int = 0
+
+
+Event = Prompted | Delta | Thinks | Calls | Ended
 
 
 class Usage(NamedTuple):
@@ -98,6 +107,8 @@ class Choice:
     calls: tuple[ToolCall, ...] = ()
     called: bool = False
     drawn: tuple[Drawn, ...] = ()
+    prompted: tuple[Drawn, ...] = ()
+    """Of the prompt; of the first choice only."""
 
 
 class Completion(NamedTuple):
@@ -157,7 +168,8 @@ class Answer:
 
     async def _choice(self, index: int) -> AsyncGenerator[Event]:
         """One sequence in the engine, decoded and cut at its stop strings."""
-        if self._prompt.sampling.max_tokens == 0:
+        sequence = self._sequence(index)
+        if sequence.sampling.max_tokens == 0 and sequence.prompt_logprobs is None:
             if self._opening:
                 yield Delta(index, self._opening)
             yield Ended(index, FinishReason.LENGTH, 0)
@@ -171,9 +183,12 @@ class Answer:
         )
         fingerprint = ""
         shown = False  # The opening waits for the engine: a refusal comes before any text.
-        async with aclosing(told(self._engine, self._sequence(index))) as events:
+        async with aclosing(told(self._engine, sequence)) as events:
             async for event in events:
                 match event:
+                    case PromptLogprobs(logprobs=logprobs):
+                        pairs = zip(sequence.ids[1:], logprobs, strict=True)
+                        yield Prompted(tuple(drawn(self._renderer, *pair) for pair in pairs), index)
                     case Tokens(ids=ids, logprobs=logprobs):
                         fingerprint = fingerprint or event.fingerprint
                         for token, logprob in zip_longest(ids, logprobs):
@@ -205,25 +220,26 @@ class Answer:
         return replace(
             self._prompt,
             id=f"{self._prompt.id}-{index}",
+            prompt_logprobs=None if index else self._prompt.prompt_logprobs,
             sampling=replace(sampling, seed=seed_of_choice(sampling.seed, index)),
         )
 
 
 def _events(index: int, heard: Heard) -> Iterator[Event]:
     """The tokens go with the last text, or on their own where nothing can be shown of them."""
-    drawn = tuple(heard.drawn)
+    owed = tuple(heard.drawn)
     for at, said in enumerate(heard.said, start=1):
         match said:
             case Text(text):
                 last = at == len(heard.said)
-                yield Delta(index, text, drawn if last else ())
-                drawn = () if last else drawn
+                yield Delta(index, text, owed if last else ())
+                owed = () if last else owed
             case Thought(text):
                 yield Thinks(index, text)
             case ToolCall():
                 yield Calls(index, said)
-    if drawn:
-        yield Delta(index, "", drawn)
+    if owed:
+        yield Delta(index, "", owed)
 
 
 def _ended(index: int, reading: Reading, finished: Finished | None, fingerprint: str) -> Ended:
@@ -249,7 +265,8 @@ def _choice(index: int, told: list[Event]) -> Choice:
         "".join(event.text for event in told if isinstance(event, Thinks)),
         tuple(event.call for event in told if isinstance(event, Calls)),
         ended.called,
-        tuple(drawn for event in told if isinstance(event, Delta) for drawn in event.drawn),
+        tuple(each for event in told if isinstance(event, Delta) for each in event.drawn),
+        tuple(each for event in told if isinstance(event, Prompted) for each in event.drawn),
     )
 
 

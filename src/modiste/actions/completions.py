@@ -40,6 +40,8 @@ class Ask:
     tools: Tools = field(default_factory=Tools)
     schema: Mapping[str, Any] | None = None
     """The answer is JSON that follows it."""
+    prompt_logprobs: int | None = None
+    """As `Sampling.logprobs`, of the prompt's tokens but the first, which follows nothing."""
     effort: Effort | None = None
     """How much the model is to think; None leaves it as it is in training."""
 
@@ -73,7 +75,7 @@ async def begin(
     prompt = await inference.prompt(serving, served, written.ids, ask.sampling, param="messages")
     last = ask.messages[-1]
     return Answer(
-        replace(prompt, grammar=written.grammar),
+        replace(prompt, grammar=written.grammar, prompt_logprobs=ask.prompt_logprobs),
         engine=serving.engine,
         renderer=served.renderer,
         n=ask.n,
@@ -126,7 +128,14 @@ def _written(served: Served, ask: Ask) -> _Written:
     renderer, tools = served.renderer, ask.tools
     ids = prompt_ids(served, ask)
     thinks_first = renderer.opens_thought(ids)
-    wished = wishes.grammar(renderer.manner, tools, ask.schema, thinks_first=thinks_first)
+    last = ask.messages[-1]
+    wished = wishes.grammar(
+        renderer.manner,
+        tools,
+        ask.schema,
+        thinks_first=thinks_first,
+        begun=(last.content or "") if last.prefix else "",
+    )
     return _Written(ids, wished, thinks_first)
 
 
@@ -164,13 +173,11 @@ def _check(served: Served, ask: Ask) -> None:
             f"messages[{thought}] holds a thought, and {model} does not think; leave thoughts out",
             param=f"messages[{thought}]",
         )
-    forced = ask.tools.tools and ask.tools.choice is not ToolChoice.AUTO
-    if ask.messages[-1].prefix and (ask.schema is not None or forced):
-        field = "tool_choice" if forced else "response_format"
+    if ask.messages[-1].prefix and ask.tools.tools and ask.tools.choice is not ToolChoice.AUTO:
         raise InvalidInput(
-            f"{field} asks for a form that begins with the answer, and the last message's prefix "
-            "has begun it already; leave one of them out",
-            param=field,
+            "tool_choice asks for a call, with which the answer begins, and the last message's "
+            "prefix has begun it already; leave one of them out",
+            param="tool_choice",
         )
     strange = [token for token in ask.sampling.logit_bias if token >= renderer.vocab_size]
     if strange:

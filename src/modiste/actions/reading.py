@@ -53,7 +53,7 @@ class Likely(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """One token of an answer, where log-probabilities were asked for."""
+    """One token of an answer or a prompt, where log-probabilities were asked for."""
 
     likely: Likely
     top: tuple[Likely, ...]
@@ -118,7 +118,7 @@ class Reading:
         self.n_thought += before or self._reader.in_thought
         if logprob is not None:
             length = sum(len(piece) for piece in pieces if isinstance(piece, str))
-            self._owed.append((self._drawn(token, logprob), length))
+            self._owed.append((drawn(self._renderer, token, logprob), length))
         return Heard(said, self._told(said) if said else [])
 
     def flush(self) -> Heard:
@@ -159,20 +159,23 @@ class Reading:
                     said.append(part)
         return said
 
-    def _drawn(self, token: int, logprob: Logprob) -> Drawn:
-        top = tuple(self._likely(other, at) for other, at in logprob.top)
-        return Drawn(self._likely(token, logprob.logprob), top)
-
-    def _likely(self, token: int, logprob: float) -> Likely:
-        known = token < self._renderer.vocab_size  # models pad their vocabulary
-        spelt = self._renderer.spelling[token] if known else b""
-        name = self._renderer.token_name(token) if known else None
-        return Likely(token, name or spelt.decode(errors="replace"), spelt, logprob)
-
     def _with_id(self, call: Call) -> ToolCall:
         own = call.id if call.id not in self._ids else None
         self._ids.append(own or call_id(self._id_seed, len(self._ids)))
         return ToolCall(self._ids[-1], call.name, call.arguments)
+
+
+def drawn(renderer: Renderer, token: int, logprob: Logprob) -> Drawn:
+    """A token and those that were likely at its place, with what they say."""
+    top = tuple(_likely(renderer, other, at) for other, at in logprob.top)
+    return Drawn(_likely(renderer, token, logprob.logprob), top)
+
+
+def _likely(renderer: Renderer, token: int, logprob: float) -> Likely:
+    known = token < renderer.vocab_size  # models pad their vocabulary
+    spelt = renderer.spelling[token] if known else b""
+    name = renderer.token_name(token) if known else None
+    return Likely(token, name or spelt.decode(errors="replace"), spelt, logprob)
 
 
 def call_id(seed: str, at: int) -> str:

@@ -65,9 +65,17 @@ class Tools:
 
 
 def grammar(
-    manner: Manner, tools: Tools, schema: Mapping[str, Any] | None, *, thinks_first: bool
+    manner: Manner,
+    tools: Tools,
+    schema: Mapping[str, Any] | None,
+    *,
+    thinks_first: bool,
+    begun: str = "",
 ) -> Grammar | None:
     """What the engine holds the answer to; None where it is free.
+
+    Args:
+        begun: what the prompt has of the answer already.
 
     Raises:
         InvalidInput: the base cannot be held to it.
@@ -75,8 +83,14 @@ def grammar(
     found = _grammar(manner, tools, schema, thinks_first=thinks_first)
     if found is None:
         return None
-    alone = schema is not None and not tools.tools and not thinks_first
-    return Grammar(GrammarKind.LARK, found.lark, found.after, json.dumps(schema) if alone else None)
+    alone = schema is not None and not (tools.tools or thinks_first or begun)
+    return Grammar(
+        GrammarKind.LARK,
+        found.lark,
+        found.after,
+        json.dumps(schema) if alone else None,
+        begun if found.after is None else "",
+    )
 
 
 def _grammar(

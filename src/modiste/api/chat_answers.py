@@ -103,6 +103,8 @@ class ChoiceOut(BaseModel):
     message: AnswerMessage
     finish_reason: Reason
     logprobs: LogprobsOut | None = None
+    prompt_logprobs: LogprobsOut | None = None
+    """With the first choice, where they were asked for, else left out."""
 
 
 class ChatCompletion(BaseModel):
@@ -127,6 +129,8 @@ class ChunkChoice(BaseModel):
     delta: DeltaOut
     finish_reason: Reason | None
     logprobs: LogprobsOut | None = None
+    prompt_logprobs: LogprobsOut | None = None
+    """In the first chunk behind the prompt, where they were asked for, else left out."""
 
 
 class ChatCompletionChunk(BaseModel):
@@ -152,7 +156,8 @@ class Voice(NamedTuple):
 def completion_out(
     completion: Completion, *, id: str, created: int, model: str, voice: Voice = Voice()
 ) -> dict[str, Any]:
-    """A `ChatCompletion`; `reasoning_content` is there only where something was thought."""
+    """A `ChatCompletion`; `reasoning_content` is there only where something was thought, and
+    `prompt_logprobs` only where they were asked for."""
     choices = [_choice_out(choice, voice) for choice in completion.choices]
     told = ChatCompletion(
         id=id,
@@ -165,6 +170,8 @@ def completion_out(
     for choice, said in zip(completion.choices, told["choices"], strict=True):
         if choice.thought and not voice.chunks:
             said["message"]["reasoning_content"] = choice.thought
+        if not choice.prompted:
+            del said["prompt_logprobs"]
     return told
 
 
@@ -230,6 +237,7 @@ def _choice_out(choice: Choice, voice: Voice) -> ChoiceOut:
         message=AnswerMessage(content=content, tool_calls=calls or None),
         finish_reason=reason_out(choice.reason, called=choice.called),
         logprobs=logprobs_out(choice.drawn) if choice.drawn else None,
+        prompt_logprobs=logprobs_out(choice.prompted) if choice.prompted else None,
     )
 
 

@@ -66,6 +66,8 @@ class ChatRequest(Body):
     logit_bias: dict[TokenId, Bias] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MOST_ALTERNATIVES)] | None = None
+    prompt_logprobs: bool | None = None
+    top_prompt_logprobs: Annotated[int, Field(ge=0, le=MOST_ALTERNATIVES)] | None = None
     safe_prompt: bool | None = None
     response_format: ResponseFormat | None = None
     tools: list[ToolIn] | None = None
@@ -78,8 +80,6 @@ class ChatRequest(Body):
     # Refused by name, unless they ask for nothing.
     functions: list[dict[str, Any]] | None = None
     function_call: str | dict[str, Any] | None = None
-    prompt_logprobs: bool | int | None = None
-    top_prompt_logprobs: int | None = None
     guardrails: list[dict[str, Any]] | None = None
     moderation: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
@@ -114,8 +114,6 @@ HINTS = frozenset(
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "functions": ([],),
     "function_call": ("none", "auto"),
-    "prompt_logprobs": (False, 0),
-    "top_prompt_logprobs": (0,),
     "guardrails": ([],),
     "moderation": (),
     "audio": (),
@@ -162,13 +160,14 @@ def ask_of(request: ChatRequest, *, max_temperature: float) -> Ask:
             min_tokens=request.min_tokens or 0,
             repetition_penalty=request.repetition_penalty or 1.0,
             logit_bias={int(token): bias for token, bias in (request.logit_bias or {}).items()},
-            logprobs=_logprobs(request),
+            logprobs=_logprobs(request, ""),
         ),
         stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
         n=request.n or 1,
         safe_prompt=bool(request.safe_prompt),
         tools=tools_of(request.tools, request.tool_choice, parallel=request.parallel_tool_calls),
         schema=schema_of(request.response_format),
+        prompt_logprobs=_logprobs(request, "prompt_"),
         effort=_effort(request),
     )
 
@@ -209,13 +208,15 @@ def _effort(request: ChatRequest) -> AnyEffort | None:
     return AnyEffort(request.reasoning_effort or "high")
 
 
-def _logprobs(request: ChatRequest) -> int | None:
-    if request.top_logprobs and not request.logprobs:
+def _logprobs(request: ChatRequest, of: str) -> int | None:
+    """How many alternatives are told beside each token; None where nothing is."""
+    wanted, top = getattr(request, f"{of}logprobs"), getattr(request, f"top_{of}logprobs")
+    if top and not wanted:
         raise InvalidInput(
-            f"top_logprobs is {request.top_logprobs} and logprobs is not true; set both",
-            param="top_logprobs",
+            f"top_{of}logprobs is {top} and {of}logprobs is not true; set both",
+            param=f"top_{of}logprobs",
         )
-    return request.top_logprobs or 0 if request.logprobs else None
+    return top or 0 if wanted else None
 
 
 def _refused(request: ChatRequest) -> Iterator[str]:

@@ -16,7 +16,7 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from modiste.actions.answers import Answer, Calls, Delta, Ended, Event, Thinks, Usage
+from modiste.actions.answers import Answer, Calls, Delta, Ended, Event, Prompted, Thinks, Usage
 from modiste.actions.hosted import Told
 from modiste.actions.reading import Drawn
 from modiste.api import dialect, refusals
@@ -126,6 +126,10 @@ async def chunks(
     async with aclosing(events):
         async for event in events:
             match event:
+                case Prompted(drawn, index):
+                    of_prompt = logprobs_out(drawn).model_dump()
+                    silent = _choice(index, {"content": ""})
+                    yield chunk({**silent, "prompt_logprobs": of_prompt})
                 case Delta(index, text, drawn):
                     yield chunk(_choice(index, {"content": text}, drawn))
                 case Calls(index, call):

@@ -188,13 +188,15 @@ _REASONS = {
 
 def _grammar(grammar: Grammar) -> Json:
     schema = grammar.text if grammar.kind is GrammarKind.JSON_SCHEMA else grammar.schema
-    if grammar.after is None and schema is not None:
+    whole = grammar.after is None and not grammar.begun
+    if whole and schema is not None:
         return {"json": json.loads(schema)}
-    if grammar.after is None and grammar.kind is GrammarKind.REGEX:
+    if whole and grammar.kind is GrammarKind.REGEX:
         return {"regex": grammar.text}
     raise NotYetSupported(
-        "this answer must follow a grammar of token ids (tools, reasoning), which is not passed on "
-        "to vLLM; leave tool_choice at auto or none, and response_format to models without it",
+        "this answer must follow a grammar of token ids (tools, reasoning) or one that a prefix "
+        "has begun, which is not passed on to vLLM; leave tool_choice at auto or none, and "
+        "response_format to models without reasoning and messages without prefix",
         param="response_format",
     )
 

@@ -118,6 +118,18 @@ def tools_and_json(model):
     tokens = answer.logprobs.content
     same(bytes(b for token in tokens for b in token.bytes_).decode(), answer.message.content)
     expect(all(len(token.top_logprobs) == 2 and token.logprob <= 0 for token in tokens), tokens)
+    begun = {"role": "assistant", "content": answer.message.content[:5], "prefix": True}
+    coloured(
+        client.chat.complete(**formed | {"messages": [WHERE, begun]}).choices[0].message.content
+    )
+    prompted = {"prompt_logprobs": True, "top_prompt_logprobs": 1, "max_tokens": 1}
+    whole = client.chat.complete(model=model, messages=[WHERE], temperature=0.0, **prompted)
+    told = whole.choices[0].prompt_logprobs.content
+    same(len(told), whole.usage.prompt_tokens - 1)
+    expect(WHERE["content"] in "".join(token.token for token in told), told)
+    events = list(client.chat.stream(model=model, messages=[WHERE], temperature=0.0, **prompted))
+    streamed = [c.prompt_logprobs for e in events for c in e.data.choices if c.prompt_logprobs]
+    same([token.logprob for token in streamed[0].content], [token.logprob for token in told])
 
 
 def models(tuned):
@@ -139,11 +151,16 @@ def errors():
     same(raises(SDKError, stranger.files.list).status_code, 401)
     unknown = raises(SDKError, client.chat.complete, model="nope", messages=messages)
     same(unknown.status_code, 400)
-    for extra in ({"prompt_logprobs": True}, {"top_prompt_logprobs": 2}):
-        refused = raises(
-            HTTPValidationError, client.chat.complete, model=BASE, messages=messages, **extra
-        )
-        expect(next(iter(extra)) in refused.data.detail[0].msg, refused.data)
+    alone = {"top_prompt_logprobs": 2}
+    refused = raises(
+        HTTPValidationError, client.chat.complete, model=BASE, messages=messages, **alone
+    )
+    expect("prompt_logprobs is not true" in refused.data.detail[0].msg, refused.data)
+    schema = {"type": "json_schema", "json_schema": {"name": "c", "schema": COLOUR}}
+    begun = [*messages, {"role": "assistant", "content": "Well", "prefix": True}]
+    held = {"model": BASE, "messages": begun, "response_format": schema}
+    refused = raises(HTTPValidationError, client.chat.complete, **held)
+    expect("begins with 'Well'" in refused.data.detail[0].msg, refused.data)
     said = {"min_tokens": 5, "max_tokens": 5, "repetition_penalty": 1.1}
     told = client.chat.complete(model=BASE, messages=messages, **said)
     same(told.usage.completion_tokens, 5)
