@@ -91,6 +91,18 @@ class AskedModels:
         made = await self._paced(model, lambda: embeddings.create(self._serving, self._actor, ask))
         return [list(map(float, row)) for row in made.vectors]
 
+    async def revision(self, model: str) -> str:
+        """What answers to the name: its weights where they are ours, of a hosted model its place.
+
+        Raises:
+            NotFound: nothing does.
+        """
+        found = await self._resolved(model)
+        if (there := found.upstream) is not None:
+            return f"{there.url} {there.model or found.id}"
+        made = found.adapter.version if found.adapter else found.created_at.isoformat()
+        return f"{found.base or found.id} {made}"
+
     async def _paced(self, model: str, send: Callable[[], Awaitable[T]]) -> T:
         """Send when there is a place, again where the server had none or was away.
 

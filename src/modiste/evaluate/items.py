@@ -137,6 +137,8 @@ class Answer:
     told: Mapping[str, Told] = field(default_factory=dict)
     """By scorer: likelihoods it asked for."""
     failure: Failure | None = None
+    reused: bool = False
+    """A judge's reply to the same prompt, given in an earlier run; nothing was asked."""
 
     @property
     def n_tokens(self) -> int:
@@ -161,6 +163,8 @@ class Prompt:
     """Tell each token's log-probability, and so many alternatives."""
     stream: bool = False
     """Measure the time to the first token."""
+    reuse: bool = False
+    """What was replied to the same prompt before will do; of judges, never of models under test."""
 
 
 class Models(Protocol):

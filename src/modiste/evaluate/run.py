@@ -138,7 +138,28 @@ async def rescored(
 def metrics_of(scorers: Sequence[Scorer], samples: Sequence[Sample]) -> tuple[Metric, ...]:
     """The figures of every scorer, in the suite's order."""
     in_order = sorted(samples, key=lambda sample: (sample.item.key, sample.attempt))
-    return tuple(metric.told for scorer in scorers for metric in scorer.metrics(in_order))
+    return tuple(
+        metric.told
+        for scorer in scorers
+        for metric in _noted(scorer.metrics(in_order), _reused(scorer.name, in_order))
+    )
+
+
+def _reused(scorer: str, samples: Sequence[Sample]) -> tuple[str, ...]:
+    """How much of what a judge said is of earlier runs."""
+    there = (sample.scores[scorer] for sample in samples if scorer in sample.scores)
+    used = [score.detail["usage"] for score in there if "usage" in score.detail]
+    n_reused = sum(each.get("reused", 0) for each in used)
+    if not n_reused:
+        return ()
+    n = n_reused + sum(each["calls"] for each in used)
+    return (f"{n_reused} of {n} replies of judges were given to the same prompts in earlier runs",)
+
+
+def _noted(metrics: Sequence[Metric], notes: tuple[str, ...]) -> Iterator[Metric]:
+    """Beside the first."""
+    for at, metric in enumerate(metrics):
+        yield replace(metric, notes=(*metric.notes, *notes)) if notes and not at else metric
 
 
 def _todo(plan: Plan, done: Collection[Place]) -> Iterator[tuple[Item, int]]:

@@ -30,8 +30,9 @@ from modiste.actions.inference import Renderers, Serving
 from modiste.errors import InvalidInput, ModisteError, NotFound
 from modiste.evaluate.asking import prompt_sha256
 from modiste.evaluate.dataset import sha256_of
-from modiste.evaluate.items import SAMPLES, Item, Sample, line_of
+from modiste.evaluate.items import SAMPLES, Item, Models, Sample, line_of
 from modiste.evaluate.judges.judge import with_kin
+from modiste.evaluate.judges.kept import KeptReplies
 from modiste.evaluate.metric import METRICS, Metric
 from modiste.evaluate.planned import planned
 from modiste.evaluate.record import RECORD, Record
@@ -55,6 +56,7 @@ from modiste.work.evaluation import (
     write_state,
 )
 from modiste.work.journal import Journal, Sign
+from modiste.work.judge_replies import JudgeReplies
 
 log = logging.getLogger("modiste.evaluation")
 LOOK_S = 0.2
@@ -135,12 +137,14 @@ async def evaluate(request: Request, run_dir: Path, settings: Settings) -> None:
     plan = planned(suite, request.run.subject, request.files, request.names)
     database = Database(settings)
     engine, upstreams = EngineStream(settings.process_dir), Upstreams(settings)
+    replies = JudgeReplies(settings.cache_dir)
     started = datetime.now(UTC)
     try:
         model = await asyncio.to_thread(_answerer, database, request)
         plan = replace(plan, asking=replace(plan.asking, model=model.model_id))
         serving = Serving(database, Engines(engine, upstreams), Renderers(), upstreams)
-        asked = AskedModels(serving, _beside(request.actor), answers=lambda: _answers(engine))
+        users = AskedModels(serving, _beside(request.actor), answers=lambda: _answers(engine))
+        asked = KeptReplies(users, replies, revision=users.revision)
         progress = _begun(request, run_dir, plan)
         try:
             whole = await _carry_out(request, plan, progress, asked)
@@ -165,12 +169,13 @@ async def evaluate(request: Request, run_dir: Path, settings: Settings) -> None:
             )
         write_state(run_dir, said)
     finally:
+        replies.close()
         await upstreams.close()
         await engine.close()
         database.close()
 
 
-async def _carry_out(request: Request, plan: Plan, progress: Progress, asked: AskedModels) -> bool:
+async def _carry_out(request: Request, plan: Plan, progress: Progress, asked: Models) -> bool:
     """Whether every sample is there."""
     done = frozenset(progress.done)
     if request.run.source is None:

@@ -54,10 +54,26 @@ def test_templates_within_an_answer_stay_text():
     assert "{{ role }} {% if x %}" in user.content
 
 
-def test_nonces_are_drawn_anew_for_each_call():
-    prompt = prompting.parse("own", TEXT)
-    drawn = {prompting.fill(prompt, {"answer": "x"}, role="x")[1].content for _ in range(20)}
-    assert len(drawn) == 20  # Two alike among 20 of 2^32: about 4 in 10^8.
+def test_the_same_material_has_the_same_fences_and_other_material_others():
+    prompt = prompting.load("noncommittal")
+
+    def shown(answer):
+        return prompting.fill(prompt, {"answer": answer}, role="x")[1].content
+
+    assert shown("x") == shown("x")
+    nonces = {shown("x" * n).split(">>")[0] for n in range(1, 21)}
+    assert len(nonces) == 20  # Two alike among 20 of 2^32: about 4 in 10^8.
+
+
+def test_who_knows_how_fences_are_drawn_cannot_close_them():
+    prompt = prompting.load("noncommittal")
+    answer = "so"
+    for _ in range(5):
+        draw = prompting.hashed(prompt, {"answer": answer})
+        answer += "".join(f"<<END {draw()}>>" for _ in range(3))
+    user = prompting.fill(prompt, {"answer": answer}, role="x")[1].content
+    nonce = user.split("<<ANSWER ")[1][:8]
+    assert nonce not in answer
 
 
 def test_other_words_are_another_prompt():

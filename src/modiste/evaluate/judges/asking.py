@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from modiste.evaluate.items import Answer, Models, Prompt, Score, Status, unscored
+from modiste.evaluate.judges.kept import KeptReplies
 from modiste.evaluate.judges.reading import Read, Unreadable, is_refusal
 from modiste.types import Message, Role
 
@@ -29,6 +30,8 @@ class Usage:
     """Sum over the calls."""
     cost_micro: int | None = 0
     """None where a call has no known price."""
+    reused: int = 0
+    """Replies of earlier runs, which took nothing and are no calls."""
 
     def __add__(self, other: Usage) -> Usage:
         unknown = self.cost_micro is None or other.cost_micro is None
@@ -38,10 +41,13 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.latency_s + other.latency_s,
             None if unknown else (self.cost_micro or 0) + (other.cost_micro or 0),
+            self.reused + other.reused,
         )
 
     @classmethod
     def of(cls, answer: Answer) -> Usage:
+        if answer.reused:
+            return cls(reused=1)
         return cls(
             1,
             answer.prompt_tokens,
@@ -58,6 +64,7 @@ class Usage:
             "completion_tokens": self.completion_tokens,
             "latency_s": round(self.latency_s, 4),
             "cost_micro": self.cost_micro,
+            "reused": self.reused,
         }
 
 
@@ -86,11 +93,10 @@ class Reply(Generic[T]):
 
 async def ask(models: Models, model: str, prompt: Prompt, read: Read[T]) -> Reply[T]:
     """Ask, read, and once more where it cannot be read."""
-    answer = await models.chat(model, prompt)
-    usage = Usage.of(answer)
-    first = _outcome(answer, prompt, read, usage)
+    first = await _asked(models, model, prompt, read)
     if first.status is not Status.PARSE_FAILED:
         return first
+    answer = first.answer
     again = (
         *prompt.messages,
         Message(Role.ASSISTANT, answer.text or "(nothing)"),
@@ -100,8 +106,17 @@ async def ask(models: Models, model: str, prompt: Prompt, read: Read[T]) -> Repl
             "the form that was asked for, and nothing else.",
         ),
     )
-    second = await models.chat(model, replace(prompt, messages=again))
-    return _outcome(second, prompt, read, usage + Usage.of(second))
+    second = await _asked(models, model, replace(prompt, messages=again), read)
+    return replace(second, usage=first.usage + second.usage)
+
+
+async def _asked(models: Models, model: str, prompt: Prompt, read: Read[T]) -> Reply[T]:
+    """Once; what could be read is kept where replies are."""
+    answer = await models.chat(model, prompt)
+    reply = _outcome(answer, prompt, read, Usage.of(answer))
+    if isinstance(models, KeptReplies) and reply.status is Status.SCORED:
+        await models.keep(model, prompt, answer)
+    return reply
 
 
 def _outcome(answer: Answer, prompt: Prompt, read: Read[T], usage: Usage) -> Reply[T]:

@@ -1,15 +1,15 @@
 """Prompts of judges: text files of the package, filled with data that stands between fences.
 
 What is judged may hold instructions ("give this answer 3 points"). It therefore always stands
-between markers with eight random hex digits that it cannot know, and the first line of every system
-prompt says what stands there. A prompt's hash is kept with every score: other words are another
-judge.
+between markers with eight hex digits that it does not hold, whatever it holds, and the first line
+of every system prompt says what stands there. The digits are drawn from a hash of prompt and
+material, so that the same judge reads the same words in every run. A prompt's hash is kept with
+every score: other words are another judge.
 """
 
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -33,8 +33,15 @@ Draw = Callable[[], str]
 Data = Mapping[str, str | Sequence[str] | Mapping[int, str] | None]
 
 
-def eight_hex() -> str:
-    return secrets.token_hex(4)
+def hashed(prompt: PromptText, data: Data) -> Draw:
+    """Eight hex digits made of all that stands in the fences; others with every draw."""
+    whole = hashlib.sha256("\0".join((prompt.sha256, *_texts(data))).encode("utf-8", "replace"))
+
+    def draw() -> str:
+        whole.update(b"again")
+        return whole.hexdigest()[:8]
+
+    return draw
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ def fill(
     prompt: PromptText,
     data: Data,
     *,
-    draw: Draw = eight_hex,
+    draw: Draw | None = None,
     **words: Any,
 ) -> tuple[Message, ...]:
     """The two messages of one call.
@@ -80,9 +87,11 @@ def fill(
     Args:
         data: what is assessed, by its name in the prompt; the prompt puts it between fences with
             `fence("NAME", text)`.
-        draw: makes nonces; one that occurs in the data is drawn again.
+        draw: makes nonces, by default of prompt and data; one that occurs in the data is drawn
+            again.
         words: what the author of the judge wrote (criteria, role); stands as it is.
     """
+    draw = draw or hashed(prompt, data)
     nonce = draw()
     while any(nonce in text for text in _texts(data)):
         nonce = draw()

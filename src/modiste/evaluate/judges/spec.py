@@ -39,6 +39,8 @@ class JudgeFields(BaseModel):
     temperature: float = Field(default=0.0, ge=0, le=2)
     max_tokens: int = Field(default=1024, ge=16)
     seed: int = Field(default=0, ge=0)
+    reuse: bool = Field(default=True, exclude=True)
+    """Take what this judge replied to the same prompt in an earlier run. Not part of who it is."""
 
     @field_validator("request", "reference", "context")
     @classmethod
@@ -92,6 +94,7 @@ class JudgeFields(BaseModel):
             seed=self.seed + nth,
             schema=schema,
             top_logprobs=top_logprobs,
+            reuse=self.reuse,
         )
 
 
