@@ -12,7 +12,9 @@ from scripted_runs import item, run, run_of, sample
 from modiste.errors import InvalidInput
 from modiste.evaluate.comparison import compare
 from modiste.evaluate.items import Answer
+from modiste.evaluate.markdown import summary_markdown
 from modiste.evaluate.record import Run
+from modiste.evaluate.report_comparison import comparison_page
 from modiste.evaluate.scorers.classification import ClassificationSpec
 from modiste.evaluate.scorers.json_match import JsonMatchSpec
 from modiste.evaluate.verdict import Verdict
@@ -52,6 +54,30 @@ def test_every_figure_of_a_classifier_is_compared_and_is_the_difference_of_the_t
         assert each.candidate == pytest.approx(new.value)
         assert each.estimate.value == pytest.approx(new.value - old.value)
     assert told.primary.verdict is Verdict.BETTER
+    assert [each.kind.metric for each in told.differences if each.of_items] == [a.metrics[0].id]
+
+
+def test_counts_of_a_class_figure_are_told_to_be_of_all_items() -> None:
+    scorer = ClassificationSpec(name="intent", labels=LABELS).build()
+
+    def answered(name: str, text: str) -> Run:
+        samples = []
+        for at in range(30):
+            asked = item(at, reference=LABELS[at % 3])
+            grade = scorer.look(asked, Answer(text=text))  # type: ignore[attr-defined]
+            samples.append(sample(asked, {"intent": grade}, text=text))
+        made = run_of(name, samples, ["intent"])
+        return replace(made, metrics=scorer.metrics(samples))
+
+    told = compare(answered("a", "news"), answered("b", "other"), metrics=["intent.macro_f1"])
+    (macro,) = told.differences
+    assert (macro.wins, macro.ties, macro.losses, macro.counts) == (10, 10, 10, "10/10/10*")
+    said = "items, of whatever class, on which B's score of intent is better, equal or worse"
+    for shown in (summary_markdown(told), comparison_page(told).replace("&#x27;", "'")):
+        assert said in shown
+    first = compare(answered("a", "news"), answered("b", "other"), metrics=["intent.accuracy"])
+    assert first.primary.counts == "10/10/10"
+    assert "whatever class" not in summary_markdown(first) + comparison_page(first)
 
 
 def test_figures_that_happen_to_equal_the_mean_are_not_taken_for_it() -> None:

@@ -151,6 +151,7 @@ def _is_part(metric: str) -> bool:
 
 
 def _print_table(head: str, differences: Sequence[Difference]) -> None:
+    from modiste.evaluate.differences import mark_told
     from modiste.evaluate.markdown import amount
 
     print_table(
@@ -161,7 +162,7 @@ def _print_table(head: str, differences: Sequence[Difference]) -> None:
                 amount(each, each.baseline),
                 amount(each, each.candidate),
                 *_interval(each),
-                f"{each.wins}/{each.ties}/{each.losses}",
+                each.counts,
                 each.estimate.n if each.estimate else 0,
                 str(each.verdict),
             )
@@ -170,6 +171,8 @@ def _print_table(head: str, differences: Sequence[Difference]) -> None:
         empty="",
         numbers=("A", "B", "B − A", "n"),
     )
+    if (said := mark_told(differences)) is not None:
+        say(printable(said))
 
 
 def _interval(each: Difference) -> tuple[str, str]:

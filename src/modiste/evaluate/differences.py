@@ -22,6 +22,7 @@ from modiste.evaluate.verdict import Decision, Verdict, Wording, decide, told
 
 MOST_UNSCORED = 0.02
 """Share of a side's attempts without a score above which nothing is told to be better."""
+MARK = "*"
 Part = tuple[str, str]
 """Name and value of a slice."""
 
@@ -79,6 +80,14 @@ class Difference:
     """Among the family it was tested with; None where it is the primary metric."""
     mde: float | None
     decision: Decision
+    of_items: bool = True
+    """Wins, ties and losses are of this figure item by item. False: it is of all items together
+    (macro F1, a quantile), and they are of the scorer's value for each item, whatever its class."""
+
+    @property
+    def counts(self) -> str:
+        """Wins, ties and losses, marked where they are not of the figure itself."""
+        return f"{self.wins}/{self.ties}/{self.losses}{'' if self.of_items else MARK}"
 
     @property
     def verdict(self) -> Verdict:
@@ -91,6 +100,18 @@ class Difference:
             if self.part is None
             else f"{self.kind.metric} where {told_part(self.part)}"
         )
+
+
+def mark_told(differences: Sequence[Difference]) -> str | None:
+    """What the mark beside counts says, where one is there."""
+    marked = [each.kind.metric for each in differences if not each.of_items]
+    if not marked:
+        return None
+    scorers = ", ".join(dict.fromkeys(metric.partition(".")[0] for metric in marked))
+    return (
+        f"{MARK} the figure is of all items together and has no value for one; counted are all "
+        f"items, of whatever class, on which B's score of {scorers} is better, equal or worse"
+    )
 
 
 def told_part(part: Part) -> str:

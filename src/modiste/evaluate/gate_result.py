@@ -85,6 +85,7 @@ def numbers_of(difference: Difference) -> dict[str, Any]:
         "wins": difference.wins,
         "ties": difference.ties,
         "losses": difference.losses,
+        "wins_are_of_the_figure": difference.of_items,
         "unpaired": difference.n_unpaired,
         "baseline_unscored": difference.baseline_unscored.n,
         "baseline_attempts": difference.baseline_unscored.attempts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from modiste.evaluate.comparison import Comparison
-from modiste.evaluate.differences import Difference
+from modiste.evaluate.differences import Difference, mark_told
 from modiste.evaluate.gate_result import GateResult, Outcome
 from modiste.evaluate.record import Record
 
@@ -64,13 +64,15 @@ def _differences(head: str, differences: Sequence[Difference]) -> list[str]:
             each.name,
             amount(each, each.baseline),
             amount(each, each.candidate),
-            f"{each.wins}/{each.ties}/{each.losses}",
+            each.counts,
             str(each.verdict),
             each.decision.sentence,
         )
         for each in differences
     ]
-    return _table([head, "A", "B", "B wins/ties/losses", "verdict", "evidence"], rows)
+    table = _table([head, "A", "B", "B wins/ties/losses", "verdict", "evidence"], rows)
+    said = mark_told(differences)
+    return table if said is None else [*table, "", _plain(said)]
 
 
 def amount(difference: Difference, value: float | None) -> str:

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from html import escape
 
 from modiste.evaluate.comparison import Comparison, Delta
-from modiste.evaluate.differences import Difference
+from modiste.evaluate.differences import MARK, Difference, mark_told
 from modiste.evaluate.interval_plot import Axis, axis_labels, interval, wins_bar
 from modiste.evaluate.items import Sample
 from modiste.evaluate.markdown import notes_of
@@ -79,8 +79,9 @@ def verdict_pill(difference: Difference) -> str:
 def _facts(comparison: Comparison) -> list[tuple[str, str]]:
     primary = comparison.primary
     facts = [("items in both", number(comparison.n_both))]
-    facts += [("B wins", number(primary.wins)), ("ties", number(primary.ties))]
-    facts.append(("A wins", number(primary.losses)))
+    mark = "" if primary.of_items else MARK
+    facts += [(f"B wins{mark}", number(primary.wins)), (f"ties{mark}", number(primary.ties))]
+    facts.append((f"A wins{mark}", number(primary.losses)))
     if primary.mde is not None:
         facts.append(("smallest difference shown", amount(primary, primary.mde)))
     if primary.decision.more_items:
@@ -113,12 +114,14 @@ def _table(differences: Sequence[Difference]) -> str:
     wording = differences[0].kind.wording
     labels = axis_labels(axis, factor=wording.factor, unit=wording.unit)
     rows = "".join(_row(each, axis) for each in differences)
+    said = mark_told(differences)
     return (
         '<table class="figures compared"><thead><tr><th>figure</th><th class="n">A</th>'
         '<th class="n">B</th>'
         f'<th class="n ends">B − A, {escape(wording.unit)}</th><th class="plot wide">{labels}</th>'
         '<th class="wide bar">won, tied, lost</th><th>verdict</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
+        + ("" if said is None else f'<p class="soft small">{escape(said)}.</p>')
     )
 
 
@@ -147,7 +150,8 @@ def _row(each: Difference, axis: Axis) -> str:
         f'<td class="n">{shown(each.baseline, unit)}</td>'
         f'<td class="n">{shown(each.candidate, unit)}</td><td class="n">{ends}</td>'
         f'<td class="plot wide">{drawn}</td>'
-        f'<td class="wide">{wins_bar(each.wins, each.ties, each.losses)}</td>'
+        f'<td class="wide">{wins_bar(each.wins, each.ties, each.losses)}'
+        f"{'' if each.of_items else MARK}</td>"
         f"<td>{verdict_pill(each)}</td></tr>"
         f'<tr class="note"><td colspan="7">{note}</td></tr>'
     )

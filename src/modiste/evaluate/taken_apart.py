@@ -8,6 +8,7 @@ the labels, quantiles from values, means from values or from what scores keep be
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isclose
 from typing import Any, NamedTuple
 
@@ -77,7 +78,7 @@ def metric_difference(
         return Shown(metric.id, error.message)
     there = column.both
     gaps = column.candidate.means[there] - column.baseline.means[there]
-    return decided(
+    made = decided(
         kind,
         found.estimate,
         ends=(found.baseline, found.candidate),
@@ -87,6 +88,7 @@ def metric_difference(
         delta=delta,
         part=None,
     )
+    return replace(made, of_items=False)
 
 
 def labels_of(run: Run, scorer: str) -> Sequence[str]:
