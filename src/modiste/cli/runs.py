@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from modiste.cli.output import print_table, printable, say
@@ -33,8 +34,17 @@ def fetched(client: Client, run_id: str) -> Run:
             f"run {told['id']} is {told['status']}; only one that ended with SUCCESS says anything",
             param="run",
         )
-    lines = b"".join(client.content(f"{RUNS}/{run_id}/samples"))
+    lines = _lines(client.content(f"{RUNS}/{run_id}/samples"))
     return run_of(told, lines, file=f"run {told['id']}")
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines as they come, so that the file is never in memory beside what is made of it."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+    yield rest
 
 
 def follow(client: Client, run_id: str, *, quiet: bool) -> dict[str, Any]:

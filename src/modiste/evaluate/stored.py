@@ -48,7 +48,8 @@ def read(folder: Path) -> Run:
     """
     try:
         told = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        lines = (folder / ALL_SAMPLES).read_bytes()
+        with (folder / ALL_SAMPLES).open("rb") as lines:
+            return run_of(told, lines, file=str(folder))
     except OSError as error:
         raise InvalidInput(
             f"{folder} is no exported run: {error.filename}: {error.strerror}; "
@@ -56,10 +57,9 @@ def read(folder: Path) -> Run:
         ) from None
     except ValueError as error:
         raise InvalidInput(f"{folder / RUN} is no JSON: {error}") from None
-    return run_of(told, lines, file=str(folder))
 
 
-def run_of(told: Any, lines: bytes, *, file: str) -> Run:
+def run_of(told: Any, lines: Iterable[bytes], *, file: str) -> Run:
     """A run as the server tells it, with the lines of its samples.
 
     Raises:
@@ -71,7 +71,7 @@ def run_of(told: Any, lines: bytes, *, file: str) -> Run:
     try:
         record = RECORD.validate_python(told["record"])
         metrics = METRICS.validate_python(told["metrics"])
-        samples = [SAMPLES.validate_json(line) for line in lines.splitlines() if line.strip()]
+        samples = [SAMPLES.validate_json(line) for line in lines if line.strip()]
     except (ValidationError, KeyError) as error:
         raise InvalidInput(f"{file} is not a run as this version writes it: {error}") from None
     expected = record.n_items * record.attempts

@@ -158,7 +158,7 @@ async def evaluate(request: Request, run_dir: Path, settings: Settings) -> None:
         if whole:
             kept = run_dir / journals.NAME
             metrics = await asyncio.to_thread(
-                lambda: metrics_of(plan.scorers, list(samples_in(kept)))
+                lambda: metrics_of(plan.scorers, _without_prompts(kept))
             )
             metrics = with_kin(metrics, suite.scorers, model.model_id)
             record = _record(request, suite, plan, model, metrics, started)
@@ -250,6 +250,11 @@ def samples_in(path: Path) -> Iterator[Sample]:
             yield SAMPLES.validate_json(entry.json)
 
 
+def _without_prompts(path: Path) -> list[Sample]:
+    """All samples for figures, which never look at what was asked: often most of a sample."""
+    return [replace(sample, prompt=()) for sample in samples_in(path)]
+
+
 def _take_over(request: Request, path: Path, places: dict[Place, int]) -> None:
     """The answers of the run that is resumed; those that failed are asked again."""
     beside = path.with_suffix(".new")
@@ -263,11 +268,13 @@ def _take_over(request: Request, path: Path, places: dict[Place, int]) -> None:
     beside.replace(path)
 
 
-def _earlier(request: Request) -> list[Sample]:
+def _earlier(request: Request) -> Iterator[Sample]:
     if request.earlier is None:
-        return []
+        return
     with request.earlier.open("rb") as lines:
-        return [SAMPLES.validate_json(line) for line in lines if line.strip()]
+        for line in lines:
+            if line.strip():
+                yield SAMPLES.validate_json(line)
 
 
 class Answerer(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,18 +166,23 @@ def _end(bench: EvalBench, state: State) -> None:
 def _counted(path: Path, *, total: int) -> tuple[EvalCounts, int]:
     """What the journal holds, and how many places it needs; a child that was killed had no time to
     say so."""
-    answers: dict[int, dict[str, Any]] = {}
+    seen: set[int] = set()
+    counts = EvalCounts()
     for entry in journal.entries(path):
-        answers.setdefault(entry.place, orjson.loads(entry.json)["answer"])
-    counts = EvalCounts(
-        total=max(total, len(answers)),
-        done=len(answers),
-        failed=sum(answer["failure"] is not None for answer in answers.values()),
-        prompt_tokens=sum(answer["prompt_tokens"] for answer in answers.values()),
-        completion_tokens=sum(answer["completion_tokens"] for answer in answers.values()),
-        cost_micro=sum(answer["cost_micro"] or 0 for answer in answers.values()),
-    )
-    return counts, max(total, max(answers, default=-1) + 1)
+        if entry.place in seen:
+            continue
+        seen.add(entry.place)
+        answer = orjson.loads(entry.json)["answer"]
+        counts = replace(
+            counts,
+            done=counts.done + 1,
+            failed=counts.failed + (answer["failure"] is not None),
+            prompt_tokens=counts.prompt_tokens + answer["prompt_tokens"],
+            completion_tokens=counts.completion_tokens + answer["completion_tokens"],
+            cost_micro=counts.cost_micro + (answer["cost_micro"] or 0),
+        )
+    counts = replace(counts, total=max(total, counts.done))
+    return counts, max(total, max(seen, default=-1) + 1)
 
 
 def _died(bench: EvalBench, how: str, last_words: str) -> JobError:
