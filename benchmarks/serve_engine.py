@@ -106,9 +106,9 @@ def random_adapter(base: Path, folder: Path, seed: int) -> Path:
             random_matrix(module.outputs, RANK),
         )
         for layer in range(shape.n_layers)
-        for name, module in modules_of(shape).items()
+        for name, module in modules_of(shape, None).items()
     }
-    targets = [name.rpartition(".")[2] for name in modules_of(shape)]
+    targets = [name.rpartition(".")[2] for name in modules_of(shape, None)]
     save_peft(path, weights, rank=RANK, scaling=2.0, targets=targets, base=str(base))
     return path
 
