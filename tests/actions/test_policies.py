@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,8 @@ def test_policies_add_up_and_the_one_for_everything_steps_back(
             return [each.policy.name for each in policies.guarding(tx, who, model)]
 
         assert names(other) == ["model", "key"]
+        batch = replace(other, key_id=f"batch/{other.key_id}")
+        assert names(batch) == ["model", "key"]
         assert names(admin) == ["model"]
         assert names(admin, "another") == ["rest"]
         put_again = policies.put(tx, admin, policy("model", threshold=0.9))

@@ -66,6 +66,8 @@ def test_every_route_is_in_the_document(document: dict[str, Any]) -> None:
         "/models/{model_id}": {"get", "delete"},
         "/chat/completions": {"post"},
         "/fim/completions": {"post"},
+        "/moderations": {"post"},
+        "/chat/moderations": {"post"},
         "/completions": {"post"},
         "/embeddings": {"post"},
     }

@@ -21,6 +21,8 @@ ENDPOINTS = (
     "/v1/completions",
     "/v1/fim/completions",
     "/v1/embeddings",
+    "/v1/moderations",
+    "/v1/chat/moderations",
 )
 """Where lines may go. Each is a route of the app under every mount, and reads `model` in a body."""
 MAX_REQUESTS = 100_000

@@ -51,10 +51,10 @@ async def create(serving: Serving, actor: Actor, ask: Ask) -> Completion:
     return await (await begin(serving, actor, ask)).whole()
 
 
-async def begin(
+async def unguarded(
     serving: Serving, actor: Actor, ask: Ask, *, model: Model | None = None
 ) -> Answer | Told:
-    """Accept or refuse a request.
+    """Accept or refuse a request, whatever its policies say: for guards, and for `begin`.
 
     Args:
         model: what answers to the name, where that was looked up already.
@@ -88,6 +88,13 @@ async def begin(
             thinks_first=written.thinks_first,
         ),
     )
+
+
+async def begin(
+    serving: Serving, actor: Actor, ask: Ask, *, model: Model | None = None
+) -> Answer | Told:
+    """As `unguarded`."""
+    return await unguarded(serving, actor, ask, model=model)
 
 
 def prompt_ids(served: Served, ask: Ask) -> list[int]:

@@ -51,8 +51,7 @@ def put(tx: Tx, actor: Actor, policy: Policy, *, comment: str | None = None) -> 
         Forbidden: not an admin, or an endpoint that the settings do not permit.
         InvalidInput: an endpoint's URL or key variable that cannot be.
     """
-    require(actor, Scope.ADMIN)
-    _check_endpoints(tx, policy)
+    check(tx, actor, policy)
     tx.alone("policies")
     newest = _newest(tx, actor, policy.name)
     said = as_json(policy)
@@ -70,6 +69,14 @@ def put(tx: Tx, actor: Actor, policy: Policy, *, comment: str | None = None) -> 
     tx.session.add(row)
     tx.session.flush()
     return row.noun()
+
+
+def check(tx: Tx, actor: Actor, policy: Policy) -> None:
+    """
+    Raises: as `put`.
+    """
+    require(actor, Scope.ADMIN)
+    _check_endpoints(tx, policy)
 
 
 def list_(tx: Tx, actor: Actor) -> tuple[PolicyVersion, ...]:
@@ -214,12 +221,16 @@ def default(tx: Tx, actor: Actor) -> Kept | None:
 
 
 def guarding(tx: Tx, actor: Actor, model_id: str) -> tuple[Kept, ...]:
-    """Every policy that holds when this actor asks this model, each once."""
+    """Every policy that holds when this actor asks this model, each once.
+
+    Batches and evaluations ask in the name of a key, as `batch/key_…`: they have its policies.
+    """
     current = _current(tx, actor.org)
+    key_id = actor.key_id.rpartition("/")[2]
     names = [
         row.policy
         for row in current
-        if (row.guarded, row.target) in ((Guarded.MODEL, model_id), (Guarded.KEY, actor.key_id))
+        if (row.guarded, row.target) in ((Guarded.MODEL, model_id), (Guarded.KEY, key_id))
     ] or [row.policy for row in current if row.guarded is Guarded.EVERYTHING]
     return tuple(kept(get(tx, actor, name)) for name in dict.fromkeys(names))
 

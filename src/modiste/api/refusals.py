@@ -26,7 +26,9 @@ from modiste.errors import (
 )
 from modiste.types import Problem
 
-INFERENCE = ("/chat/", "/fim/", "/completions", "/embeddings", "/tokenize", "/detokenize")
+INFERENCE = (
+    "/chat/", "/fim/", "/completions", "/embeddings", "/moderations", "/tokenize", "/detokenize",
+)  # fmt: skip
 MODELS = ("/models", "/fine_tuning/models")
 VENDOR_CODES = {
     "invalid_model": "1500",

@@ -159,7 +159,9 @@ class Style(StrEnum):
     YES_NO = "yes_no"
     """One question per category, its answer yes or no: any chat model, any category."""
     LLAMA_GUARD = "llama_guard"
-    """All categories at once, answered with safe, or unsafe and codes."""
+    """All categories at once, answered with safe, or unsafe and codes: a prompt of ours."""
+    LLAMA_GUARD_TEMPLATE = "llama_guard_template"
+    """The same of a model whose chat template writes the prompt: it is sent the turns alone."""
     SAFEGUARD = "safeguard"
     """The policy as a system message, answered in JSON: gpt-oss-safeguard and its like."""
 

@@ -16,8 +16,8 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from modiste.errors import NotFound
-from modiste.moderate.detectors import DetectorSpec, Part
-from modiste.moderate.taxonomy import Category, taxonomy
+from modiste.moderate.detectors import Detector, DetectorSpec, Guard, Part, Style
+from modiste.moderate.taxonomy import Category, equivalents, taxonomy
 from modiste.moderate.taxonomy import category as known_category
 from modiste.prepare.checked import checked, checked_yaml, line_of, refused
 from modiste.prepare.yaml_file import lines_in
@@ -202,6 +202,7 @@ def _problems(policy: Policy, file: str, lines: Mapping[str, int]) -> Iterator[P
     for at, each in enumerate(policy.categories):
         yield from _category_problems(policy, each, f"categories.{at}", wrong)
     for at, detector in enumerate(policy.detectors):
+        yield from _without_code(policy, detector, f"detectors.{at}.categories", wrong)
         for told, code in detector.scores().items():
             if not policy.has(code):
                 yield wrong.at(
@@ -255,6 +256,20 @@ def _category_problems(
             "them",
             spec.action.value,
         )
+
+
+def _without_code(
+    policy: Policy, detector: Detector, path: str, wrong: _Wrong
+) -> Iterator[Problem]:
+    """Categories that a guard's own prompt says nothing of."""
+    if not isinstance(detector, Guard) or detector.style is not Style.LLAMA_GUARD_TEMPLATE:
+        return
+    version = f"llama-guard/{detector.version}"
+    for code in detector.categories:
+        known = _known(policy, policy.category(code)) if policy.has(code) else None
+        if policy.has(code) and (known is None or not equivalents(known.code, version)):
+            said = f"{version} has no code for {code}; ask about it in style yes_no"
+            yield wrong.at(path, "no_code", said, code)
 
 
 def _named(policy: Policy, spec: CategorySpec) -> Category | None:

@@ -46,7 +46,7 @@ class Decision:
     threshold: float
     violated: bool
     action: Action
-    place: Place
+    place: Place | None
     finds: tuple[Find, ...] = ()
     failure: str | None = None
     """Why there is no score, or what is unknown about it."""
@@ -56,7 +56,7 @@ class Decision:
 class Judgement:
     """Of one text at one place."""
 
-    place: Place
+    place: Place | None
     decisions: tuple[Decision, ...]
 
     @property
@@ -104,13 +104,14 @@ class Wanted:
 
 def judge(
     policy: Policy,
-    place: Place,
+    place: Place | None,
     readings: Mapping[str, Reading | Failure],
     *,
     wanted: Wanted | None = None,
 ) -> Judgement:
     """
     Args:
+        place: None where nobody says: then every category counts.
         readings: of every detector of `detectors_at`, by name; one that is missing has failed.
     """
     wanted = wanted or Wanted()
@@ -121,22 +122,26 @@ def judge(
     return Judgement(place, tuple(decisions))
 
 
-def detectors_at(policy: Policy, place: Place) -> tuple[Detector, ...]:
+def categories_at(policy: Policy, place: Place | None) -> tuple[CategorySpec, ...]:
+    return policy.categories if place is None else policy.at(place)
+
+
+def detectors_at(policy: Policy, place: Place | None) -> tuple[Detector, ...]:
     """Those that score a category which applies there."""
-    applied = {each.code for each in policy.at(place)}
+    applied = {each.code for each in categories_at(policy, place)}
     return tuple(each for each in policy.detectors if each.codes(policy) & applied)
 
 
 def _decisions(
     policy: Policy,
-    place: Place,
+    place: Place | None,
     detector: Detector,
     reading: Reading | Failure,
     wanted: Wanted,
 ) -> Iterator[Decision]:
     owed = [
         spec
-        for spec in policy.at(place)
+        for spec in categories_at(policy, place)
         if spec.code in detector.codes(policy) and (wanted.only is None or spec.code in wanted.only)
     ]
     if isinstance(reading, Failure):
@@ -165,7 +170,7 @@ def _decisions(
 
 
 def _failed(
-    spec: CategorySpec, place: Place, detector: Detector, wanted: Wanted, why: str
+    spec: CategorySpec, place: Place | None, detector: Detector, wanted: Wanted, why: str
 ) -> Decision:
     """Closed, it is blocked whatever the category's action: there is nothing known to redact."""
     closed = detector.on_error is OnError.CLOSED
@@ -175,7 +180,7 @@ def _failed(
 
 
 def _strange(
-    policy: Policy, place: Place, detector: Detector, name: str, score: float
+    policy: Policy, place: Place | None, detector: Detector, name: str, score: float
 ) -> Iterator[Decision]:
     """A category that nobody knows counts where the detector finds it more likely than not."""
     threshold = 0.5

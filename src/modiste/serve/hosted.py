@@ -31,6 +31,8 @@ LONGEST_PAUSE_S = 5.0
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+ANSWERS = {"choices": "a chat completion", "results": "moderations"}
+"""What holds which list."""
 MAX_SAID = 500
 """Characters of an upstream's own words in our error."""
 
@@ -53,6 +55,7 @@ class HostedClient:
         key_name: how errors call its key.
         transport: a `CheckedTransport`, or a double.
         sleep: how pauses are made.
+        holds: the list that every whole answer has.
     """
 
     def __init__(
@@ -66,11 +69,12 @@ class HostedClient:
         breaker: Breaker | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         path: str = "/chat/completions",
+        holds: str = "choices",
     ) -> None:
         self.breaker = breaker or Breaker()
         self._url = f"{url}{path}"
         self._who, self._key_name = who, key_name
-        self._limits, self._sleep = limits, sleep
+        self._limits, self._sleep, self._holds = limits, sleep, holds
         self._client = httpx.AsyncClient(
             transport=transport,
             follow_redirects=False,
@@ -95,8 +99,8 @@ class HostedClient:
                     if len(content) > MAX_ANSWER_BYTES:
                         raise self._nonsense(f"an answer of over {MAX_ANSWER_BYTES} bytes")
         answer = _object(bytes(content))
-        if answer is None or not isinstance(answer.get("choices"), list):
-            raise self._nonsense("something else than a chat completion")
+        if answer is None or not isinstance(answer.get(self._holds), list):
+            raise self._nonsense(f"something else than {ANSWERS[self._holds]}")
         return answer
 
     async def stream(

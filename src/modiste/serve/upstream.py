@@ -79,6 +79,7 @@ class Upstreams:
         self._transport = transport or (lambda: CheckedTransport(settings.upstream_hosts))
         self._hosted: dict[tuple[str, str], HostedClient] = {}
         self._vllm: dict[tuple[str, str | None], VllmEngine] = {}
+        self._moderations: dict[tuple[str, float], HostedClient] = {}
 
     def hosted(self, model: Model) -> HostedClient:
         """The client of a hosted model; its breaker remembers."""
@@ -94,6 +95,21 @@ class Upstreams:
                 transport=self._transport(),
             )
         return self._hosted[key]
+
+    def moderations(self, url: str, *, key_name: str, limit_s: float) -> HostedClient:
+        """The client of an endpoint that scores texts at `/moderations`."""
+        key = (url, limit_s)
+        if key not in self._moderations:
+            self._moderations[key] = HostedClient(
+                outbound.checked_url(url).removesuffix("/moderations"),
+                who=f"moderations of {outbound.host(url)}",
+                key_name=key_name,
+                limits=Limits(connect_s=limit_s, answer_s=limit_s),
+                transport=self._transport(),
+                path="/moderations",
+                holds="results",
+            )
+        return self._moderations[key]
 
     def vllm(self, upstream: Upstream) -> VllmEngine:
         """The engine behind this address, for all models that it answers for."""
@@ -131,9 +147,12 @@ class Upstreams:
     async def close(self) -> None:
         for client in self._hosted.values():
             await client.close()
+        for scoring in self._moderations.values():
+            await scoring.close()
         for engine in self._vllm.values():
             await engine.close()
         self._hosted.clear()
+        self._moderations.clear()
         self._vllm.clear()
 
     @property
@@ -154,12 +173,19 @@ def key_from_environment(
     Raises:
         UpstreamFailed: the environment lacks it.
     """
-    if upstream.key_env is None:
+    return named_key(upstream.key_env, upstream.url, environment)
+
+
+def named_key(
+    key_env: str | None, url: str, environment: Mapping[str, str] | None = None
+) -> SecretStr | None:
+    """As `key_from_environment`, of any address."""
+    if key_env is None:
         return None
-    key = (os.environ if environment is None else environment).get(upstream.key_env, "").strip()
+    key = (os.environ if environment is None else environment).get(key_env, "").strip()
     if not key:
         raise UpstreamFailed(
-            f"the key of {outbound.host(upstream.url)} is read from {upstream.key_env}, an "
+            f"the key of {outbound.host(url)} is read from {key_env}, an "
             "environment variable of the server's process, and it is not set there",
             code="upstream_key_missing",
         )

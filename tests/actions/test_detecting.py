@@ -1,0 +1,127 @@
+"""Detectors at work: endpoints failing in every way, classifiers, guards: a reading or a reason."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from modiste.actions.answers import Choice, Completion, Usage
+from modiste.actions.detecting import readings
+from modiste.actions.inference import Renderers, Serving
+from modiste.errors import NotFound
+from modiste.moderate.guard import Item
+from modiste.moderate.policy import from_json
+from modiste.moderate.verdict import Failure, Reading
+from modiste.serve.sequence import FinishReason
+from modiste.serve.upstream import Upstreams
+from modiste.settings import Settings
+from modiste.types import Actor, Message, Scope
+
+ACTOR = Actor("key_1", "0" * 8, frozenset({Scope.INFER}))
+ITEMS = [Item("a"), Item("b")]
+ENDPOINT = {
+    "name": "d", "kind": "endpoint", "url": "https://a.example/v1", "model": "m",
+    "categories": {"bad": "c"}, "timeout_s": 0.5,
+}  # fmt: skip
+
+
+def told(
+    detector: dict[str, Any], *, reply: Any = None, classify: Any = None, ask: Any = None
+) -> list[Reading | Failure]:
+    policy = from_json(
+        {"name": "p", "categories": [{"code": "c", "definition": "d"}], "detectors": [detector]},
+        file="p",
+    )
+
+    async def run() -> list[Reading | Failure]:
+        upstreams = Upstreams(Settings(), transport=lambda: httpx.MockTransport(reply))
+        serving = Serving(cast(Any, None), cast(Any, None), Renderers(), upstreams, classify)
+        try:
+            return await readings(
+                serving, ACTOR, policy.detectors[0], policy, ITEMS, place=None, ask=ask
+            )
+        finally:
+            await upstreams.close()
+
+    return asyncio.run(run())
+
+
+def answering(*results: Any) -> Any:
+    return lambda request: httpx.Response(200, json={"id": "x", "results": list(results)})
+
+
+def test_an_endpoint_scores_texts_in_either_vendors_shape() -> None:
+    found = told(
+        ENDPOINT,
+        reply=answering(
+            {"categories": {"bad": True}, "category_scores": {"bad": 0.9}},
+            {"flagged": True, "categories": {"bad": False, "odd": True},
+             "category_scores": {"bad": 0.1}},
+        ),
+    )  # fmt: skip
+    assert found == [Reading({"bad": 0.9}), Reading({"bad": 0.1, "odd": 1.0})]
+
+
+async def slow(request: httpx.Request) -> httpx.Response:
+    await asyncio.sleep(5)
+    return httpx.Response(200)
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (answering({"category_scores": {"bad": 1}}), "answered 1 results for 2 texts"),
+        (answering({"flagged": False}, {"category_scores": {}}), "without category_scores"),
+        (lambda request: httpx.Response(401, json={}), "refuses the key"),
+        (lambda request: httpx.Response(200, json={"choices": []}), "something else than"),
+        (lambda request: httpx.Response(200, text="<html>"), "something else than"),
+        (slow, "did not answer in 0.5 s"),
+    ],
+)
+def test_an_endpoint_that_fails_says_why(reply: Any, why: str) -> None:
+    found = told(ENDPOINT, reply=reply)
+    assert len(found) == 2
+    for each in found:
+        assert isinstance(each, Failure)
+        assert why in each.why or ("0.5 s" in why and "0.5 s" in each.why), each.why
+
+
+def test_an_endpoint_without_its_key_is_a_failure() -> None:
+    found = told({**ENDPOINT, "key_env": "NOBODY_SET_THIS"}, reply=answering())
+    assert "NOBODY_SET_THIS" in str(found[0])
+
+
+def test_a_classifier_is_read_by_its_target() -> None:
+    async def classify(
+        actor: Actor, model: str, texts: Sequence[str]
+    ) -> list[Mapping[str, Mapping[str, float]]]:
+        assert (actor, model, list(texts)) == (ACTOR, "ft:x", ["a", "b"])
+        return [{"kind": {"bad": 0.7, "good": 0.3}, "mood": {"bad": 0.1}}, {"kind": {"bad": 0.2}}]
+
+    classifier = {"name": "d", "kind": "classifier", "model": "ft:x", "categories": {"bad": "c"}}
+    first, second = told(classifier, classify=classify)
+    assert isinstance(first, Failure)  # two targets, and none is named
+    assert second == Reading({"bad": 0.2})
+    named = told({**classifier, "target": "kind"}, classify=classify)
+    assert named[0] == Reading({"bad": 0.7, "good": 0.3})
+    assert "no classifier is served" in str(told(classifier)[0])
+
+
+def test_a_guard_that_fails_for_one_text_fails_for_that_one_alone() -> None:
+    async def ask(model: str, messages: Sequence[Message], max_tokens: int) -> Completion:
+        if ">>\nb\n<<" in (messages[-1].content or ""):
+            raise NotFound("gone")
+        return Completion((Choice(0, "yes", FinishReason.STOP),), Usage(1, 1))
+
+    guard = {"name": "d", "kind": "guard", "model": "m", "categories": ["c"]}
+    assert told(guard, ask=ask) == [Reading({"c": 1.0}), Failure("failed: gone")]
+
+
+def test_a_rule_reads_every_text() -> None:
+    rule = {"name": "d", "kind": "words", "category": "c", "words": ["b"]}
+    found = told(rule)
+    assert [each.scores for each in found if isinstance(each, Reading)] == [{"c": 0.0}, {"c": 1.0}]
