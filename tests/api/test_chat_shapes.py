@@ -100,7 +100,6 @@ def test_wrong_types_and_names_are_refused(given: Any) -> None:
     [
         ({"functions": [{"name": "f"}]}, "functions"),
         ({"function_call": {"name": "f"}}, "function_call"),
-        ({"guardrails": [{"block_on_error": True}]}, "guardrails"),
         ({"moderation": {"model": "m"}}, "moderation"),
         ({"audio": {"voice": "v"}}, "audio"),
         ({"modalities": ["audio"]}, "modalities"),

@@ -7,20 +7,22 @@ first token; the `Answer` it returns streams what the engine says.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from modiste.actions import hosted, inference, wishes
+from modiste.actions import detecting, guarded, hosted, inference, moderation, wishes
 from modiste.actions.answers import Answer, Completion
+from modiste.actions.guarded import Begun, GuardedAnswer, Guardrail, Guards
 from modiste.actions.hosted import Told
 from modiste.actions.inference import AnsweredElsewhere, Served, Serving
+from modiste.actions.keys import require
 from modiste.actions.reading import Chat
 from modiste.actions.wishes import ToolChoice, Tools
 from modiste.errors import InvalidInput
 from modiste.prepare.manner import Effort
-from modiste.serve.sequence import Grammar, Sampling
-from modiste.types import Actor, Message, Model
+from modiste.serve.sequence import MOST_ALTERNATIVES, Grammar, Sampling
+from modiste.types import Actor, Message, Model, ModelKind, Scope
 
 DEFAULT_TEMPERATURE = 0.7
 """What an absent `temperature` means; every model card says so."""
@@ -44,6 +46,8 @@ class Ask:
     """As `Sampling.logprobs`, of the prompt's tokens but the first, which follows nothing."""
     effort: Effort | None = None
     """How much the model is to think; None leaves it as it is in training."""
+    guardrails: tuple[Guardrail, ...] = ()
+    """Beside the policies that are attached."""
 
 
 async def create(serving: Serving, actor: Actor, ask: Ask) -> Completion:
@@ -92,9 +96,60 @@ async def unguarded(
 
 async def begin(
     serving: Serving, actor: Actor, ask: Ask, *, model: Model | None = None
-) -> Answer | Told:
-    """As `unguarded`."""
-    return await unguarded(serving, actor, ask, model=model)
+) -> Answer | Told | GuardedAnswer:
+    """As `unguarded`, under the policies that hold for model and key and those the request names.
+
+    Raises:
+        Blocked: a policy blocks what is asked.
+    """
+    require(actor, Scope.INFER)
+    if model is None:
+        model = await asyncio.to_thread(inference.named, serving.database, actor, ask.model)
+    rails = await guarded.held(serving, actor, model, ask.guardrails)
+    if not rails:
+        return await unguarded(serving, actor, ask, model=model)
+    guards = Guards(serving, actor, rails, asker(serving, actor))
+    if guards.changes_input():
+        ask = replace(ask, messages=await guards.checked_input(ask.messages))
+        begun = Begun((await unguarded(serving, actor, ask, model=model)).events())
+    else:
+        begun = Begun((await unguarded(serving, actor, ask, model=model)).events())
+        try:
+            await guards.look(moderation.parts_of(ask.messages))
+        except BaseException:
+            await begun.close()
+            raise
+
+    async def again(instruction: str) -> str:
+        said = guarded.instructed(ask.messages, instruction)
+        anew = await unguarded(serving, actor, replace(ask, messages=said, n=1), model=model)
+        return (await anew.whole()).choices[0].text
+
+    return GuardedAnswer(begun.events(), guards, n=ask.n, before=ask.messages, again=again)
+
+
+async def guards_of(serving: Serving, actor: Actor, model: Model) -> Guards | None:
+    """Those of a request that is no chat; None where no policy holds."""
+    rails = await guarded.held(serving, actor, model)
+    return Guards(serving, actor, rails, asker(serving, actor)) if rails else None
+
+
+def asker(serving: Serving, actor: Actor) -> detecting.Ask:
+    """Asks guard models: greedily, and unguarded."""
+
+    async def ask(model: str, messages: Sequence[Message], max_tokens: int) -> Completion:
+        found = await inference.known(serving.database, actor, model)
+        hosted_one = found is not None and found.kind is ModelKind.HOSTED
+        sampling = Sampling(
+            temperature=0.0,
+            max_tokens=max_tokens,
+            seed=0,
+            logprobs=None if hosted_one else MOST_ALTERNATIVES,
+        )
+        wish = Ask(model=model, messages=tuple(messages), sampling=sampling)
+        return await (await unguarded(serving, actor, wish, model=found)).whole()
+
+    return ask
 
 
 def prompt_ids(served: Served, ask: Ask) -> list[int]:

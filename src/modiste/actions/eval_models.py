@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from modiste.actions import completions, embeddings, hosted, inference, texts
+from modiste.actions import completions, embeddings, guarded, hosted, inference, texts
 from modiste.actions.answers import Completion, Usage, collected
 from modiste.actions.completions import Ask
 from modiste.actions.embeddings import EmbedAsk
@@ -140,10 +140,14 @@ class AskedModels:
         while time.monotonic() < deadline and not await self._answers():
             await asyncio.sleep(LOOK_S)
 
+    async def _guarded(self, model: Model) -> bool:
+        """Whether a policy holds: then evaluations see what it lets users see."""
+        return bool(await guarded.held(self._serving, self._actor, model))
+
     async def _chat(self, model: str, prompt: Prompt) -> Answer:
         found = await self._resolved(model)
         started = time.perf_counter()
-        if found.kind is ModelKind.HOSTED:
+        if found.kind is ModelKind.HOSTED and not await self._guarded(found):
             body = _body(prompt)
             told = await hosted.begin(
                 self._serving.database,

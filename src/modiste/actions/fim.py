@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from modiste.actions import inference
+from modiste.actions import completions, inference
 from modiste.actions.answers import Answer
+from modiste.actions.guarded import GuardedAnswer
 from modiste.actions.inference import Served, Serving
 from modiste.errors import InvalidInput
+from modiste.moderate.policy import Place
 from modiste.prepare.infill import Infill
 from modiste.serve.sequence import Sampling
 from modiste.types import Actor
@@ -31,14 +33,24 @@ class Gap:
     n: int = 1
 
 
-async def begin(serving: Serving, actor: Actor, gap: Gap) -> Answer:
-    """Accept or refuse a request.
+async def begin(serving: Serving, actor: Actor, gap: Gap) -> Answer | GuardedAnswer:
+    """Accept or refuse a request, under the policies that hold for model and key.
 
     Raises:
+        Blocked: a policy blocks one of the texts.
         Forbidden, NotFound, BadRequest: as `inference.find` and `inference.prompt`.
         InvalidInput: the base knows no fill-in-the-middle.
     """
     served = await inference.find(serving, actor, gap.model)
+    guards = await completions.guards_of(serving, actor, served.model)
+    if guards is None:
+        return await _unguarded(serving, served, gap)
+    prompt, suffix = await guards.checked_texts((gap.prompt, gap.suffix), Place.INPUT)
+    answer = await _unguarded(serving, served, replace(gap, prompt=prompt, suffix=suffix))
+    return GuardedAnswer(answer.events(), guards, n=gap.n)
+
+
+async def _unguarded(serving: Serving, served: Served, gap: Gap) -> Answer:
     infill = infill_of(served)
     ids = await asyncio.to_thread(infill.prompt, gap.prompt, gap.suffix)
     prompt = await inference.prompt(serving, served, ids, gap.sampling, param="prompt")

@@ -89,7 +89,7 @@ async def known(database: Database, actor: Actor, name: Any) -> Model | None:
     if not isinstance(name, str) or not actor.may(Scope.INFER):
         return None
     try:
-        return await asyncio.to_thread(_named, database, actor, name)
+        return await asyncio.to_thread(named, database, actor, name)
     except NotFound:
         return None
 
@@ -108,7 +108,7 @@ async def find(serving: Serving, actor: Actor, name: str, *, model: Model | None
     """
     require(actor, Scope.INFER)
     if model is None:
-        model = await asyncio.to_thread(_named, serving.database, actor, name)
+        model = await asyncio.to_thread(named, serving.database, actor, name)
     _refuse_unserved(model)
     return Served(model, await serving.renderers.get(Path(model.path)), actor.key_id)
 
@@ -185,7 +185,11 @@ def check_ids(served: Served, ids: Sequence[int], *, where: str, param: str) -> 
         )
 
 
-def _named(database: Database, actor: Actor, name: str) -> Model:
+def named(database: Database, actor: Actor, name: str) -> Model:
+    """
+    Raises:
+        NotFound: no such model. BadRequest: it is archived.
+    """
     with database.transaction(write=False) as tx:
         return models.resolve(tx, actor, name)
 

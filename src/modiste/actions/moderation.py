@@ -14,8 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from modiste.actions import completions, policies
-from modiste.actions.answers import Completion
+from modiste.actions import policies
 from modiste.actions.detecting import Ask, Readings, readings
 from modiste.actions.inference import Serving
 from modiste.actions.keys import require
@@ -24,14 +23,11 @@ from modiste.errors import InvalidInput, NotFound
 from modiste.moderate.guard import Item
 from modiste.moderate.policy import Place, Policy, from_json, read
 from modiste.moderate.verdict import Judgement, Wanted, detectors_at, judge
-from modiste.serve.sequence import Sampling
 from modiste.store.database import Tx
 from modiste.types import Actor, Message, Role, Scope
 
 MAX_TEXTS = 1000
 VENDORS_NAMES = ("mistral-moderation", "omni-moderation", "text-moderation")
-TOP = 20
-"""Alternatives of a guard's first token."""
 PLACE_OF = {
     Role.SYSTEM: Place.INPUT,
     Role.USER: Place.INPUT,
@@ -85,6 +81,7 @@ async def judgements(
     policy: Policy,
     items: Sequence[Item],
     *,
+    ask: Ask,
     place: Place | None = None,
     wanted: Wanted | None = None,
 ) -> list[Judgement]:
@@ -98,7 +95,6 @@ async def judgements(
             f"input has {len(items)} texts, expected 1 to {MAX_TEXTS}", param="input"
         )
     detectors = detectors_at(policy, place)
-    ask = asker(serving, actor)
     told: list[Readings] = await asyncio.gather(
         *(readings(serving, actor, each, policy, items, place=place, ask=ask) for each in detectors)
     )
@@ -148,6 +144,7 @@ async def of_many(
     policy: Policy,
     many: Sequence[Sequence[Part]],
     *,
+    ask: Ask,
     wanted: Wanted | None = None,
 ) -> list[Judgement]:
     """One judgement for each list of parts, with the decisions about all of them.
@@ -160,7 +157,7 @@ async def of_many(
     for place in dict.fromkeys(place for _, place, _ in flat):
         here = [(at, item) for at, where, item in flat if where is place]
         told = await judgements(
-            serving, actor, policy, [item for _, item in here], place=place, wanted=wanted
+            serving, actor, policy, [item for _, item in here], ask=ask, place=place, wanted=wanted
         )
         for (at, _), judgement in zip(here, told, strict=True):
             found[at].append(judgement)
@@ -171,14 +168,3 @@ async def of_many(
         )
         for told in found.values()
     ]
-
-
-def asker(serving: Serving, actor: Actor) -> Ask:
-    """Asks guard models: greedily, and unguarded."""
-
-    async def ask(model: str, messages: Sequence[Message], max_tokens: int) -> Completion:
-        sampling = Sampling(temperature=0.0, max_tokens=max_tokens, seed=0, logprobs=TOP)
-        wish = completions.Ask(model=model, messages=tuple(messages), sampling=sampling)
-        return await (await completions.unguarded(serving, actor, wish)).whole()
-
-    return ask

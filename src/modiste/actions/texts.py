@@ -15,11 +15,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from modiste.actions import fim, inference
+from modiste.actions import completions, fim, inference
 from modiste.actions.answers import Ended, Usage, merged, seed_of_choice, told
+from modiste.actions.guarded import Guards
 from modiste.actions.inference import Served, Serving
 from modiste.actions.text_reading import Said, Shown, TextReading, echoed
 from modiste.errors import InvalidInput
+from modiste.moderate.policy import Place
 from modiste.prepare.render import Renderer
 from modiste.serve.sequence import (
     Finished,
@@ -209,10 +211,40 @@ class TextAnswer:
                         yield ended(reason, n_generated)
 
 
-async def begin(serving: Serving, actor: Actor, ask: TextAsk) -> TextAnswer:
-    """Accept or refuse a request, all its prompts at once.
+class GuardedText:
+    """Answers of which nothing is told before all of each was looked at. Read it once."""
+
+    def __init__(self, answer: TextAnswer, guards: Guards) -> None:
+        self._answer, self._guards = answer, guards
+
+    async def events(self) -> AsyncGenerator[Piece | Ended | Usage]:
+        """As `TextAnswer.events`, each choice in one piece.
+
+        Raises:
+            Blocked: one of them may not be told.
+        """
+        told = await self.whole()
+        for choice in told.choices:
+            yield Piece(choice.index, choice.text, choice.tokens)
+            yield Ended(choice.index, choice.reason, 0, fingerprint=told.fingerprint)
+        yield told.usage
+
+    async def whole(self) -> TextCompletion:
+        told = await self._answer.whole()
+        texts = [choice.text for choice in told.choices]
+        passed = await self._guards.checked_texts(texts, Place.OUTPUT)
+        choices = tuple(
+            choice if choice.text == text else replace(choice, text=text, tokens=())
+            for choice, text in zip(told.choices, passed, strict=True)
+        )
+        return told._replace(choices=choices)
+
+
+async def begin(serving: Serving, actor: Actor, ask: TextAsk) -> TextAnswer | GuardedText:
+    """Accept or refuse a request, all its prompts at once, under the policies that hold for it.
 
     Raises:
+        Blocked: a policy blocks one of the prompts.
         Forbidden, NotFound, BadRequest: as `inference.find` and `inference.prompts`.
         InvalidInput: no prompt or too many, an empty one, ids that the model does not know, or a
             suffix for a base that cannot fill in the middle.
@@ -225,6 +257,27 @@ async def begin(serving: Serving, actor: Actor, ask: TextAsk) -> TextAnswer:
             param="prompt",
         )
     served = await inference.find(serving, actor, ask.model)
+    guards = await completions.guards_of(serving, actor, served.model)
+    if guards is None:
+        return await _unguarded(serving, served, ask)
+    ask = await _checked(served, guards, ask)
+    return GuardedText(await _unguarded(serving, served, ask), guards)
+
+
+async def _checked(served: Served, guards: Guards, ask: TextAsk) -> TextAsk:
+    """With every prompt as it may be asked; ids are looked at as the text they are."""
+    texts = [
+        each if isinstance(each, str) else served.renderer.decode(each) for each in ask.prompts
+    ]
+    passed = await guards.checked_texts([*texts, ask.suffix or ""], Place.INPUT)
+    prompts = tuple(
+        was if text == now else now
+        for was, text, now in zip(ask.prompts, texts, passed, strict=False)
+    )
+    return replace(ask, prompts=prompts, suffix=passed[-1] if ask.suffix else ask.suffix)
+
+
+async def _unguarded(serving: Serving, served: Served, ask: TextAsk) -> TextAnswer:
     written = await asyncio.to_thread(_written, served, ask)
     logprobs = ask.sampling.logprobs
     if logprobs is None and ask.best_of > ask.n:

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from modiste.actions.completions import DEFAULT_TEMPERATURE, MAX_CHOICES, Ask
+from modiste.actions.guarded import Guardrail
 from modiste.api.chat_messages import AnyMessage, Content, message_of
 from modiste.api.chat_tools import Choice, ResponseFormat, ToolIn, schema_of, tools_of
 from modiste.api.door import Body
 from modiste.errors import InvalidInput, NotYetSupported
+from modiste.moderate.verdict import Wanted
 from modiste.prepare.manner import Effort as AnyEffort
 from modiste.serve.sequence import MOST_ALTERNATIVES, Sampling
 
@@ -41,6 +43,22 @@ class Prediction(Body):
 
     type: Literal["content"] = "content"
     content: Content = ""
+
+
+class ModerationLlm(Body):
+    """`model_name` is a policy, or a name of Mistral's moderation models."""
+
+    model_name: str | None = None
+    custom_category_thresholds: dict[str, Probability | None] | None = None
+    """Null leaves the policy's own."""
+    ignore_other_categories: bool | None = None
+    action: Literal["none", "block"] | None = None
+
+
+class GuardrailIn(Body):
+    block_on_error: bool | None = None
+    moderation_llm_v1: ModerationLlm | None = None
+    moderation_llm_v2: ModerationLlm | None = None
 
 
 class ChatRequest(Body):
@@ -69,6 +87,7 @@ class ChatRequest(Body):
     prompt_logprobs: bool | None = None
     top_prompt_logprobs: Annotated[int, Field(ge=0, le=MOST_ALTERNATIVES)] | None = None
     safe_prompt: bool | None = None
+    guardrails: list[GuardrailIn] | None = None
     response_format: ResponseFormat | None = None
     tools: list[ToolIn] | None = None
     tool_choice: Choice | None = None
@@ -80,7 +99,6 @@ class ChatRequest(Body):
     # Refused by name, unless they ask for nothing.
     functions: list[dict[str, Any]] | None = None
     function_call: str | dict[str, Any] | None = None
-    guardrails: list[dict[str, Any]] | None = None
     moderation: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
     modalities: list[str] | None = None
@@ -114,7 +132,6 @@ HINTS = frozenset(
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "functions": ([],),
     "function_call": ("none", "auto"),
-    "guardrails": ([],),
     "moderation": (),
     "audio": (),
     "modalities": (["text"],),
@@ -169,7 +186,34 @@ def ask_of(request: ChatRequest, *, max_temperature: float) -> Ask:
         schema=schema_of(request.response_format),
         prompt_logprobs=_logprobs(request, "prompt_"),
         effort=_effort(request),
+        guardrails=tuple(_guardrails(request.guardrails or [])),
     )
+
+
+def _guardrails(asked: list[GuardrailIn]) -> Iterator[Guardrail]:
+    for at, each in enumerate(asked):
+        kinds = {
+            name: kind
+            for name in ("moderation_llm_v1", "moderation_llm_v2")
+            if (kind := getattr(each, name)) is not None
+        }
+        if not kinds:
+            raise InvalidInput(
+                f"guardrails[{at}] names neither moderation_llm_v1 nor moderation_llm_v2",
+                param=f"guardrails[{at}]",
+            )
+        for name, kind in kinds.items():
+            custom = kind.custom_category_thresholds or {}
+            yield Guardrail(
+                name=name,
+                policy=kind.model_name,
+                wanted=Wanted(
+                    {code: most for code, most in custom.items() if most is not None},
+                    frozenset(custom) if kind.ignore_other_categories else None,
+                ),
+                blocks=kind.action != "none",
+                block_on_error=bool(each.block_on_error),
+            )
 
 
 def model_asked(name: str | None) -> str:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from modiste.actions.answers import Answer, Calls, Delta, Ended, Event, Prompted, Thinks, Usage
+from modiste.actions.guarded import GuardedAnswer
 from modiste.actions.hosted import Told
 from modiste.actions.reading import Drawn
 from modiste.api import dialect, refusals
@@ -50,7 +51,7 @@ CHAT_ANSWER: dict[int | str, dict[str, Any]] = {
 
 async def respond(
     request: Request,
-    answer: Answer | Told,
+    answer: Answer | Told | GuardedAnswer,
     *,
     model: str,
     n: int,

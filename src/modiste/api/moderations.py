@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from modiste.actions import moderation
+from modiste.actions.completions import asker
 from modiste.actions.policies import Kept
 from modiste.api.chat_messages import AnyMessage, TextChunk, message_of
 from modiste.api.door import Asker, Body, checked, documents, house, json_body, look
@@ -140,7 +141,10 @@ async def _answered(
     model: str | None,
 ) -> Response:
     serving = house(request).serving
-    told = await while_connected(request, moderation.of_many(serving, actor, kept.policy, parts))
+    ask = asker(serving, actor)
+    told = await while_connected(
+        request, moderation.of_many(serving, actor, kept.policy, parts, ask=ask)
+    )
     answer = ModerationOut(
         id=f"modr-{uuid4().hex}",
         model=model or kept.policy.name,

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from modiste.actions.guarded import Blocked
 from modiste.api.dialect import MOUNTS, Dialect
 from modiste.errors import (
     BadRequest,
@@ -54,6 +55,8 @@ class Fault:
     detail: tuple[Mapping[str, Any], ...] = ()
     """One entry per problem: type, loc, msg, input."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    guardrails: Mapping[str, Any] | None = None
+    """What policies decided, where they blocked."""
 
 
 class Refusal(NamedTuple):
@@ -75,6 +78,7 @@ def fault_of(error: ModisteError) -> Fault:
         param=error.param,
         detail=tuple(_detail_of(problem) for problem in error.problems),
         headers=headers,
+        guardrails=error.guardrails if isinstance(error, Blocked) else None,
     )
 
 
@@ -99,6 +103,8 @@ def refuse(fault: Fault, *, dialect: Dialect, path: str, request_id: str) -> Ref
     route = _without_mount(path)
     if route.startswith(INFERENCE) and fault.status == NotFound.http_status:
         fault = _unknown_chat_model(fault, dialect)
+    if fault.guardrails is not None:
+        return _blocked(fault, dialect)
     if dialect is Dialect.OPENAI:
         return _openai(fault)
     if fault.status == Unauthorized.http_status:
@@ -147,6 +153,14 @@ def _mistral_object(fault: Fault) -> Refusal:
                 "input": None,
             }
         ]
+    return Refusal(fault.status, body, fault.headers)
+
+
+def _blocked(fault: Fault, dialect: Dialect) -> Refusal:
+    """Mistral's own body of a guardrail that hit, with what else each dialect's clients read."""
+    plain = _mistral_object(fault) if dialect is Dialect.MISTRAL else _openai(fault)
+    error = {**plain.body.get("error", {}), "message": fault.message, "status": fault.status}
+    body = {**plain.body, "error": error, "guardrails": dict(fault.guardrails or {})}
     return Refusal(fault.status, body, fault.headers)
 
 

@@ -1,0 +1,469 @@
+"""Requests under policies: what is asked, brought in, handed to tools and answered is looked at.
+
+The input is looked at while the engine is already at work on it, and nothing is told before the
+verdict; where a policy changes the input, it waits. Of the answer nothing is told that was not
+looked at: text waits in a `Window`, calls of tools until their arguments passed, log-probabilities
+until the end. What is blocked ends in `Blocked`, mid-stream too, and the engine stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from modiste.actions import moderation, policies
+from modiste.actions.answers import (
+    Calls,
+    Completion,
+    Delta,
+    Ended,
+    Event,
+    Prompted,
+    Thinks,
+    Usage,
+    collected,
+)
+from modiste.actions.detecting import Ask
+from modiste.actions.inference import Serving
+from modiste.actions.moderation import Part
+from modiste.actions.policies import Kept
+from modiste.actions.reading import Drawn
+from modiste.errors import Forbidden, InvalidInput
+from modiste.moderate.guard import Item
+from modiste.moderate.policy import Action, Place
+from modiste.moderate.verdict import Decision, Judgement, Wanted, redacted, rewritten
+from modiste.moderate.window import Window
+from modiste.types import Actor, Message, Model, Role
+
+log = logging.getLogger(__name__)
+CHANGES = frozenset({Action.REDACT, Action.REWRITE, Action.SAFE_COMPLETION})
+WAITS_FOR_END = frozenset({Action.REWRITE, Action.SAFE_COMPLETION})
+INSTRUCTION = "Answer helpfully, and without {category}."
+
+
+class Blocked(Forbidden):
+    """A policy blocked a request or its answer."""
+
+    code = "content_blocked"
+
+    def __init__(self, message: str, guardrails: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.guardrails = guardrails
+        """`results` by the name of each policy or guardrail, as Mistral's bodies have it."""
+
+
+class Guardrail(NamedTuple):
+    """What one request asks for beside the policies that are attached."""
+
+    name: str
+    policy: str | None
+    wanted: Wanted = Wanted()
+    blocks: bool = True
+    block_on_error: bool = False
+
+
+@dataclass(frozen=True)
+class Rail:
+    """One policy that holds for a request."""
+
+    name: str
+    kept: Kept
+    wanted: Wanted = field(default_factory=Wanted)
+    asked: Guardrail | None = None
+
+    def at(self, *places: Place) -> frozenset[Action]:
+        if self.asked is not None:
+            return frozenset({Action.BLOCK})
+        specs = [each for place in places for each in self.kept.policy.at(place)]
+        return frozenset(each.action for each in specs)
+
+    def decided(self, judgement: Judgement) -> Judgement:
+        """With the request's own word on what blocks."""
+        if self.asked is None:
+            return judgement
+        action = Action.BLOCK if self.asked.blocks else Action.FLAG
+        return replace(
+            judgement,
+            decisions=tuple(
+                replace(
+                    each,
+                    action=action,
+                    violated=self.asked.block_on_error if each.failure else each.violated,
+                )
+                for each in judgement.decisions
+            ),
+        )
+
+
+async def held(
+    serving: Serving, actor: Actor, model: Model, guardrails: Sequence[Guardrail] = ()
+) -> tuple[Rail, ...]:
+    """Every policy that holds for a request.
+
+    Raises:
+        NotFound: a guardrail names no policy. InvalidInput: or a category that its policy lacks.
+    """
+    return await asyncio.to_thread(_held, serving, actor, model, guardrails)
+
+
+def _held(
+    serving: Serving, actor: Actor, model: Model, guardrails: Sequence[Guardrail]
+) -> tuple[Rail, ...]:
+    with serving.database.transaction(write=False) as tx:
+        rails = [Rail(kept.policy.name, kept) for kept in policies.guarding(tx, actor, model.id)]
+        for asked in guardrails:
+            kept = moderation.named(tx, actor, asked.policy)
+            named = {*asked.wanted.thresholds, *(asked.wanted.only or ())}
+            if strange := sorted(code for code in named if not kept.policy.has(code)):
+                known = ", ".join(each.code for each in kept.policy.categories)
+                raise InvalidInput(
+                    f"guardrails name {strange[0]!r}, and policy {kept.policy.name} has {known}",
+                    param="guardrails",
+                )
+            rails.append(Rail(asked.name, kept, asked.wanted, asked))
+    return tuple(rails)
+
+
+class Guards:
+    """The policies of one request at work."""
+
+    def __init__(self, serving: Serving, actor: Actor, rails: Sequence[Rail], ask: Ask) -> None:
+        self._serving, self._actor, self._ask = serving, actor, ask
+        self.rails = tuple(rails)
+
+    def changes_input(self) -> bool:
+        places = (Place.INPUT, Place.RETRIEVED, Place.TOOL_ARGUMENTS)
+        return any(rail.at(*places) & CHANGES for rail in self.rails)
+
+    def looks_at_answers(self) -> bool:
+        return any(rail.at(Place.OUTPUT, Place.TOOL_ARGUMENTS) for rail in self.rails)
+
+    def waits_for_end(self) -> bool:
+        return any(rail.at(Place.OUTPUT) & WAITS_FOR_END for rail in self.rails)
+
+    async def look(self, parts: Sequence[Part]) -> list[tuple[Rail, list[Judgement]]]:
+        """What each policy says of each part, in their order.
+
+        Raises:
+            Blocked: one of them blocks.
+        """
+        told: list[tuple[Rail, list[Judgement]]] = []
+        for rail in self.rails:
+            found = await moderation.of_many(
+                self._serving,
+                self._actor,
+                rail.kept.policy,
+                [[part] for part in parts],
+                ask=self._ask,
+                wanted=rail.wanted,
+            )
+            told.append((rail, [rail.decided(each) for each in found]))
+        for rail, found in told:
+            for judgement in found:
+                _record(rail, judgement)
+        if any(each.action is Action.BLOCK for _, found in told for each in found):
+            raise _blocked(told)
+        return told
+
+    async def checked_input(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """The messages as they may be asked.
+
+        Raises:
+            Blocked: they may not.
+        """
+        said = list(messages)
+        instructions: list[str] = []
+        for at in range(len(said)):
+            parts = moderation.last_parts(said[: at + 1])
+            for part, change in zip(parts, await self.changes(parts), strict=True):
+                instructions += change.instructions
+                if change.text != part[1].text:
+                    said[at] = _with_text(said[at], part, change.text)
+        return tuple(_instructed(said, dict.fromkeys(instructions)))
+
+    async def checked_texts(self, texts: Sequence[str], place: Place) -> list[str]:
+        """Texts that are no conversation, as they may go on. What would have to be answered again
+        is blocked: there is nobody to tell.
+
+        Raises:
+            Blocked: they may not.
+        """
+        parts: list[Part] = [(place, Item(text)) for text in texts]
+        changes = await self.changes(parts)
+        for change in changes:
+            if change.instructions:
+                raise _blocked(change.told)
+        return [change.text for change in changes]
+
+    async def changes(self, parts: Sequence[Part]) -> list[_Change]:
+        """What becomes of each part.
+
+        Raises:
+            Blocked: one may not go on.
+        """
+        told = await self.look(parts)
+        found = []
+        for at, (_, item) in enumerate(parts):
+            of_part = [(rail, [judgements[at]]) for rail, judgements in told]
+            found.append(_changed(item.text, of_part))
+        return found
+
+
+class _Change(NamedTuple):
+    text: str
+    instructions: list[str]
+    told: list[tuple[Rail, list[Judgement]]]
+
+
+def _changed(text: str, told: list[tuple[Rail, list[Judgement]]]) -> _Change:
+    instructions: list[str] = []
+    new = text
+    for rail, (judgement,) in told:
+        decision, policy = judgement.deciding, rail.kept.policy
+        if decision is None:
+            continue
+        if decision.action is Action.SAFE_COMPLETION:
+            instructions.append(_instruction(rail, decision))
+        elif decision.action is Action.REWRITE:
+            new = rewritten(policy, decision, new)
+        elif any(each.action is Action.REDACT for each in judgement.violated):
+            if new != text:
+                raise _blocked(told)  # Two policies change one text: places no longer fit.
+            new = redacted(policy, judgement, text)
+    return _Change(new, instructions, told)
+
+
+Again = Callable[[str], Awaitable[str]]
+"""Answers the same request under an instruction; the text of one choice."""
+
+
+class GuardedAnswer:
+    """An answer of which nothing is told before it was looked at. Read it once."""
+
+    def __init__(
+        self,
+        events: AsyncGenerator[Event | Usage],
+        guards: Guards,
+        *,
+        n: int,
+        before: Sequence[Message] = (),
+        again: Again | None = None,
+    ) -> None:
+        self._events, self._guards, self._n = events, guards, n
+        self._before, self._again = tuple(before), again
+
+    async def whole(self) -> Completion:
+        return await collected(self.events(), n=self._n)
+
+    async def events(self) -> AsyncGenerator[Event | Usage]:
+        """As `Answer.events`.
+
+        Raises:
+            Blocked: what comes next may not be told. ModisteError: as `Answer.events`.
+        """
+        choices = [_Choice(index, self) for index in range(self._n)]
+        async with aclosing(self._events) as events:
+            async for event in events:
+                if isinstance(event, Usage) or not self._guards.looks_at_answers():
+                    yield event
+                    continue
+                async for told in choices[event.index].heard(event):
+                    yield told
+
+    async def look(self, text: str, place: Place) -> _Change:
+        item = Item(text, self._before, Role.ASSISTANT)
+        (change,) = await self._guards.changes([(place, item)])
+        return change
+
+    async def safely(self, change: _Change) -> str:
+        """The answer given again under the instructions of its policies, if it passes now."""
+        if self._again is None:
+            raise _blocked(change.told)
+        text = await self._again("\n".join(dict.fromkeys(change.instructions)))
+        second = await self.look(text, Place.OUTPUT)
+        if second.instructions:
+            raise _blocked(second.told)
+        return second.text
+
+    def window(self) -> Window:
+        return Window(whole=self._guards.waits_for_end())
+
+
+class _Choice:
+    """One choice on its way out."""
+
+    def __init__(self, index: int, answer: GuardedAnswer) -> None:
+        self._index, self._answer = index, answer
+        self._text, self._thought = answer.window(), answer.window()
+        self._drawn: list[Drawn] = []
+        self._changed = False
+
+    async def heard(self, event: Event) -> AsyncGenerator[Event]:
+        match event:
+            case Delta(_, text, drawn):
+                self._drawn += drawn
+                self._text.add(text)
+                if self._text.due and (told := await self._passed(self._text, last=False)):
+                    yield Delta(self._index, told)
+            case Thinks(_, text):
+                self._thought.add(text)
+                if self._thought.due and (told := await self._passed(self._thought, last=False)):
+                    yield Thinks(self._index, told)
+            case Calls(_, call):
+                async for each in self._flushed():
+                    yield each
+                change = await self._answer.look(call.arguments, Place.TOOL_ARGUMENTS)
+                self._changed |= change.text != call.arguments
+                yield Calls(self._index, replace(call, arguments=change.text))
+            case Prompted():
+                yield event  # Of a prompt that was looked at, and changed where it had to be.
+            case Ended():
+                async for each in self._flushed():
+                    yield each
+                if self._drawn and not self._changed:
+                    yield Delta(self._index, "", tuple(self._drawn))
+                yield event
+
+    async def _flushed(self) -> AsyncGenerator[Event]:
+        if not self._thought.empty and (told := await self._passed(self._thought, last=True)):
+            yield Thinks(self._index, told)
+        if not self._text.empty and (told := await self._passed(self._text, last=True)):
+            yield Delta(self._index, told)
+
+    async def _passed(self, window: Window, *, last: bool) -> str:
+        """What may be told of a window's text."""
+        seen = window.to_look_at(last=last)
+        change = await self._answer.look(seen, Place.OUTPUT)
+        anew = any(each.action in WAITS_FOR_END for each in _violated(change.told))
+        if window is self._thought and anew:
+            self._changed = True
+            window.passed(last=True)
+            return ""  # What was thought is no answer: it is kept back, nothing takes its place.
+        if change.instructions:
+            self._changed = True
+            window.passed(last=True)
+            return await self._answer.safely(change)
+        if change.text == seen:
+            return window.passed(last=last)
+        self._changed = True
+        if anew:
+            window.passed(last=True)
+            return change.text
+        return window.passed(_replaced(change.told), last=last)
+
+
+class Begun:
+    """The events of an answer, asked for already: the engine works while the input is looked at."""
+
+    def __init__(self, events: AsyncGenerator[Event | Usage]) -> None:
+        self._events = events
+        self._first = asyncio.ensure_future(anext(events, None))
+
+    async def close(self) -> None:
+        self._first.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await self._first
+        await self._events.aclose()
+
+    async def events(self) -> AsyncGenerator[Event | Usage]:
+        try:
+            first = await self._first
+            if first is not None:
+                yield first
+                async for event in self._events:
+                    yield event
+        finally:
+            await self.close()
+
+
+def instructed(messages: Sequence[Message], instruction: str) -> tuple[Message, ...]:
+    """The conversation with one more word of the system's."""
+    return tuple(_instructed(messages, [instruction]))
+
+
+def _instructed(messages: Sequence[Message], instructions: Iterable[str]) -> list[Message]:
+    said = "\n".join(instructions)
+    if not said:
+        return list(messages)
+    if messages and messages[0].role is Role.SYSTEM:
+        first = messages[0]
+        return [replace(first, content=f"{first.content or ''}\n\n{said}"), *messages[1:]]
+    return [Message(Role.SYSTEM, said), *messages]
+
+
+def _instruction(rail: Rail, decision: Decision) -> str:
+    policy = rail.kept.policy
+    own = policy.category(decision.category).instruction
+    return own or INSTRUCTION.format(category=policy.title(decision.category).lower())
+
+
+def _with_text(message: Message, part: Part, text: str) -> Message:
+    """The message with one of its texts replaced."""
+    place, item = part
+    if place is Place.TOOL_ARGUMENTS:
+        calls = tuple(
+            replace(call, arguments=text) if call.arguments == item.text else call
+            for call in message.tool_calls
+        )
+        return replace(message, tool_calls=calls)
+    if message.content == item.text:
+        return replace(message, content=text)
+    return replace(message, thought=text)
+
+
+def _violated(told: Sequence[tuple[Rail, list[Judgement]]]) -> list[Decision]:
+    return [each for _, found in told for judgement in found for each in judgement.violated]
+
+
+def _replaced(told: Sequence[tuple[Rail, list[Judgement]]]) -> list[tuple[int, int, str]]:
+    return [
+        (*find.span, f"[{rail.kept.policy.title(each.category)}]")
+        for rail, found in told
+        for judgement in found
+        for each in judgement.violated
+        if each.action is Action.REDACT
+        for find in each.finds
+    ]
+
+
+def _blocked(told: Sequence[tuple[Rail, list[Judgement]]]) -> Blocked:
+    results: dict[str, Any] = {}
+    message = ""
+    for rail, found in told:
+        decisions: dict[str, Any] = {}
+        for each in sorted(
+            (each for judgement in found for each in judgement.decisions),
+            key=lambda each: (each.violated, each.score or 0.0),
+        ):
+            decisions[each.category] = {
+                "threshold": each.threshold, "score": each.score, "violated": each.violated
+            } | ({"failure": each.failure} if each.failure else {})  # fmt: skip
+        if any(each.violated for judgement in found for each in judgement.decisions):
+            message = message or rail.kept.policy.block_message
+        policy = rail.kept.policy.name
+        results[rail.name] = {
+            "model_name": policy, "policy_version": rail.kept.version, "decisions": decisions
+        }  # fmt: skip
+    return Blocked(message or "Content blocked by guardrail", {"results": results})
+
+
+def _record(rail: Rail, judgement: Judgement) -> None:
+    """Decisions, never texts."""
+    for each in judgement.decisions:
+        if each.violated or each.failure:
+            log.info(
+                "policy %s version %d: %s at %s by %s: %s, score %s of %s%s",
+                rail.kept.policy.name,
+                rail.kept.version,
+                each.category,
+                each.place,
+                each.detector,
+                each.action if each.violated else "passed",
+                each.score,
+                each.threshold,
+                f" ({each.failure})" if each.failure else "",
+            )
