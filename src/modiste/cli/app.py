@@ -31,7 +31,7 @@ COMMANDS = {
     "files": "Training files: upload, list, show, report, download, delete.",
     "jobs": "Fine-tuning jobs: create, list, show, report, preview, events, logs, wait, …",
     "models": "Models: list, show, add, alias, promote, rollback, export, archive, delete.",
-    "policies": "Moderation: add, list, show, diff, attach, detach, delete.",
+    "policies": "Moderation: add, list, show, diff, test, attach, detach, delete.",
     "gate": "Gates before deployment: would this model pass?",
     "keys": "Keys of the API: create, list, revoke.",
     "doctor": "What is installed, what is missing, what to do.",

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from modiste import settings
+from modiste.cli import policies_rows
 from modiste.cli.models_alias import key_names
 from modiste.cli.output import AsJson, ago, print_fields, print_json, print_table, say
 from modiste.client import connect
 from modiste.errors import InvalidInput
 
-if TYPE_CHECKING:
-    from modiste.moderate.policy import Policy
-
 app = typer.Typer(
     add_completion=False,
-    help="Policies of moderation: add, list, show, diff, attach, detach, delete.",
+    help="Policies of moderation: add, list, show, diff, test, attach, detach, delete.",
     no_args_is_help=True,
 )
 PATH = "/v1/policies"
+app.command("test")(policies_rows.measure)
 Name = Annotated[str, typer.Argument(help="The policy's name.")]
 OfModel = Annotated[str | None, typer.Option("--model", help="A model, by its name or an alias.")]
 OfKey = Annotated[str | None, typer.Option("--key", help="A key, by its id.")]
@@ -37,7 +36,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Keep a policy; again under its name makes a new version."""
-    policy = policy_in(file)
+    policy = policies_rows.policy_in(file)
     body = {"policy": policy.model_dump(mode="json", by_alias=True), "comment": comment}
     with connect(settings.load()) as client:
         made = client.post(PATH, body)
@@ -173,19 +172,6 @@ def delete(name: Name, as_json: AsJson = False) -> None:
         print_json(made)
     else:
         say(f"{name} is taken away.")
-
-
-def policy_in(path: Path) -> Policy:
-    """
-    Raises:
-        InvalidInput: it cannot be read, or is no policy; everything that is wrong with it.
-    """
-    from modiste.moderate.policy import read
-
-    try:
-        return read(path.read_text(encoding="utf-8"), file=str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: cannot be read: {error}", param="policy") from None
 
 
 def _target(model: str | None, key: str | None, everything: bool) -> dict[str, Any]:
