@@ -26,7 +26,7 @@ from modiste.evaluate.items import line_of
 from modiste.evaluate.report_html import run_page
 from modiste.evaluate.run import metrics_of
 from modiste.evaluate.scorers.registry import parse
-from modiste.work.eval_run import samples_in
+from modiste.work.eval_run import for_figures
 from modiste.work.journal import Journal, Sign
 
 ENTRIES = [{"kind": "exact", "name": name} for name in SCORERS]
@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--step", nargs=2, metavar=("STEP", "FOLDER"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.step:
-        return _step(asked.step[0], Path(asked.step[1]))
+        return _step(asked.step[0], Path(asked.step[1]), asked.items)
     with tempfile.TemporaryDirectory() as scratch:
         subprocess.run(_command("make", scratch, asked.items), check=True)
         size_mb = (Path(scratch) / "a" / stored.ALL_SAMPLES).stat().st_size / 1e6
@@ -52,13 +52,13 @@ def _command(step: str, folder: str, items: int) -> list[str]:
     return [sys.executable, __file__, "--items", str(items), "--step", step, folder]
 
 
-def _step(step: str, folder: Path) -> int:
+def _step(step: str, folder: Path, items: int) -> int:
     began = time.process_time()
     match step:
         case "make":
-            return _made(folder)
+            return _made(folder, items)
         case "figures":
-            metrics_of(parse(ENTRIES), list(samples_in(folder / "journal")))
+            metrics_of(parse(ENTRIES), for_figures(folder / "journal"))
         case "report":
             run_page(stored.read(folder / "a"))
         case "compare":
@@ -68,8 +68,7 @@ def _step(step: str, folder: Path) -> int:
     return 0
 
 
-def _made(folder: Path) -> int:
-    items = int(sys.argv[sys.argv.index("--items") + 1])
+def _made(folder: Path, items: int) -> int:
     journal = Journal(folder / "journal")
     for name, right in (("a", 0.60), ("b", 0.62)):
         run = _run(name, items, right=right)

@@ -278,3 +278,15 @@ def test_hosted_models_tell_no_likelihoods(database: Database, admin: Actor) -> 
     with pytest.raises(ModisteError):
         run(vendor.models.likelihoods("big", "a", ("b",)))
     assert vendor.n_asked == 0
+
+
+def test_what_answers_to_a_name_is_known_down_to_weights_or_place(
+    asked: Any, says_hello: Script, database: Database, admin: Actor
+) -> None:
+    models, _ = asked(says_hello)
+    base = run(models.revision("modiste-tiny"))
+    assert base.startswith("modiste-tiny ")
+    assert run(models.revision("modiste-tiny")) == base
+    assert run(Vendor(database, admin).models.revision("big")) == "https://x.test/v1 theirs"
+    with pytest.raises(NotFound):
+        run(models.revision("nobody"))

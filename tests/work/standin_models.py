@@ -23,6 +23,9 @@ class StandIn:
 
     async def chat(self, model: str, prompt: Prompt) -> Answer:
         text = prompt.messages[-1].content or ""
+        said = text
+        if prompt.schema is not None:
+            text, said = "(judge)", json.dumps({"evidence": [], "reason": "so", "score": 4})
         await asyncio.sleep(self.how.get("step_s", 0))
         if text == self.how.get("die_at"):
             os._exit(9)
@@ -30,7 +33,10 @@ class StandIn:
             asked.write(f"{model} {text}\n")
         if text in self.how.get("fail", ()) or self.how.get("fail") == "all":
             return Answer(failure=Failure("unavailable", "the stand-in is away"))
-        return Answer(text, prompt_tokens=3, completion_tokens=2, cost_micro=5)
+        return Answer(said, prompt_tokens=3, completion_tokens=2, cost_micro=5)
+
+    async def revision(self, model: str) -> str:
+        return model
 
     async def likelihoods(
         self, model: str, text: str, continuations: Sequence[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,13 @@ Make = Callable[..., EvalRun]
 def make(database: Database, admin: Actor) -> Make:
     """A run over `n` rows, which the stand-in answers as `how` says; half of them are right."""
 
-    def create(n: int = 5, actor: Actor = admin, attempts: int = 1, **how: Any) -> EvalRun:
+    def create(
+        n: int = 5,
+        actor: Actor = admin,
+        attempts: int = 1,
+        scorers: Sequence[Any] = ("exact",),
+        **how: Any,
+    ) -> EvalRun:
         (database.settings.home / "standin.json").write_text(json.dumps(how))
         rows = [{"q": f"q{i}", "a": f"q{i}" if i % 2 else "no"} for i in range(n)]
         chunks = [json.dumps(row).encode() + b"\n" for row in rows]
@@ -41,7 +47,7 @@ def make(database: Database, admin: Actor) -> Make:
             "name": "s",
             "dataset": {"file_id": file.id, "id": "{{q}}", "reference": "{{a}}"},
             "prompt": "{{q}}", "attempts": attempts,
-            "models": {"base": {"model": "modiste-tiny"}}, "scorers": ["exact"],
+            "models": {"base": {"model": "modiste-tiny"}}, "scorers": list(scorers),
         }  # fmt: skip
         return evaluations.create(database, actor, spec=spec)[0]
 
@@ -223,13 +229,20 @@ def test_answers_are_graded_anew_to_the_same_figures_and_nothing_is_asked(
     database: Database, admin: Actor, make: Make, worker: Callable[[], Worker]
 ) -> None:
     worker()
-    first = end_of(database, admin, make(8, attempts=2, fail=["q3"]))
+    judge = {"kind": "rubric", "model": "modiste-tiny", "request": "{{q}}"}
+    first = end_of(database, admin, make(8, attempts=2, fail=["q3"], scorers=["exact", judge]))
     before = asked(database)
+    assert before["modiste-tiny (judge)"] > 0
     anew = evaluations.rescore(database, admin, first.id)
     done = end_of(database, admin, anew)
     assert (done.status, done.error) == (S.SUCCESS, None)
-    assert done.metrics == first.metrics
+    figures = [[metric["estimate"] for metric in run.metrics] for run in (first, done)]
+    assert figures[0] == figures[1]
     assert asked(database) == before
+    assert done.metrics[1]["notes"] == [
+        "14 of 14 replies of judges had been given before, to the same prompts",
+        "modiste-tiny judges a model of its own family, which judges prefer",
+    ]
     assert first.record is not None
     assert done.record is not None
     same = ("model_id", "model_version", "dataset_sha256", "prompt_sha256", "scorers", "primary")

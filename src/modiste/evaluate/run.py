@@ -153,7 +153,7 @@ def _reused(scorer: str, samples: Sequence[Sample]) -> tuple[str, ...]:
     if not n_reused:
         return ()
     n = n_reused + sum(each["calls"] for each in used)
-    return (f"{n_reused} of {n} replies of judges were given to the same prompts in earlier runs",)
+    return (f"{n_reused} of {n} replies of judges had been given before, to the same prompts",)
 
 
 def _noted(metrics: Sequence[Metric], notes: tuple[str, ...]) -> Iterator[Metric]:

@@ -157,9 +157,7 @@ async def evaluate(request: Request, run_dir: Path, settings: Settings) -> None:
         said = State(progress.counts, running=True, ended=True, error=progress.error)
         if whole:
             kept = run_dir / journals.NAME
-            metrics = await asyncio.to_thread(
-                lambda: metrics_of(plan.scorers, _without_prompts(kept))
-            )
+            metrics = await asyncio.to_thread(lambda: metrics_of(plan.scorers, for_figures(kept)))
             metrics = with_kin(metrics, suite.scorers, model.model_id)
             record = _record(request, suite, plan, model, metrics, started)
             said = replace(
@@ -250,8 +248,8 @@ def samples_in(path: Path) -> Iterator[Sample]:
             yield SAMPLES.validate_json(entry.json)
 
 
-def _without_prompts(path: Path) -> list[Sample]:
-    """All samples for figures, which never look at what was asked: often most of a sample."""
+def for_figures(path: Path) -> list[Sample]:
+    """All samples without their prompts: figures never look at those, often most of a sample."""
     return [replace(sample, prompt=()) for sample in samples_in(path)]
 
 

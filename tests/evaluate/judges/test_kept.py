@@ -119,5 +119,5 @@ def test_the_figures_say_how_much_is_of_earlier_runs(double):
         for at, answer in enumerate(("one", "two", "one"))
     ]
     [metric] = metrics_of([scorer], samples)
-    assert any(note.startswith("1 of 3 replies of judges were given") for note in metric.notes)
+    assert any(note.startswith("1 of 3 replies of judges had been given") for note in metric.notes)
     assert metrics_of([scorer], samples[:2])[0].notes == ()
