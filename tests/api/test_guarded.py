@@ -106,6 +106,19 @@ def test_no_role_prefix_or_call_is_a_way_around(
     assert answer.status_code in (400, 403, 422)
 
 
+def test_words_in_tools_and_schemas_are_words_too(
+    mistral: httpx.Client, engine: ScriptedEngine, guard: Any
+) -> None:
+    guard(policy())
+    schema = {"type": "object", "properties": {"shop": {"enum": ["Globex"]}}}
+    form = {"type": "json_schema", "json_schema": {"name": "f", "schema": schema}}
+    tool = {"type": "function", "function": {"name": "f", "description": "Of Globex",
+                                             "parameters": {"type": "object"}}}  # fmt: skip
+    for offered in ({"response_format": form}, {"tools": [tool]}):
+        assert mistral.post(CHAT, json=ask("Hi", **offered)).status_code == 403
+    assert engine.asked == []
+
+
 def test_an_answer_that_violates_is_not_told_whole_or_streamed(
     mistral: httpx.Client, openai: httpx.Client, engine: ScriptedEngine, guard: Any
 ) -> None:

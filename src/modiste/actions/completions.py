@@ -7,6 +7,7 @@ first token; the `Answer` it returns streams what the engine says.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -109,6 +110,8 @@ async def begin(
     if not rails:
         return await unguarded(serving, actor, ask, model=model)
     guards = Guards(serving, actor, rails, asker(serving, actor))
+    if offered := _offered(ask):
+        await guards.check_unchanged(offered)
     if guards.changes_input():
         ask = replace(ask, messages=await guards.checked_input(ask.messages))
         begun = Begun((await unguarded(serving, actor, ask, model=model)).events())
@@ -126,6 +129,12 @@ async def begin(
         return (await anew.whole()).choices[0].text
 
     return GuardedAnswer(begun.events(), guards, n=ask.n, before=ask.messages, again=again)
+
+
+def _offered(ask: Ask) -> list[str]:
+    """What the model reads beside the messages: words in a tool or a schema are words too."""
+    found = [json.dumps(tool.defined, ensure_ascii=False) for tool in ask.tools.tools]
+    return found if ask.schema is None else [*found, json.dumps(ask.schema, ensure_ascii=False)]
 
 
 async def guards_of(serving: Serving, actor: Actor, model: Model) -> Guards | None:

@@ -199,6 +199,18 @@ class Guards:
                 raise _blocked(change.told)
         return [change.text for change in changes]
 
+    async def check_unchanged(self, texts: Sequence[str]) -> None:
+        """What is part of the input and cannot be changed: tools and forms that are offered.
+
+        Raises:
+            Blocked: a policy blocks it, or would change it.
+        """
+        for change, text in zip(
+            await self.changes([(Place.INPUT, Item(text)) for text in texts]), texts, strict=True
+        ):
+            if change.instructions or change.text != text:
+                raise _blocked(change.told)
+
     async def changes(self, parts: Sequence[Part]) -> list[_Change]:
         """What becomes of each part.
 
