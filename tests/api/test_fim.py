@@ -117,3 +117,26 @@ def test_what_cannot_be_done_is_named(
     assert answer.status_code in (400, 422)
     assert said in answer.json()["message"]
     assert engine.asked == []
+
+
+def test_prompt_suffix_and_middle_are_looked_at(
+    mistral: httpx.Client, engine: ScriptedEngine
+) -> None:
+    policy = {
+        "name": "coding",
+        "categories": [{"code": "rivals", "definition": "Praises another shop"}],
+        "detectors": [{"name": "w", "kind": "words", "category": "rivals", "words": ["Globex"]}],
+    }
+    mistral.post("/v1/policies", json={"policy": policy}).raise_for_status()
+    mistral.post("/v1/policies/coding/attach", json={"model": "coder"}).raise_for_status()
+    try:
+        engine.text = " a, b"
+        assert mistral.post(FIM, json=ASK).status_code == 200
+        for field in ("prompt", "suffix"):
+            assert mistral.post(FIM, json={**ASK, field: "# Globex"}).status_code == 403
+        engine.text = "Globex"
+        for stream in (False, True):
+            answer = mistral.post(FIM, json={**ASK, "stream": stream})
+            assert answer.status_code == 403
+    finally:
+        mistral.post("/v1/policies/coding/detach", json={"model": "coder"}).raise_for_status()

@@ -213,3 +213,41 @@ def test_what_does_not_depend_on_the_dialect_is_left_alone() -> None:
         told = hosted.for_caller(odd, spoken)
         assert told["x"] == 1
         assert told["choices"][0]["message"] == {"content": None, "annotations": [1]}
+
+
+def test_a_hosted_model_under_a_policy_is_looked_at_and_answers_with_text_alone(
+    double: HostedDouble, mistral: httpx.Client, openai: httpx.Client
+) -> None:
+    policy = {
+        "name": "hosted",
+        "categories": [{"code": "rivals", "definition": "Praises another shop"}],
+        "detectors": [{"name": "w", "kind": "words", "category": "rivals", "words": ["Globex"]}],
+    }
+    mistral.post("/v1/policies", json={"policy": policy}).raise_for_status()
+    mistral.post("/v1/policies/hosted/attach", json={"model": "big"}).raise_for_status()
+    path = "/v1/chat/completions"
+    try:
+        for client in (mistral, openai):
+            told = client.post(path, json=ASK).json()
+            assert told["choices"][0]["message"]["content"] == "Hello there."
+            globex = {"messages": [{"role": "user", "content": "Globex?"}]}
+            assert client.post(path, json={**ASK, **globex}).status_code == 403
+            assert client.post(path, json={**ASK, "tools": TOOLS}).status_code >= 400
+        double.chunks = streamed("Glo", "bex is better.")  # Under a policy it is asked to stream.
+        assert mistral.post(path, json=ASK).status_code == 403
+        assert "Glo" not in mistral.post(path, json={**ASK, "stream": True}).text
+    finally:
+        mistral.post("/v1/policies/hosted/detach", json={"model": "big"}).raise_for_status()
+
+
+def test_a_hosted_model_may_be_the_guard(double: HostedDouble, mistral: httpx.Client) -> None:
+    policy = {
+        "name": "tried",
+        "categories": [{"code": "rivals", "definition": "Praises another shop"}],
+        "detectors": [{"name": "g", "kind": "guard", "model": "big", "categories": ["rivals"]}],
+    }
+    for said, flagged in (("Yes", True), ("No", False)):
+        double.answer = completion(said)
+        asked = {"input": "Go to Globex", "policy": policy}
+        (result,) = mistral.post("/v1/moderations", json=asked).json()["results"]
+        assert (result["flagged"], result["decisions"][0]["failure"]) == (flagged, None)
