@@ -68,6 +68,29 @@ class Example:
     """… and the one that is not."""
 
 
+class LossFunction(StrEnum):
+    """How many labels of a target may hold at once, in Mistral's words."""
+
+    SINGLE_CLASS = "single_class"
+    MULTI_CLASS = "multi_class"
+
+
+@dataclass(frozen=True)
+class ClassifierTarget:
+    """One question that a classifier answers about every row."""
+
+    name: str
+    labels: tuple[str, ...]
+    loss_function: LossFunction | None = None
+    """None: not said, and the rows not read yet."""
+    weight: float = 1.0
+    """Of its loss among those of the other targets."""
+
+    @property
+    def single(self) -> bool:
+        return self.loss_function is not LossFunction.MULTI_CLASS
+
+
 class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
@@ -243,6 +266,13 @@ class Hyperparameters:
     gradient_checkpointing: bool | Literal["auto"] = "auto"
     microbatch_tokens: int | None = None
     force: bool = False
+    classifier_pooling: str = "mean"
+    classifier_balance: str = "sqrt"
+
+
+class JobType(StrEnum):
+    COMPLETION = "completion"
+    CLASSIFIER = "classifier"
 
 
 @dataclass(frozen=True)
@@ -333,6 +363,9 @@ class Job:
     created_by: str
     org: str
     suffix: str | None = None
+    job_type: JobType = JobType.COMPLETION
+    classifier_targets: tuple[ClassifierTarget, ...] = ()
+    """As asked for; once the files were read, as they are trained."""
     dataset: str | None = None
     """`name@version`, where the files were named by it."""
     integrations: tuple[Mapping[str, Any], ...] = ()
@@ -630,6 +663,12 @@ class Model:
     """Those of its base. None: hosted, or not told yet (`models.tell_abilities`)."""
     makes_embeddings: bool = False
     """It was made for nothing else."""
+    classifier_targets: tuple[ClassifierTarget, ...] = ()
+    """What it tells of a text. Empty where it writes text."""
+
+    @property
+    def classifies(self) -> bool:
+        return bool(self.classifier_targets)
 
 
 class DatasetFile(NamedTuple):

@@ -11,7 +11,14 @@ from modiste.actions import job_requests
 from modiste.actions.job_requests import Request
 from modiste.errors import InvalidInput, NotYetSupported
 from modiste.store.database import Database
-from modiste.types import Actor, File, Hyperparameters, TrainingFile
+from modiste.types import (
+    Actor,
+    ClassifierTarget,
+    File,
+    Hyperparameters,
+    JobType,
+    TrainingFile,
+)
 
 Upload = Callable[..., File]
 Check = Callable[..., Request]
@@ -119,19 +126,45 @@ def test_a_sequence_longer_than_the_base_reads_is_refused_with_the_limit(check: 
         check(hyperparameters=Hyperparameters(seq_len=32768))
 
 
+def test_what_comes_later_is_refused_by_name(check: Check) -> None:
+    with pytest.raises(NotYetSupported, match="not there yet") as told:
+        check(repositories=[{"type": "github"}])
+    assert told.value.param == "repositories"
+
+
+MOOD = ClassifierTarget("mood", ("bad", "good"))
+
+
+def test_a_classifier_job_is_told_by_its_objective_and_its_targets(check: Check) -> None:
+    plain, made = check(), check(job_type="classifier", classifier_targets=[MOOD])
+    assert made.job_type is JobType.CLASSIFIER
+    assert made.classifier_targets == (MOOD,)
+    assert made.hyperparameters.objective == "classify"
+    assert made.signature != check(job_type="classifier").signature != plain.signature
+
+
 @pytest.mark.parametrize(
-    ("changes", "param"),
+    ("changes", "said"),
     [
-        ({"job_type": "classifier"}, "job_type"),
-        ({"repositories": [{"type": "github"}]}, "repositories"),
+        ({"job_type": "regression"}, "expected completion or classifier"),
+        ({"classifier_targets": [MOOD]}, "only mean something with job_type classifier"),
+        ({"hyperparameters": Hyperparameters(objective="classify")}, "that of job_type classifier"),
+        (
+            {"job_type": "classifier", "hyperparameters": Hyperparameters(objective="dpo")},
+            "objective is dpo",
+        ),
+        (
+            {"job_type": "classifier", "hyperparameters": Hyperparameters(method="full")},
+            "method full trains no classifiers",
+        ),
+        ({"job_type": "classifier", "classifier_targets": [MOOD, MOOD]}, "'mood' is there twice"),
     ],
 )
-def test_what_comes_later_is_refused_by_name(
-    check: Check, changes: dict[str, Any], param: str
+def test_what_contradicts_the_type_of_a_job_is_refused(
+    check: Check, changes: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(NotYetSupported, match="not there yet") as told:
+    with pytest.raises(InvalidInput, match=said):
         check(**changes)
-    assert told.value.param == param
 
 
 def test_only_what_decides_about_the_model_is_in_the_signature(

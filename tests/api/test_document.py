@@ -70,6 +70,8 @@ def test_every_route_is_in_the_document(document: dict[str, Any]) -> None:
         "/chat/moderations": {"post"},
         "/completions": {"post"},
         "/embeddings": {"post"},
+        "/classifications": {"post"},
+        "/chat/classifications": {"post"},
     }
     ours = {
         "/healthz": {"get"},

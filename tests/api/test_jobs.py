@@ -231,14 +231,36 @@ def test_what_only_the_store_knows_is_told_all_at_once_too(mistral: httpx.Client
     assert "At least one training file or repository is required." in empty.json()["detail"]
 
 
-def test_classifiers_and_repositories_are_refused_by_name(
+def test_repositories_are_refused_by_name(mistral: httpx.Client, file_id: str) -> None:
+    repository = {"type": "github", "name": "r", "owner": "o", "token": "t"}
+    answer = mistral.post(JOBS, json=asked(file_id, repositories=[repository]))
+    assert answer.status_code == 422
+    assert "repositories" in answer.json()["detail"]
+
+
+def test_a_classifier_job_has_its_type_and_targets_everywhere(
     mistral: httpx.Client, file_id: str
 ) -> None:
-    repository = {"type": "github", "name": "r", "owner": "o", "token": "t"}
-    for extra in ({"job_type": "classifier"}, {"repositories": [repository]}):
-        answer = mistral.post(JOBS, json=asked(file_id, **extra))
-        assert answer.status_code == 422
-        assert next(iter(extra)) in answer.json()["detail"]
+    targets = [{"name": "mood", "labels": ["bad", "good"], "weight": 0.5}]
+    body = asked(file_id, job_type="classifier", classifier_targets=targets, suffix="moods")
+    del body["hyperparameters"]
+    body["hyperparameters"] = {"training_steps": 2}
+    made = mistral.post(JOBS, json=body).json()
+    told = [{**targets[0], "loss_function": "single_class"}]
+    assert (made["job_type"], made["classifier_targets"]) == ("classifier", told)
+    assert made["hyperparameters"]["learning_rate"] == 1e-3
+    assert "repositories" not in made
+    one = mistral.get(f"{JOBS}/{made['id']}").json()
+    assert (one["job_type"], one["classifier_targets"]) == ("classifier", told)
+    listed = mistral.get(JOBS, params={"suffix": "moods"}).json()["data"]
+    assert [job["job_type"] for job in listed] == ["classifier"]
+
+
+def test_targets_without_a_classifier_are_refused(mistral: httpx.Client, file_id: str) -> None:
+    targets = [{"name": "mood", "labels": ["bad", "good"]}]
+    answer = mistral.post(JOBS, json=asked(file_id, classifier_targets=targets))
+    assert answer.status_code == 422
+    assert "job_type classifier" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("verb", ["cancel", "start", "pause", "resume", "events", "checkpoints"])

@@ -66,7 +66,7 @@ def test_a_checkpoint_is_shown_once_with_its_validation(capsys: pytest.CaptureFi
         state("SUCCESS", steps=2, checkpoints=checkpoints),
     )
     follow.follow(server, "j")  # type: ignore[arg-type]
-    line = "checkpoint at step 2  validation loss 0.500, token accuracy 87.5%"
+    line = "checkpoint at step 2  validation loss 0.500, accuracy 87.5%"
     assert capsys.readouterr().err.splitlines().count(line) == 1
 
 

@@ -94,7 +94,8 @@ def test_every_field_of_a_configuration_reaches_the_job(modiste, training_file: 
         "validation": [{"path": str(held_out)}],  # keep: best asks for it
     }
     spec = specs.parse({"model": "modiste-tiny", "data": files, **asked}).spec
-    with_the_caller = {"data", "model", "output_dir", "export", "lora", "dpo"}
+    with_the_caller = {"data", "model", "output_dir", "export", "lora", "dpo", "classifier"}
+    with_the_caller.add("classifier_targets")
     left_out = {name for name in type(spec).model_fields if name not in asked}
     assert left_out == with_the_caller, "a new field has to be sent too"
 

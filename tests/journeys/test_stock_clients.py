@@ -44,6 +44,15 @@ BATCHERS = [
     ("openai", "1.109.1", "openai_batch.py"),
     ("openai", "3.52.0", "openai_batch.py"),
 ]
+CLASSIFIERS = ["1.12.4", "2.5.1", "3.7.0"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", CLASSIFIERS)
+def test_a_stock_client_makes_a_classifier_and_asks_it(
+    request: pytest.FixtureRequest, version: str
+) -> None:
+    walks(request, "mistralai", version, "mistral_classifier.py")
 
 
 @pytest.mark.parametrize(("name", "version", "walk"), WALKERS, ids=lambda value: str(value))

@@ -13,6 +13,7 @@ import torch
 
 import modiste
 from modiste.nn import native
+from modiste.nn.class_heads import save_heads
 from modiste.nn.embedding import TextEmbedder
 from modiste.prepare import render
 from modiste.serve.engine import Engine
@@ -35,6 +36,10 @@ from modiste.serve.sequence import (
     Tokens,
 )
 from modiste.settings import ServeLinear
+from modiste.tune import class_answers
+from modiste.tune.machine import Machine
+from modiste.tune.spec import parse
+from modiste.tune.tuned import load
 
 GREEDY = Sampling(temperature=0.0, max_tokens=20)
 TINY = Path(modiste.__file__).parent / "bases" / "tiny"
@@ -903,3 +908,38 @@ def test_texts_for_an_encoder_are_answered_beside_streams(bench, sentence_base):
     engine.engine.fail_all("we leave")
     assert isinstance(engine.end("late"), Failed)
     assert engine.engine.idle
+
+
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_a_classifier_says_what_training_computes_whatever_shares_the_step(
+    bench, random_base, tmp_path, pooling
+):
+    base = random_base("mistral", num_hidden_layers=2)
+    targets = [
+        {"name": "a", "labels": ["x", "y", "z"], "loss_function": "single_class"},
+        {"name": "b", "labels": ["u", "v"], "loss_function": "multi_class"},
+    ]
+    values = {"model": "m", "data": {"train": ["t"]}, "lora": {"rank": 4}, "objective": "classify"}
+    spec = parse(values | {"classifier_targets": targets, "classifier": {"pooling": pooling}}).spec
+    tuned = load(spec, base, Machine("cpu", "float32", 1))
+    with torch.no_grad():
+        tuned.learned.flat.normal_(std=0.05, generator=torch.Generator().manual_seed(1))
+    tuned.learned.save(tmp_path / "adapter", base="m")
+    heads = class_answers.published(tuned, spec, torch.ones(5))
+    save_heads(tmp_path / "adapter", heads.about, heads.weight_LD, heads.bias_L)
+    texts = [tuple(3 + (k * n) % 190 for k in range(1, n)) for n in (150, 2, 9)]
+    folder = str(tmp_path / "adapter")
+    asked = [
+        Embed(f"{n}", str(base), ids, folder, "v1", pooling=Pooling.HEADS)
+        for n, ids in enumerate(texts)
+    ]
+    engine = bench()
+    bare = Embed("bare", str(base), texts[0], pooling=Pooling.HEADS)
+    engine.run(Generate("g", str(base), (1, 9), sampling=GREEDY), *asked, bare)
+    for n, ids in enumerate(texts):
+        state = class_answers.pooled_of(tuned, spec, ids)
+        expected = heads.probabilities(state[None])[0].tolist()
+        # fp32 sums in two orders; texts are read in pieces of 64 tokens.
+        assert engine.end(f"{n}").vector == pytest.approx(expected, abs=1e-5)
+        assert sum(engine.end(f"{n}").vector[:3]) == pytest.approx(1.0)
+    assert isinstance(engine.end("bare"), Failed)

@@ -23,6 +23,8 @@ UNUSUAL: dict[str, Any] = {
     "dpo.beta": 0.5,
     "dpo.label_smoothing": 0.25,
     "dpo.sft_weight": 0.75,
+    "classifier.pooling": "last",
+    "classifier.balance": "full",
     "continue_from": "ft:modiste-tiny:0:1:2",
     "fim_ratio": 0.5,
     "max_steps": 7,

@@ -239,7 +239,7 @@ def test_rows_that_are_neither_chats_nor_pairs_are_refused_by_what_they_are(
     tmp_path: Path, renderer: Renderer
 ) -> None:
     path = str(written(tmp_path, {"text": "great", "labels": {"mood": "good"}}))
-    with pytest.raises(TuningFailed, match="not trained by this version") as raised:
+    with pytest.raises(TuningFailed, match="the row is a classifier row") as raised:
         list(read_samples(data_file({"path": path}, {}), renderer, max_length=200))
     assert raised.value.error_code == "kind_not_trained"
 

@@ -23,6 +23,8 @@ ENDPOINTS = (
     "/v1/embeddings",
     "/v1/moderations",
     "/v1/chat/moderations",
+    "/v1/classifications",
+    "/v1/chat/classifications",
 )
 """Where lines may go. Each is a route of the app under every mount, and reads `model` in a body."""
 MAX_REQUESTS = 100_000

@@ -112,6 +112,11 @@ def _start(tx: Tx, actor: Actor, base: Model, name: str) -> Start:
         raise _wrong(f"continue_from: {name} is a base model; name it in model alone.")
     if model.base != base.id:
         raise _wrong(f"continue_from: {name} was made from {model.base}, not from {base.id}.")
+    if model.classifies:
+        raise _wrong(
+            f"continue_from: {name} is a classifier, whose heads go with its adapter; begin at "
+            f"{base.id}."
+        )
     files = {} if model.adapter is None else dict(model.adapter.files)
     if PEFT_CONFIG not in files:
         raise _wrong(

@@ -94,21 +94,31 @@ async def known(database: Database, actor: Actor, name: Any) -> Model | None:
         return None
 
 
-async def find(serving: Serving, actor: Actor, name: str, *, model: Model | None = None) -> Served:
+async def find(
+    serving: Serving,
+    actor: Actor,
+    name: str,
+    *,
+    model: Model | None = None,
+    classifies: bool = False,
+) -> Served:
     """The model that answers to `name`, and what writes its prompts.
 
     Args:
         model: what answers to it, where that was looked up already.
+        classifies: a classifier is wanted, and not a model that writes.
 
     Raises:
         Forbidden: the key may not infer.
         NotFound: no such model; the message says what to type.
         AnsweredElsewhere: it is hosted.
+        InvalidInput: it is a classifier where none is wanted, or the other way round.
         BadRequest: the engine cannot compute the model.
     """
     require(actor, Scope.INFER)
     if model is None:
         model = await asyncio.to_thread(named, serving.database, actor, name)
+    _refuse_other_kind(model, classifies=classifies)
     _refuse_unserved(model)
     return Served(model, await serving.renderers.get(Path(model.path)), actor.key_id)
 
@@ -192,6 +202,24 @@ def named(database: Database, actor: Actor, name: str) -> Model:
     """
     with database.transaction(write=False) as tx:
         return models.resolve(tx, actor, name)
+
+
+def _refuse_other_kind(model: Model, *, classifies: bool) -> None:
+    if model.classifies and not classifies:
+        names = ", ".join(target.name for target in model.classifier_targets)
+        raise InvalidInput(
+            f"{model.id} is a classifier: it tells {names} of a text and writes none; ask it at "
+            "/v1/classifications or /v1/chat/classifications",
+            code="model_is_classifier",
+            param="model",
+        )
+    if classifies and not model.classifies:
+        raise InvalidInput(
+            f"{model.id} is no classifier; job_type classifier makes one of rows with labels, and "
+            "a model that writes is asked at /v1/chat/completions",
+            code="model_not_classifier",
+            param="model",
+        )
 
 
 def _refuse_unserved(model: Model) -> None:

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from modiste.actions import job_targets
 from modiste.actions.job_purpose import Purpose, purpose
+from modiste.actions.job_targets import Settled
 from modiste.nn.base import BaseInfo, describe_base
 from modiste.prepare import render
 from modiste.prepare.checks.file import Report
@@ -21,7 +24,7 @@ from modiste.prepare.render import Renderer
 from modiste.tune.plan import Plan, plan
 from modiste.tune.room import Room
 from modiste.tune.sizing import conversations, longest_allowed
-from modiste.tune.spec import TuneSpec
+from modiste.tune.spec import Objective, TuneSpec
 from modiste.tune.speeds import Speeds
 from modiste.types import (
     Hyperparameters,
@@ -31,9 +34,10 @@ from modiste.types import (
     SampleType,
 )
 
-NOT_TRAINED_YET = {
-    SampleType.CLASSIFIER: "put the label into an assistant message to train a chat model on it",
-}
+LABELS = (
+    "make the job with job_type classifier, or put the label into an assistant message to train a "
+    "chat model on it"
+)
 SHOWN = 5
 """Problems that fit in a message; all of them are in `problems`."""
 
@@ -65,6 +69,8 @@ class Found:
     n_trained_tokens: int
     n_validation_tokens: int
     longest: int
+    targets: Settled | None
+    """Of a classifier."""
     warnings: tuple[Problem, ...]
     share_read: float
     """Of the training bytes; less than 1 only for estimates."""
@@ -107,10 +113,16 @@ def read(
         over_length=spec.over_length,
         workers=workers,
     )
+    classifies = spec.objective is Objective.CLASSIFY
+    judged = partial(_judged, classifies=classifies)
     findings = Findings(
-        tuple(map(_judged, findings.train, train)),
-        tuple(map(_judged, findings.validation, validation)),
+        tuple(map(judged, findings.train, train)),
+        tuple(map(judged, findings.validation, validation)),
     )
+    settled = None
+    if classifies:
+        settled = job_targets.settle(spec, findings, [file.path for file in (*train, *validation)])
+        findings = settled.findings
     found = purpose(spec, findings, renderer, fim_said=fim_said)
     pairs = list(zip(findings.train, train, strict=True))
     samples = sum((r.n_samples or r.n_examples) / f.share_read for r, f in pairs)
@@ -125,6 +137,7 @@ def read(
         n_trained_tokens=round(sum(r.n_trained_tokens / f.share_read for r, f in pairs)),
         n_validation_tokens=sum(r.n_tokens for r in findings.validation),
         longest=max((r.longest_sample for r in findings.train), default=0),
+        targets=settled,
         warnings=tuple(p for r in findings.reports for p in r.warnings),
         share_read=min((file.share_read for file in train), default=1.0),
     )
@@ -147,6 +160,8 @@ def planned(
     """
     decided = found.purpose.spec
     spec = spec.model_copy(update={"objective": decided.objective, "fim_ratio": decided.fim_ratio})
+    if found.targets is not None:
+        spec = spec.model_copy(update={"classifier_targets": found.targets.targets})
     compared = conversations(decided) > 1
     return plan(
         spec,
@@ -154,7 +169,7 @@ def planned(
         n_examples=found.n_examples,
         base=found.base,
         longest=found.longest or None,
-        n_trained_tokens=found.n_trained_tokens,
+        n_trained_tokens=found.n_tokens if found.targets else found.n_trained_tokens,
         n_validation_tokens=found.n_validation_tokens,
         n_reference_tokens=(found.n_tokens + found.n_validation_tokens) * compared,
         tokens_per_s=tokens_per_s,
@@ -177,7 +192,8 @@ def refusal(found: Found, made: Plan, *, skip_fraction: float) -> JobError | Non
             problems += errors
         elif of_files:
             problems += of_files
-    problems += [*found.purpose.problems, *made.problems]
+    of_targets = () if found.targets is None else found.targets.problems
+    problems += [*found.purpose.problems, *of_targets, *made.problems]
     problems = list(dict.fromkeys(problems))
     if not problems:
         return None
@@ -194,7 +210,7 @@ def refusal(found: Found, made: Plan, *, skip_fraction: float) -> JobError | Non
 
 def note(found: Found, *, skip_fraction: float) -> str:
     """What a person should know about a job that can run: rows left out, warnings."""
-    said = list(found.purpose.notes)
+    said = [*found.purpose.notes, *(() if found.targets is None else found.targets.notes)]
     for what, reports in (("training", found.train), ("validation", found.validation)):
         bad, rows = _counts(reports)
         if bad:
@@ -253,13 +269,12 @@ def estimate_of(made: Plan, *, currency: str, note: str = "") -> JobEstimate:
     )
 
 
-def _judged(report: Report, file: DataFile) -> Report:
+def _judged(report: Report, file: DataFile, *, classifies: bool) -> Report:
     """A report with what only a job minds: rows of other kinds, rows that were forgotten."""
     problems = list(report.problems)
-    if report.sample_type in NOT_TRAINED_YET:
-        text = f"the rows are {report.sample_type} rows; chats, texts and pairs are trained"
-        hint = NOT_TRAINED_YET[report.sample_type]
-        problems.append(Problem(file.filename, None, "", "kind_not_trained", text, hint=hint))
+    if report.sample_type is SampleType.CLASSIFIER and not classifies:
+        text = "the rows are classifier rows, and this job trains chats, texts and pairs"
+        problems.append(Problem(file.filename, None, "", "kind_not_trained", text, hint=LABELS))
     for line in file.forgotten:
         text = "the row was forgotten: no model may learn from it"
         hint = "leave it out of the file, or allow a share of invalid rows to be left out"

@@ -1,5 +1,5 @@
 """What the rows of a job are for: pairs of answers are compared, chats and texts are learned word
-for word, texts also from the middle.
+for word, texts also from the middle, and labels are told by classifiers, which are jobs of a type.
 
 The rows decide, and a wish that they cannot fill is a problem, never ignored. A job does one of the
 two: whoever wants both makes two jobs, the second continuing from the first.
@@ -51,6 +51,8 @@ def _objective(train: Sequence[Report]) -> Objective:
 def _misfits(objective: Objective, spec: TuneSpec, findings: Findings) -> tuple[Problem, ...]:
     """Files whose rows the objective cannot use."""
     counts = _counts(findings.train)
+    if objective is Objective.CLASSIFY:
+        return _without_labels(findings)
     both = SampleType.PREFERENCE in counts and counts.keys() & _LEARNED
     if both and spec.objective is None:
         told = " and ".join(_told(findings.train, kind) for kind in counts)
@@ -71,6 +73,20 @@ def _misfits(objective: Objective, spec: TuneSpec, findings: Findings) -> tuple[
             continue
         found.append(Problem(report.filename, None, "", "kind_not_trained", text, hint=hint))
     return tuple(found)
+
+
+def _without_labels(findings: Findings) -> tuple[Problem, ...]:
+    """Files that a classifier cannot learn from."""
+    hint = 'write rows as {"text": "…", "labels": {"name": "value"}}, or leave job_type out'
+    return tuple(
+        Problem(
+            *(report.filename, None, "", "kind_not_trained"),
+            f"the rows are {report.sample_type} rows; a classifier learns from rows with labels",
+            hint=hint,
+        )
+        for report in findings.reports
+        if report.sample_type not in (None, SampleType.CLASSIFIER)
+    )
 
 
 class _Ratio(NamedTuple):

@@ -1,7 +1,7 @@
 """What a job may be asked for: every problem of a request is found before any is said.
 
-Bounds are those of the API. What later versions will bring (classifiers, repositories) is refused
-by name. Keys of integrations leave them here, before anything is written, and are sealed.
+Bounds are those of the API. What later versions will bring (repositories) is refused by name. Keys
+of integrations leave them here, before anything is written, and are sealed.
 """
 
 from __future__ import annotations
@@ -11,17 +11,30 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 from pydantic import SecretStr
 
 from modiste.actions import continued, curation, datasets, files
 from modiste.errors import InvalidInput, NotYetSupported
+from modiste.nn import servable
+from modiste.prepare import targets
 from modiste.store.database import Tx
 from modiste.tune.asked import undecidable
 from modiste.tune.spec import carries_password
-from modiste.types import Actor, File, Hyperparameters, Model, Purpose, Scope, TrainingFile
+from modiste.types import (
+    Actor,
+    ClassifierTarget,
+    File,
+    Hyperparameters,
+    JobType,
+    Model,
+    Purpose,
+    Scope,
+    TrainingFile,
+)
 
 SUFFIX = re.compile(r"[A-Za-z0-9._-]{1,64}")
 PARTS = (curation.MAIN, "validation")
@@ -46,7 +59,8 @@ class Wanted(TypedDict, total=False):
     invalid_sample_skip_fraction: float
     job_type: str
     repositories: Sequence[Mapping[str, Any]]
-    classifier_targets: Sequence[Mapping[str, Any]]
+    classifier_targets: Sequence[ClassifierTarget]
+    """Of job_type classifier; none are those of the rows."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,8 @@ class Request:
     start_blobs: Mapping[str, str]
     """Of the adapter it goes on from, by `continued.PREFIX` names."""
     dataset: str | None
+    job_type: JobType
+    classifier_targets: tuple[ClassifierTarget, ...]
     hyperparameters: Hyperparameters
     suffix: str | None
     auto_start: bool
@@ -79,6 +95,7 @@ class Request:
             "validation": sorted(self.files[f].sha256 for f in self.validation_files),
             "hyperparameters": asdict(self.hyperparameters),
             "suffix": self.suffix,
+            "targets": [asdict(target) for target in self.classifier_targets],
             "skip": self.invalid_sample_skip_fraction,
         }
         return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
@@ -115,6 +132,10 @@ def checked(tx: Tx, actor: Actor, wanted: Wanted) -> Request:
     if start is not None and (against := continued.contradiction(hyperparameters, start)):
         wrong.append(_Wrong("hyperparameters", against, "continue_from"))
     wrong += _hyperparameters(hyperparameters, base)
+    job_type = JobType(wanted.get("job_type") or JobType.COMPLETION)
+    wrong += _classifier(job_type, wanted, hyperparameters, base)
+    if job_type is JobType.CLASSIFIER:
+        hyperparameters = replace(hyperparameters, objective="classify")
     training = tuple(TrainingFile(*f) for f in wanted.get("training_files") or ())
     validation = tuple(wanted.get("validation_files") or ())
     dataset = _dataset(tx, actor, wanted, wrong)
@@ -143,6 +164,8 @@ def checked(tx: Tx, actor: Actor, wanted: Wanted) -> Request:
         files=found,
         start_blobs={} if start is None else start.blobs,
         dataset=None if dataset is None else dataset.label,
+        job_type=job_type,
+        classifier_targets=tuple(wanted.get("classifier_targets") or ()),
         hyperparameters=hyperparameters,
         suffix=wanted.get("suffix") or None,
         auto_start=wanted.get("auto_start", False),
@@ -155,12 +178,7 @@ def checked(tx: Tx, actor: Actor, wanted: Wanted) -> Request:
 
 def _refuse_later_parts(wanted: Wanted) -> None:
     job_type = wanted.get("job_type") or "completion"
-    if job_type == "classifier":
-        raise NotYetSupported(
-            "job_type classifier is not there yet; this version tunes completion models.",
-            param="job_type",
-        )
-    if job_type != "completion":
+    if job_type not in list(JobType):
         raise InvalidInput(
             f"job_type is {job_type!r}, expected completion or classifier.", param="job_type"
         )
@@ -170,11 +188,43 @@ def _refuse_later_parts(wanted: Wanted) -> None:
             '{"text": ...} rows and name it in training_files.',
             param="repositories",
         )
-    if wanted.get("classifier_targets"):
-        raise InvalidInput(
-            "classifier_targets only mean something with job_type classifier.",
-            param="classifier_targets",
-        )
+
+
+def _classifier(
+    job_type: JobType, wanted: Wanted, asked: Hyperparameters, base: Model | None
+) -> list[_Wrong]:
+    """What contradicts the type of the job."""
+    given = tuple(wanted.get("classifier_targets") or ())
+    if job_type is not JobType.CLASSIFIER:
+        wrong = []
+        if given:
+            text = "classifier_targets only mean something with job_type classifier."
+            wrong.append(_Wrong("classifier_targets", text))
+        if asked.objective == "classify":
+            text = "objective classify is that of job_type classifier; ask for that."
+            wrong.append(_Wrong("hyperparameters.objective", text))
+        return wrong
+    wrong = [_Wrong("classifier_targets", f"{text}.") for text in targets.wrong(given)]
+    if asked.objective not in (None, "classify"):
+        text = f"objective is {asked.objective}, and job_type classifier has its own; leave it out."
+        wrong.append(_Wrong("hyperparameters.objective", text))
+    if asked.method == "full":
+        text = "method full trains no classifiers; leave it out, or say lora or qlora."
+        wrong.append(_Wrong("hyperparameters.method", text))
+    if asked.continue_from is not None:
+        text = f"A classifier begins at a base, and {asked.continue_from} is tuned already; name "
+        wrong.append(_Wrong("model", f"{text}its base.", "continue_from"))
+    if base is not None and (reason := _not_classifying(base)):
+        text = f"{base.id} cannot be made a classifier: {reason}. Take another base."
+        wrong.append(_Wrong("model", text, "model_not_available"))
+    return wrong
+
+
+def _not_classifying(base: Model) -> str | None:
+    """Classifiers are answered by the built-in engine alone."""
+    if base.upstream is not None:
+        return "a vLLM server answers for it, which knows no heads"
+    return servable.why_not(Path(base.path))
 
 
 def _hyperparameters(h: Hyperparameters, base: Model | None) -> list[_Wrong]:

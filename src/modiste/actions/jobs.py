@@ -99,6 +99,7 @@ def estimate(
         validation_files=request.validation_files,
         checkpoint_steps=database.settings.checkpoint_interval_steps,
         integrations=request.integrations,
+        classifier_targets=request.classifier_targets,
     )
     with ExitStack() as opened:
         read = job_checks.read(
@@ -116,7 +117,8 @@ def estimate(
         tokens_per_s=speed,
         price_micro_per_million_tokens=database.settings.price_micro_per_million_tokens,
     )
-    problems = (*read.purpose.problems, *made.problems)
+    of_targets = () if read.targets is None else read.targets.problems
+    problems = (*read.purpose.problems, *of_targets, *made.problems)
     if problems:
         text = "; ".join(str(problem) for problem in problems)
         raise InvalidInput(text, param=problems[0].path, problems=problems)
@@ -359,6 +361,8 @@ def _new_row(tx: Tx, actor: Actor, request: Request) -> JobRow:
         auto_start=request.auto_start,
         start_requested=request.auto_start,
         suffix=request.suffix,
+        job_type=request.job_type,
+        classifier_targets=request.classifier_targets or None,
         dataset=request.dataset,
         integrations=request.integrations,
         job_metadata=request.metadata,

@@ -34,6 +34,7 @@ from modiste.types import (
     Adapter,
     CheckedForm,
     JobStatus,
+    JobType,
     Model,
     ModelKind,
     Parity,
@@ -43,6 +44,8 @@ from modiste.types import (
 
 log = logging.getLogger(__name__)
 SHIPPED = "modiste-tiny"
+CLASSIFIER = "classifier"
+"""Part of a classifier's name."""
 BASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 HUB_HOMES = {
     "open-mistral-7b": "mistralai/Mistral-7B-Instruct-v0.3",
@@ -268,7 +271,11 @@ def register(tx: Tx, job: JobRow, *, adapter: Adapter, parity: Parity | None) ->
         row = ModelRow(
             # One that goes on from another is named after their base, too: names do not grow.
             id=fine_tuned_name(
-                job.base if job.model.startswith("ft:") else job.model,
+                f"{CLASSIFIER}:{job.model}"
+                if job.job_type is JobType.CLASSIFIER
+                else job.base
+                if job.model.startswith("ft:")
+                else job.model,
                 job.org,
                 tx.now(),
                 job.suffix,
@@ -284,6 +291,7 @@ def register(tx: Tx, job: JobRow, *, adapter: Adapter, parity: Parity | None) ->
             root=job.model,
             base=base.id,
             job_id=job.id,
+            classifier_targets=job.classifier_targets,
         )
         tx.session.add(row)
     row.adapter, row.parity = adapter, parity
@@ -311,7 +319,7 @@ def keep_form(tx: Tx, actor: Actor, model_id: str, form: CheckedForm) -> Model:
 def fine_tuned_name(
     requested: str, org: str, day: datetime, suffix: str | None, job_id: str
 ) -> str:
-    """`ft:<base as requested>:<org8>:<YYYYMMDD>:[<suffix>:]<job8>`"""
+    """`ft:[classifier:]<base as requested>:<org8>:<YYYYMMDD>:[<suffix>:]<job8>`"""
     parts = ["ft", requested, org, day.strftime("%Y%m%d"), suffix, job_id[:8]]
     return ":".join(part for part in parts if part)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 
 from modiste import __version__
 from modiste.actions import forgetting, models
@@ -37,6 +38,7 @@ from modiste.store.tables import (
 )
 from modiste.types import (
     Adapter,
+    ClassifierTarget,
     Hyperparameters,
     Job,
     JobError,
@@ -48,6 +50,7 @@ from modiste.types import (
     Upstream,
 )
 
+TARGETS: TypeAdapter[tuple[ClassifierTarget, ...]] = TypeAdapter(tuple[ClassifierTarget, ...])
 PHASES = (Phase.VALIDATE, Phase.TRAIN)
 """Those of jobs."""
 
@@ -187,6 +190,7 @@ def record_validated(
         return
     row.hyperparameters, row.attempts = hyperparameters, 0
     row.spec = dict(spec)
+    row.classifier_targets = TARGETS.validate_python(spec.get("classifier_targets") or ()) or None
     row.skip_lines = dict(skip_lines)
     row.queued_for = None
     row.estimate = replace(estimate, estimated_start_time=_expected_start(tx, row))

@@ -33,6 +33,7 @@ from modiste.api import (
     batches,
     certificates,
     chat,
+    classifications,
     datasets,
     document,
     edge,
@@ -82,7 +83,14 @@ OURS = (
     tokens.router,
 )
 """What no vendor has, under `/v1` alone; before the others, some of whose paths match anything."""
-INFERENCE = (chat.router, fim.router, texts.router, embeddings.router, moderations.router)
+INFERENCE = (
+    chat.router,
+    fim.router,
+    texts.router,
+    embeddings.router,
+    classifications.router,
+    moderations.router,
+)
 """Before all others: routes are tried one after the other, and these are asked most."""
 KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that none is closed under a request."""

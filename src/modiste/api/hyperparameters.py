@@ -43,7 +43,7 @@ class NativeHyperparameters(Body):
     eval_steps: Annotated[int, Field(ge=1)] | None = None
     over_length: Annotated[OverLength, Field(strict=False)] = OverLength.REFUSE
     method: Literal["lora", "qlora", "full"] = "lora"
-    objective: Literal["sft", "dpo"] | None = None
+    objective: Literal["sft", "dpo", "classify"] | None = None
     effort: Literal["quick", "balanced", "thorough"] | None = None
     dpo_beta: Annotated[float, Field(gt=0)] = 0.1
     dpo_label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
@@ -57,6 +57,8 @@ class NativeHyperparameters(Body):
     gradient_checkpointing: bool | Literal["auto"] = "auto"
     microbatch_tokens: Annotated[int, Field(ge=16)] | None = None
     force: bool = False
+    classifier_pooling: Literal["mean", "last"] = "mean"
+    classifier_balance: Literal["none", "sqrt", "full"] = "sqrt"
 
     @property
     def given(self) -> frozenset[str]:

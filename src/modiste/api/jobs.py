@@ -212,8 +212,10 @@ class _Shown:
     """Which models the documentation of a mount names."""
 
     def __init__(self, mount: Dialect | None) -> None:
-        self.job: object = mistral.CompletionJob | mistral.DryRun
-        self.detailed: object = mistral.DetailedJob
+        created = mistral.CompletionJob | mistral.ClassifierJob | mistral.DryRun
+        detailed = mistral.DetailedJob | mistral.DetailedClassifierJob
+        self.job: object = created
+        self.detailed: object = detailed
         self.listed: object = mistral.JobList
         self.body: tuple[type[BaseModel], ...] = (mistral.JobIn,)
         if mount is Dialect.OPENAI:
@@ -222,7 +224,7 @@ class _Shown:
             self.listed = openai.FineTuningJobList
             self.body = (openai.OpenAIJobIn,)
         elif mount is None:
-            self.job = mistral.CompletionJob | mistral.DryRun | openai.FineTuningJob
-            self.detailed = mistral.DetailedJob | openai.FineTuningJob
+            self.job = created | openai.FineTuningJob
+            self.detailed = detailed | openai.FineTuningJob
             self.listed = mistral.JobList | openai.FineTuningJobList
             self.body = (mistral.JobIn, openai.OpenAIJobIn)

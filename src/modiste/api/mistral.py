@@ -17,16 +17,20 @@ from pydantic import BaseModel, Field, SecretStr, model_validator
 from modiste.actions.job_requests import Wanted
 from modiste.api.door import Body
 from modiste.api.hyperparameters import HyperparametersIn
-from modiste.api.shapes import seconds, seconds_or_none
+from modiste.api.shapes import ClassifierTargetOut, seconds, seconds_or_none, targets_out
 from modiste.errors import InvalidInput
+from modiste.tune import effort
 from modiste.tune.asked import tracker
 from modiste.types import (
     Checkpoint,
+    ClassifierTarget,
     Hyperparameters,
     Job,
     JobEstimate,
     JobEvent,
     JobStatus,
+    JobType,
+    LossFunction,
     Page,
     TrainingFile,
 )
@@ -141,10 +145,9 @@ class JobProblem(BaseModel):
     message: str
 
 
-class CompletionJob(BaseModel):
+class _Job(BaseModel):
     id: str
     object: Literal["job"] = "job"
-    job_type: Literal["completion"] = "completion"
     auto_start: bool
     model: str
     status: JobStatus
@@ -160,10 +163,20 @@ class CompletionJob(BaseModel):
     """Ours: every integration, those that Mistral's clients could not read included."""
     trained_tokens: int | None
     metadata: JobMetadata
-    repositories: list[str] = []
     error: JobProblem | None
     paused: bool
     dataset: str | None
+
+
+class CompletionJob(_Job):
+    job_type: Literal["completion"] = "completion"
+    repositories: list[str] = []
+
+
+class ClassifierJob(_Job):
+    job_type: Literal["classifier"] = "classifier"
+    classifier_targets: list[ClassifierTargetOut]
+    """As asked for; once the files were read, as they are trained."""
 
 
 class EventData(BaseModel):
@@ -190,7 +203,7 @@ class CheckpointOut(BaseModel):
     created_at: int
 
 
-class DetailedJob(CompletionJob):
+class _Details(BaseModel):
     events: list[Event]
     """Oldest first."""
     checkpoints: list[CheckpointOut]
@@ -198,9 +211,17 @@ class DetailedJob(CompletionJob):
     estimated_start_time: int | None
 
 
+class DetailedJob(CompletionJob, _Details):
+    pass
+
+
+class DetailedClassifierJob(ClassifierJob, _Details):
+    pass
+
+
 class JobList(BaseModel):
     object: Literal["list"] = "list"
-    data: list[CompletionJob]
+    data: list[CompletionJob | ClassifierJob]
     total: int
     has_more: bool
 
@@ -220,15 +241,32 @@ def wanted(body: JobIn, *, mistral_0: bool) -> Wanted:
         ],
         validation_files=list(body.validation_files or ()),
         dataset=body.dataset,
-        hyperparameters=body.hyperparameters.noun(evaluates=bool(body.validation_files)),
+        hyperparameters=_asked(body),
         suffix=body.suffix,
         auto_start=mistral_0 if body.auto_start is None else body.auto_start,
         integrations=[item.model_dump() for item in body.integrations or ()],
         invalid_sample_skip_fraction=body.invalid_sample_skip_percentage,
         job_type=body.job_type or "completion",
         repositories=[item.model_dump() for item in body.repositories or ()],
-        classifier_targets=[item.model_dump() for item in body.classifier_targets or ()],
+        classifier_targets=[_target(item) for item in body.classifier_targets or ()],
     )
+
+
+def _asked(body: JobIn) -> Hyperparameters:
+    """A classifier that names no learning rate gets its own usual one, not Mistral's default."""
+    asked, classifies = body.hyperparameters, body.job_type == "classifier"
+    if classifies and asked.objective is None:
+        asked = asked.model_copy(update={"objective": "classify"})
+    noun = asked.noun(evaluates=bool(body.validation_files))
+    if classifies and asked.effort is None and "learning_rate" not in asked.given:
+        return replace(noun, learning_rate=effort.RATES["classify", "adapter"])
+    return noun
+
+
+def _target(asked: ClassifierTargetIn) -> ClassifierTarget:
+    said = asked.loss_function
+    kind = None if said is None else LossFunction(said)
+    return ClassifierTarget(asked.name, tuple(asked.labels), kind, asked.weight)
 
 
 def status_of(job: Job, *, mistral_0: bool) -> JobStatus:
@@ -253,16 +291,18 @@ def statuses_behind(shown: str, *, auto_start: bool, mistral_0: bool) -> list[Jo
     ]
 
 
-def job_out(job: Job, *, mistral_0: bool) -> CompletionJob:
-    return CompletionJob.model_validate(_fields(job, mistral_0=mistral_0))
+def job_out(job: Job, *, mistral_0: bool) -> CompletionJob | ClassifierJob:
+    kind = ClassifierJob if job.job_type is JobType.CLASSIFIER else CompletionJob
+    return kind.model_validate(_fields(job, mistral_0=mistral_0))
 
 
-def detailed_job(job: Job, *, mistral_0: bool) -> DetailedJob:
+def detailed_job(job: Job, *, mistral_0: bool) -> DetailedJob | DetailedClassifierJob:
     fields = _fields(job, mistral_0=mistral_0)
     fields["events"] = [_event(event, mistral_0=mistral_0) for event in job.events]
     fields["checkpoints"] = [_checkpoint(checkpoint) for checkpoint in job.checkpoints]
     fields["estimated_start_time"] = seconds_or_none(job.estimate.estimated_start_time)
-    return DetailedJob.model_validate(fields)
+    kind = DetailedClassifierJob if job.job_type is JobType.CLASSIFIER else DetailedJob
+    return kind.model_validate(fields)
 
 
 def job_list(page: Page, *, mistral_0: bool) -> JobList:
@@ -309,7 +349,11 @@ def _fields(job: Job, *, mistral_0: bool) -> dict[str, Any]:
         "error": job.error and JobProblem(code=job.error.code, message=job.error.message),
         "paused": job.paused,
         "dataset": job.dataset,
-    }
+    } | (
+        {"classifier_targets": targets_out(job.classifier_targets)}
+        if job.job_type is JobType.CLASSIFIER
+        else {}
+    )
 
 
 def _hyperparameters(job: Job, *, mistral_0: bool) -> Hyperparameters:

@@ -96,7 +96,10 @@ async def update_model(request: Request, actor: Asker, model_id: str) -> Respons
         name=change.name,
         description=change.description,
     )
-    return JSONResponse(tuned_model_out(model, org=actor.org).model_dump())
+    told = tuned_model_out(model, org=actor.org).model_dump(
+        exclude=None if model.classifies else {"classifier_targets"}
+    )
+    return JSONResponse(told)
 
 
 def _spent(tx: Tx, actor: Actor, model_id: str) -> Spent:

@@ -28,8 +28,9 @@ from modiste.errors import (
 from modiste.types import Problem
 
 INFERENCE = (
-    "/chat/", "/fim/", "/completions", "/embeddings", "/moderations", "/tokenize", "/detokenize",
-)  # fmt: skip
+    *("/chat/", "/fim/", "/completions", "/embeddings", "/classifications", "/moderations"),
+    *("/tokenize", "/detokenize"),
+)
 MODELS = ("/models", "/fine_tuning/models")
 VENDOR_CODES = {
     "invalid_model": "1500",

@@ -7,6 +7,7 @@ pager never ends without it). Timestamps are whole seconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
@@ -16,7 +17,7 @@ from pydantic import BaseModel, Field
 from modiste.actions.completions import DEFAULT_TEMPERATURE
 from modiste.serve import outbound
 from modiste.serve.upstream import Told
-from modiste.types import Abilities, File, Model, ModelKind, Page, Spent, Upstream
+from modiste.types import Abilities, ClassifierTarget, File, Model, ModelKind, Page, Spent, Upstream
 
 JSONL = "application/jsonl"
 BATCH_RESULTS = ("batch_result", "batch_error")
@@ -143,10 +144,20 @@ class BaseModelCard(_Card):
     root: None = None
 
 
+class ClassifierTargetOut(BaseModel):
+    name: str
+    labels: list[str]
+    weight: float
+    loss_function: Literal["single_class", "multi_class"]
+    """While it is not known yet: single_class."""
+
+
 class TunedModelCard(_Card):
     type: Literal["fine-tuned"] = "fine-tuned"
     root: str
     job: str
+    classifier_targets: list[ClassifierTargetOut] | None = None
+    """Ours: what a classifier tells. Null where the model writes text."""
     archived: bool
     stale: bool
     """It learned from rows that were forgotten since; `/lineage` of the model says more."""
@@ -189,7 +200,9 @@ class TunedModelOut(BaseModel):
     max_context_length: int
     aliases: list[str]
     job: str
-    model_type: Literal["completion"] = "completion"
+    model_type: Literal["completion", "classifier"] = "completion"
+    classifier_targets: list[ClassifierTargetOut] | None = None
+    """Absent where the model writes text."""
 
 
 def seconds(moment: datetime) -> int:
@@ -250,6 +263,7 @@ def model_card(
             "job": model.job_id,
             "archived": model.archived,
             "stale": model.stale is not None,
+            "classifier_targets": targets_out(model.classifier_targets) or None,
         }
     )
 
@@ -269,7 +283,21 @@ def tuned_model_out(model: Model, *, org: str) -> TunedModelOut:
         max_context_length=model.max_context_length,
         aliases=list(model.aliases),
         job=model.job_id or "",
+        model_type="classifier" if model.classifies else "completion",
+        classifier_targets=targets_out(model.classifier_targets) or None,
     )
+
+
+def targets_out(targets: Sequence[ClassifierTarget]) -> list[ClassifierTargetOut]:
+    return [
+        ClassifierTargetOut(
+            name=target.name,
+            labels=list(target.labels),
+            weight=target.weight,
+            loss_function="single_class" if target.single else "multi_class",
+        )
+        for target in targets
+    ]
 
 
 def _upstream_out(upstream: Upstream, told: Told | None, spent: Spent | None) -> UpstreamOut:
@@ -290,6 +318,8 @@ def _upstream_out(upstream: Upstream, told: Told | None, spent: Spent | None) ->
 def _capabilities(model: Model) -> Capabilities:
     if model.kind is ModelKind.HOSTED:  # What it can do more, its own vendor says.
         return Capabilities(function_calling=True, fine_tuning=False)
+    if model.classifies:
+        return Capabilities(completion_chat=False, classification=True, fine_tuning=False)
     if model.makes_embeddings:
         return Capabilities(completion_chat=False, fine_tuning=False)
     if model.parity is not None and not model.parity.served:

@@ -21,6 +21,7 @@ COMMANDS = {
     "up": "Start the server: front, worker and engine; Ctrl-C stops it.",
     "tune": "Make a custom model from a YAML file: upload, tune, wait.",
     "chat": "Talk to a model.",
+    "classify": "The labels of texts, as a classifier tells them.",
     "tokenize": "The tokens of a text or of a chat's prompt.",
     "detokenize": "The text of token ids.",
     "data": "Training data on this machine: check, preview, convert, clean, split, trace.",

@@ -139,7 +139,7 @@ def _validation(loss: float | None, accuracy: float | None) -> str:
     if loss is not None:
         parts.append(f"validation loss {loss:.3f}")
     if accuracy is not None:
-        parts.append(f"token accuracy {accuracy:.1%}")
+        parts.append(f"accuracy {accuracy:.1%}")
     return ", ".join(parts)
 
 
@@ -162,7 +162,7 @@ def curve(steps: list[Json]) -> list[str]:
 
 
 def checkpoint_line(checkpoint: Json) -> str:
-    """`checkpoint 40  validation loss 0.546, token accuracy 81.2%`."""
+    """`checkpoint 40  validation loss 0.546, accuracy 81.2%`."""
     metrics = checkpoint["metrics"]
     text = _validation(metrics.get("valid_loss"), metrics.get("valid_mean_token_accuracy"))
     return f"checkpoint at step {checkpoint['step_number']}  {text}".rstrip()

@@ -209,7 +209,7 @@ def _count(number: int | None) -> str:
 
 def _print_checkpoints(checkpoints: list[dict[str, Any]]) -> None:
     print_table(
-        ["step", "train loss", "validation loss", "token accuracy"],
+        ["step", "train loss", "validation loss", "accuracy"],
         [
             (
                 checkpoint["step_number"],

@@ -5,6 +5,7 @@ The work is done on this machine: from a server come the files, never more than 
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -74,6 +75,7 @@ def export(
     from modiste.nn.export import export as write
 
     with located(model, base, adapter, say=(lambda line: None) if as_json else say) as place:
+        heads = _heads(place.adapter, form)
         proof = {"form": form, "numbers": gguf_numbers if form == "gguf" else None}
         try:
             done = write(
@@ -89,15 +91,35 @@ def export(
         except ExportFailed as error:
             place.tell({**proof, "status": "apart", "note": error.message})
             raise
+        for file in heads:
+            shutil.copy(file, output)
         status = "not_checked" if done.verified is None else "passed"
         if verify:
             place.tell({**proof, "status": status, "note": done.note})
     if as_json:
         print_json(_json(done))
         return
-    n_bytes = sum(path.stat().st_size for path in done.files)
-    say(f"{len(done.files)} files, {size(n_bytes)}, in {output}")
+    files = [*done.files, *(output / file.name for file in heads)]
+    n_bytes = sum(path.stat().st_size for path in files)
+    say(f"{len(files)} files, {size(n_bytes)}, in {output}")
     say(done.note[:1].upper() + done.note[1:] + ".")
+
+
+def _heads(adapter: Path | None, form: str) -> list[Path]:
+    """The files of a classifier beside its adapter; none where it is none.
+
+    Raises:
+        InvalidInput: a form that has no place for them.
+    """
+    names = ("classifier.json", "classifier.safetensors")
+    found = [adapter / name for name in names if adapter is not None and (adapter / name).is_file()]
+    if found and form != "peft":
+        raise InvalidInput(
+            f"form {form} has no place for a classifier's heads; --form peft keeps them beside the "
+            "adapter, in classifier.json and classifier.safetensors",
+            param="form",
+        )
+    return found
 
 
 @app.command()

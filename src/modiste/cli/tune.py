@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ from modiste.settings import Settings
 from modiste.tune import config as tuning
 from modiste.tune.asked import OF_THE_CALLER, to_hyperparameters, to_integration
 from modiste.tune.config import Config
-from modiste.tune.spec import DataFile, TuneSpec
+from modiste.tune.spec import DataFile, Objective, TuneSpec
 
 app = typer.Typer(add_completion=False)
 
@@ -203,11 +204,10 @@ def request_body(client: Client, spec: TuneSpec, *, quiet: bool) -> dict[str, An
             say(f"Uploaded {file.path} ({uploaded.get('num_lines')} rows)")
         return str(uploaded["id"])
 
-    return {
+    training = [{"file_id": file_id(file), "weight": file.weight} for file in spec.data.train]
+    body: dict[str, Any] = {
         "model": spec.model,
-        "training_files": [
-            {"file_id": file_id(file), "weight": file.weight} for file in spec.data.train
-        ],
+        "training_files": training,
         "validation_files": [file_id(file) for file in spec.data.validation],
         "hyperparameters": to_hyperparameters(spec),
         "integrations": [to_integration(tracker) for tracker in spec.trackers],
@@ -215,6 +215,20 @@ def request_body(client: Client, spec: TuneSpec, *, quiet: bool) -> dict[str, An
         "invalid_sample_skip_percentage": spec.invalid_sample_skip_fraction,
         "auto_start": spec.auto_start,
     }
+    if _classifies(client, spec, str(training[0]["file_id"])):
+        body["job_type"] = "classifier"
+        if "learning_rate" not in spec.model_fields_set:
+            del body["hyperparameters"]["learning_rate"]  # Classifiers have their own.
+        body["classifier_targets"] = [asdict(target) for target in spec.classifier_targets]
+    return body
+
+
+def _classifies(client: Client, spec: TuneSpec, file_id: str) -> bool:
+    """Whether a classifier is asked for, or nothing else and the rows have labels."""
+    if spec.objective is not None or spec.classifier_targets:
+        return spec.objective in (None, Objective.CLASSIFY)
+    report = client.get(f"/v1/files/{file_id}/report")
+    return any(file["format"] == "classifier" for file in report["files"])
 
 
 def _how_to_go_on(client: Client, config: Path | None, job_id: str) -> str:
@@ -235,6 +249,8 @@ def _what_next(client: Client, job: dict[str, Any]) -> str:
     if job["status"] != "SUCCESS" or model is None:
         return ""
     card = client.get(f"/v1/models/{model}")
+    if card["capabilities"].get("classification"):
+        return f"Try it: echo 'some text' | modiste classify {model} -"
     if card["capabilities"]["completion_chat"]:
         return f"Try it: modiste chat {model}"
     base = client.get(f"/v1/models/{card['parent']}")

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from modiste.errors import InvalidInput
 from modiste.nn.adapter_io import save_peft
 from modiste.nn.dora import DoraLinear
 from modiste.nn.dropout import Dropout
 from modiste.nn.experts import ExpertsLora
+from modiste.nn.flat import Flat
 from modiste.nn.lora_linear import LoraLinear
 
 
@@ -51,14 +52,16 @@ class Adapters:
 
     def __init__(
         self,
-        flat: nn.Parameter,
+        flat: Flat,
         modules: dict[str, LoraLinear | ExpertsLora],
         settings: Settings,
         *,
         targets: tuple[str, ...],
         parameters: tuple[str, ...] = (),
     ) -> None:
-        self.flat = flat
+        self.flat = flat.parameter
+        self.room = flat
+        """Where others take the values that were left for them, behind all adapters."""
         self.modules = modules
         self.settings = settings
         self.targets = targets
@@ -66,7 +69,7 @@ class Adapters:
         self.parameters = parameters
         """The same for experts, as PEFT's target_parameters."""
         magnitudes = [m.magnitude for m in modules.values() if isinstance(m, DoraLinear)]
-        self.n_decayed = flat.numel() - sum(m.numel() for m in magnitudes)
+        self.n_decayed = flat.n_taken - sum(m.numel() for m in magnitudes)
 
     @property
     def rank(self) -> int:

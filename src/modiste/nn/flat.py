@@ -20,6 +20,10 @@ class Flat:
         self.parameter.grad = torch.zeros_like(self.parameter)
         self._at = 0
 
+    @property
+    def n_taken(self) -> int:
+        return self._at
+
     def take(self, *shape: int) -> nn.Parameter:
         """The next part that nobody has."""
         end = self._at + math.prod(shape)

@@ -53,8 +53,12 @@ def attach(
     dropout: float = 0.0,
     rslora: bool = False,
     dora: bool = False,
+    beside: int = 0,
 ) -> Adapters:
     """Replace the target layers of `model` in place; `pack` trades memory for speed.
+
+    Args:
+        beside: values of the vector that are left for others, in `Adapters.room`.
 
     Raises:
         InvalidInput: a target that names no linear layer; the message lists the ones there are.
@@ -63,7 +67,7 @@ def attach(
         rank, scaling, Dropout(dropout, seed=seed), rslora=rslora, dora=dora, pack=pack, seed=seed
     )
     found = chosen(model, targets)
-    return _attached(model, found, settings, targets)
+    return _attached(model, found, settings, targets, beside=beside)
 
 
 def attach_like(
@@ -113,6 +117,8 @@ def _attached(
     found: Targets,
     settings: Settings,
     targets: Literal["all-linear"] | Sequence[str],
+    *,
+    beside: int = 0,
 ) -> Adapters:
     if settings.dora and found.experts:
         raise InvalidInput(
@@ -121,7 +127,7 @@ def _attached(
         )
     everything = chosen(model, ALL_LINEAR)
     held = {name: _frozen_experts(model, name, pack=settings.pack) for name in found.experts}
-    flat = Flat(_size(found, held, settings), device=_device(found, held))
+    flat = Flat(_size(found, held, settings) + beside, device=_device(found, held))
     modules: dict[str, LoraLinear | ExpertsLora] = {}
     for name, layer in found.linear.items():
         modules[name] = adapted = _linear(name, layer, flat, settings)
@@ -135,7 +141,7 @@ def _attached(
         if isinstance(module, DoraLinear):
             module.begin(flat.take(module.squares_O.numel()))
     return Adapters(
-        flat.parameter,
+        flat,
         modules,
         settings,
         targets=as_peft(list(found.linear), list(everything.linear), targets),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modiste.errors import ModisteError
+from modiste.prepare import classified
 from modiste.prepare.formats.columns import Columns
 from modiste.prepare.formats.kinds import Format
 from modiste.prepare.formats.places import Places
@@ -241,11 +242,7 @@ def _sequences(example: Example, renderer: Renderer, seq_len: int | None) -> Ite
         trained = renderer.training_samples(example, max_length=seq_len)
         yield from trained or [renderer.training(example)]
         return
-    if example.text is not None:
-        ids = renderer.encode(example.text)
-    else:
-        ids = renderer.prompt(example.messages, tools=example.tools)
-    yield Rendered(ids, [False] * len(ids))
+    yield classified.rendered(example, renderer)
 
 
 def _cannot(file: str, example: Example, error: Exception, places: Places | None) -> Problem:

@@ -139,7 +139,11 @@ class Statistics:
         """One good row; `samples` are what it renders to, None where no tokenizer is known."""
         self.rows[example.sample_type] += 1
         self._count_words(example)
-        if samples is None or example.sample_type is SampleType.CLASSIFIER:
+        if samples is None:
+            return
+        if example.sample_type is SampleType.CLASSIFIER:  # No token of it is predicted.
+            for sample in samples:
+                self.tokens.add(sample.n_tokens)
             return
         trained_tokens = 0
         for sample in samples:

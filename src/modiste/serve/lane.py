@@ -24,6 +24,7 @@ from torch import Tensor
 from modiste.errors import InvalidInput
 from modiste.nn import deltas as deltas_
 from modiste.nn.adapter_table import AdapterDeltas
+from modiste.nn.class_heads import HeadPooling, PublishedHeads, load_heads
 from modiste.nn.decoder import Decoder, load_decoder
 from modiste.nn.deltas import Group, RowDeltas, Stacks
 from modiste.nn.linear import WEIGHT_BYTES, independent
@@ -42,6 +43,8 @@ from modiste.serve.shelf import Shelf
 from modiste.serve.slots import ALIGNMENT, Slots
 from modiste.settings import ServeLinear
 
+MOST_HEADS = 64
+"""Of classifiers, kept from request to request."""
 NOT_NUMBERS = (
     "the model computed values that are not numbers: its weights or its adapter's are broken; "
     "train or download them again"
@@ -127,6 +130,7 @@ class Lane:
         self._deltas: dict[Sequence, AdapterDeltas | None] = {}
         self._sums: dict[Sequence, Tensor] = {}
         """Of the states of texts that are read for their mean."""
+        self._heads: dict[AdapterKey, PublishedHeads] = {}
         self._stacks = Stacks()
 
     def start(self, sequence: Sequence) -> Admission:
@@ -137,6 +141,8 @@ class Lane:
         request = sequence.request
         self._check(request)
         constrained = self._constrain(sequence)
+        if isinstance(request, Embed) and request.pooling is Pooling.HEADS:
+            self._heads_of(request)
         key, deltas = adapter_key(request), None
         if key is not None:
             deltas = self._adapter(key)
@@ -194,7 +200,7 @@ class Lane:
             if isinstance(request, Score):
                 self._score(piece, hidden_ND[first:last], n_top=0)
             elif isinstance(request, Embed):
-                self._pool(piece, hidden_ND[first:last], request.pooling)
+                self._pool(piece, hidden_ND[first:last], request)
             elif not sequence.generated:
                 if request.prompt_logprobs is not None:
                     self._score(piece, hidden_ND[first:last], n_top=request.prompt_logprobs)
@@ -290,15 +296,41 @@ class Lane:
             for logprobs_V, token in zip(logprobs_MV, targets, strict=True)
         ]
 
-    def _pool(self, piece: Piece, hidden_ND: Tensor, pooling: Pooling) -> None:
+    def _pool(self, piece: Piece, hidden_ND: Tensor, request: Embed) -> None:
         """As `nn.embedding` does: sums in float64, so that it matters little how a text is cut."""
-        sequence, n_ids = piece.sequence, len(piece.sequence.request.ids)
+        sequence, n_ids = piece.sequence, len(request.ids)
+        heads = self._heads_of(request) if request.pooling is Pooling.HEADS else None
+        means = request.pooling is Pooling.MEAN
+        if heads is not None:
+            means = heads.pooling is HeadPooling.MEAN
         pooled_D = hidden_ND[-1].double()
-        if pooling is Pooling.MEAN:
+        if means:
             pooled_D = hidden_ND.double().sum(0) + self._sums.pop(sequence, 0.0)
             self._sums[sequence] = pooled_D
-        if piece.end == n_ids:
+        if piece.end == n_ids and heads is not None:
+            pooled_D = pooled_D / n_ids if means else pooled_D
+            sequence.vector = tuple(heads.probabilities(pooled_D[None])[0].tolist())
+        elif piece.end == n_ids:
             sequence.vector = tuple(F.normalize(pooled_D, dim=0).tolist())
+
+    def _heads_of(self, request: Embed) -> PublishedHeads:
+        """Of the request's adapter; a few hundred kilobytes that are read once.
+
+        Raises:
+            InvalidInput: it is no classifier.
+        """
+        key = adapter_key(request)
+        if key is None:
+            raise InvalidInput("a base has no heads to classify with", code=FailureCode.INVALID)
+        if key not in self._heads:
+            try:
+                heads = load_heads(Path(key.folder))
+            except InvalidInput as error:
+                raise InvalidInput(error.message, code=FailureCode.ADAPTER) from error
+            while len(self._heads) >= MOST_HEADS:
+                del self._heads[next(iter(self._heads))]
+            self._heads[key] = heads
+        return self._heads[key]
 
     def _draw(self, sequence: Sequence) -> sampling.Draw:
         request, allowed_V = sequence.request, None

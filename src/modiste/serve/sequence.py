@@ -186,6 +186,9 @@ class Score:
 class Pooling(StrEnum):
     MEAN = "mean"
     LAST = "last"
+    HEADS = "heads"
+    """As the classifier in the adapter's folder pools; its vector are the probabilities of all its
+    labels, those of the first target first."""
 
 
 @dataclass(frozen=True)

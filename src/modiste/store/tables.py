@@ -22,6 +22,7 @@ from modiste.types import (
     Abilities,
     Adapter,
     Checkpoint,
+    ClassifierTarget,
     File,
     Hyperparameters,
     Job,
@@ -29,6 +30,7 @@ from modiste.types import (
     JobEstimate,
     JobEvent,
     JobStatus,
+    JobType,
     Key,
     Model,
     ModelKind,
@@ -209,6 +211,11 @@ class JobRow(Leased, Base):
     parity: Mapped[Parity | None] = mapped_column(Noun(Parity))
     progress: Mapped[Progress | None] = mapped_column(Noun(Progress))
     error: Mapped[JobError | None] = mapped_column(Noun(JobError))
+    job_type: Mapped[JobType] = mapped_column(Word(JobType), server_default=JobType.COMPLETION)
+    classifier_targets: Mapped[tuple[ClassifierTarget, ...] | None] = mapped_column(
+        Noun(tuple[ClassifierTarget, ...])
+    )
+    """As asked for; once the files were read, as they are trained."""
     dataset: Mapped[str | None] = mapped_column(sa.String(220))
     report_sha256: Mapped[str | None] = mapped_column(sa.String(64))
     preview_sha256: Mapped[str | None] = mapped_column(sa.String(64))
@@ -255,6 +262,8 @@ class JobRow(Leased, Base):
             created_by=self.created_by,
             org=self.org,
             suffix=self.suffix,
+            job_type=self.job_type,
+            classifier_targets=self.classifier_targets or (),
             dataset=self.dataset,
             report_sha256=self.report_sha256,
             preview_sha256=self.preview_sha256,
@@ -381,6 +390,10 @@ class ModelRow(Base):
     abilities: Mapped[Abilities | None] = mapped_column(Noun(Abilities))
     """NULL is filled at the next start: a release that reads more formats sets it so in its
     migration."""
+    classifier_targets: Mapped[tuple[ClassifierTarget, ...] | None] = mapped_column(
+        Noun(tuple[ClassifierTarget, ...])
+    )
+    """NULL where it writes text."""
 
     def noun(self) -> Model:
         return Model(
@@ -401,6 +414,7 @@ class ModelRow(Base):
             stale=self.stale,
             upstream=self.upstream,
             abilities=self.abilities,
+            classifier_targets=self.classifier_targets or (),
         )
 
 

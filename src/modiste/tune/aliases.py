@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from modiste.tune.foreign import ALIASES, DECIDED_HERE, ONLY_VALUE
 from modiste.tune.meanings import ACCUMULATION, MEANINGS, PER_STEP, Reading
 
-SECTIONS = ("data", "lora", "dpo", "optim", "wandb", "mlflow")
+SECTIONS = ("data", "lora", "dpo", "classifier", "optim", "wandb", "mlflow")
 """Mappings that are read field by field; any other is one value."""
 READ_IN_MEANINGS = frozenset(
     {

@@ -9,10 +9,11 @@ the same names, so a field of the schema needs no translation of its own anywher
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from modiste.tune.spec import CANONICAL, Tracker, TuneSpec, parse, value_of
-from modiste.types import Hyperparameters, TrainingFile
+from modiste.types import ClassifierTarget, Hyperparameters, TrainingFile
 
 VENDORS_NAMES: Mapping[str, str] = {
     "max_steps": "training_steps",
@@ -22,7 +23,7 @@ VENDORS_NAMES: Mapping[str, str] = {
 OF_THE_JOB = frozenset(
     {
         *("model", "data.train", "data.validation", "suffix", "trackers"),
-        *("invalid_sample_skip_fraction", "auto_start"),
+        *("invalid_sample_skip_fraction", "auto_start", "classifier_targets"),
     }
 )
 OF_THE_CALLER = frozenset({"output_dir", "export", "data.holdout"})
@@ -74,6 +75,7 @@ def from_hyperparameters(
     auto_start: bool = True,
     checkpoint_steps: int | None = None,
     integrations: Iterable[Mapping[str, Any]] = (),
+    classifier_targets: Iterable[ClassifierTarget] = (),
 ) -> TuneSpec:
     """The spec of a job made through the API. Raises InvalidInput naming every wrong value.
 
@@ -93,6 +95,7 @@ def from_hyperparameters(
         "invalid_sample_skip_fraction": invalid_sample_skip_fraction,
         "auto_start": auto_start,
         "trackers": [tracker(kept) for kept in integrations],
+        "classifier_targets": [asdict(target) for target in classifier_targets],
     }
     return parse({name: value for name, value in values.items() if value is not None}).spec
 

@@ -4,7 +4,7 @@ A preset only fills in what is left open; each choice says why. `quick` answers 
 works at all, `balanced` is what we would do ourselves, `thorough` searches longer and keeps the
 best. Rates depend on what learns: all weights want about a tenth of an adapter's rate (LoRA
 Without Regret, Schulman 2025), pairs of answers far less than texts (TRL's and Zephyr's 5e-7 for
-all weights).
+all weights), labels more (LOG.md).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EPOCHS = {"quick": 1.0, "balanced": 3.0, "thorough": 6.0}
 RANKS = {"quick": 8, "balanced": 16, "thorough": 64}
 FACTORS = {"quick": 2.0, "balanced": 1.0, "thorough": 0.5}
 RATES = {("sft", "adapter"): 1e-4, ("sft", "full"): 1e-5, ("dpo", "adapter"): 5e-6,
-         ("dpo", "full"): 5e-7}  # fmt: skip
+         ("dpo", "full"): 5e-7, ("classify", "adapter"): 1e-3}  # fmt: skip
 PATIENCE = 3
 
 
@@ -62,9 +62,10 @@ def _adapter(effort: str, given: Mapping[str, Any]) -> list[Choice]:
 def _rate(effort: str, given: Mapping[str, Any]) -> Choice:
     learns = "full" if given.get("method") == "full" else "adapter"
     objective = given.get("objective") or "sft"
-    rate = RATES[("dpo" if objective == "dpo" else "sft", learns)] * FACTORS[effort]
+    usual = RATES.get((objective, learns), RATES["sft", learns])
+    rate = usual * FACTORS[effort]
     what = {"full": "all weights", "adapter": "adapters"}[learns]
-    of = "pairs of answers" if objective == "dpo" else "texts"
+    of = {"dpo": "pairs of answers", "classify": "labels"}.get(objective, "texts")
     pace = {"quick": "twice", "balanced": "", "thorough": "half"}[effort]
     why = f"{pace} the usual rate for {what} on {of}".strip()
     return Choice("learning_rate", rate, why)

@@ -121,7 +121,7 @@ class Scorer:
         """(N,) negative log-likelihood of each target in fp32, with gradient."""
         if self.head is None:
             return F.cross_entropy(self.own_logits(batch), batch.targets, reduction="none")
-        hidden_ND = self._hidden(batch)[batch.rows]
+        hidden_ND = self.states(batch)[batch.rows]
         if isinstance(self.head, LearnedHead):
             return self.head.nll(hidden_ND, batch.targets, rows=CHUNK_ROWS)
         nll_N: Tensor = cast(Any, _HeadLoss).apply(hidden_ND, batch.targets, self.head)
@@ -157,11 +157,11 @@ class Scorer:
         if self.head is None:
             yield self.own_logits(batch), batch.targets
             return
-        hidden_ND = self._hidden(batch)[batch.rows]
+        hidden_ND = self.states(batch)[batch.rows]
         for chunk_CD, targets_C in _chunks(hidden_ND, batch.targets):
             yield self.head.up(chunk_CD).float(), targets_C
 
-    def _hidden(self, batch: Batch) -> Tensor:
+    def states(self, batch: Batch) -> Tensor:
         """(T, D) of the last layer, normalised: what the head reads."""
         trunk = cast(Any, self.model).get_decoder()
         return torch.cat([trunk(**part).last_hidden_state[0] for part in self._parts(batch)])
@@ -261,7 +261,7 @@ def _head_is_plain(model: PreTrainedModel) -> bool:
     batch = probe(model)
     scorer = Scorer(model, packs=False, plain_head=False)
     try:
-        plain = layer(scorer._hidden(batch)[batch.rows]).float()
+        plain = layer(scorer.states(batch)[batch.rows]).float()
     except (AttributeError, TypeError, ValueError, RuntimeError):
         return False
     return same(scorer.own_logits(batch), plain, dtype=model.dtype)

@@ -194,7 +194,8 @@ def n_learned(spec: TuneSpec, base: BaseInfo) -> int:
     layers = list(_targets(spec, base))
     lora = sum(spec.lora.rank * (inputs + outputs) for inputs, outputs in layers)
     lengths = sum(outputs for _, outputs in layers) if spec.lora.dora else 0
-    return base.n_layers * (lora + lengths)
+    heads = sum(len(target.labels) for target in spec.classifier_targets) * (base.hidden_size + 1)
+    return base.n_layers * (lora + lengths) + heads
 
 
 def checkpoint_bytes(spec: TuneSpec, base: BaseInfo) -> int:

@@ -74,8 +74,8 @@ def _stored_dtype(base_path: Path) -> torch.dtype | None:
     return SIXTEEN_BITS[names.pop()] if len(names) == 1 and names <= set(SIXTEEN_BITS) else None
 
 
-def adapters(spec: TuneSpec, model: PreTrainedModel, *, pack: bool) -> Adapters:
-    """Fresh ones, or those of `continue_from`.
+def adapters(spec: TuneSpec, model: PreTrainedModel, *, pack: bool, beside: int = 0) -> Adapters:
+    """Fresh ones, or those of `continue_from`; `beside` values of the vector are for others.
 
     Raises:
         InvalidInput: there are no such layers, or the adapter contradicts the spec.
@@ -96,6 +96,7 @@ def adapters(spec: TuneSpec, model: PreTrainedModel, *, pack: bool) -> Adapters:
         dropout=lora.dropout,
         rslora=lora.rslora,
         dora=lora.dora,
+        beside=beside,
     )
 
 

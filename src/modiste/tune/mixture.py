@@ -26,6 +26,8 @@ class Sample(NamedTuple):
     """Of a pair: where the rejected conversation begins, behind the chosen one. 0 for all else."""
     reference: tuple[float, float] | None = None
     """Of a pair: log-probability of the chosen and of the rejected answer before training."""
+    held: NDArray[np.int32] | None = None
+    """Of a classifier row: which of all targets' labels hold, counted through."""
 
 
 class Conversation(NamedTuple):
@@ -68,6 +70,9 @@ class Samples:
         """See Sample.split."""
         self.reference: NDArray[np.float64] | None = None
         """(n, 2); see Sample.reference."""
+        self.held: NDArray[np.int32] | None = None
+        self.held_starts = np.zeros(0, dtype=np.int64)
+        """Labels of classifier rows, one after the other; see Sample.held."""
         self.origins = [Origin(*origin) for origin in origins]
         if self.origins and len(self.origins) != len(self.lengths):
             raise ValueError(f"{len(self.origins)} origins of {len(self.lengths)} samples")
@@ -91,6 +96,26 @@ class Samples:
         made.splits = np.array(splits, dtype=np.int64)
         return made
 
+    @classmethod
+    def with_labels(
+        cls,
+        rows: Iterable[tuple[Sequence[int], Sequence[int]]],
+        *,
+        origins: Iterable[tuple[str, int]] = (),
+    ) -> Samples:
+        """Of ids and the labels that hold; no token is predicted."""
+        held: list[Sequence[int]] = []
+
+        def read() -> Iterator[tuple[Sequence[int], Sequence[bool]]]:
+            for ids, labels in rows:
+                held.append(labels)
+                yield ids, [False] * len(ids)
+
+        made = cls(read(), origins=origins)
+        made.held = np.array([label for labels in held for label in labels], dtype=np.int32)
+        made.held_starts = np.concatenate([[0], np.cumsum([len(labels) for labels in held])])
+        return made
+
     def __len__(self) -> int:
         return len(self.lengths)
 
@@ -98,7 +123,10 @@ class Samples:
         span = slice(self.starts[index], self.starts[index + 1])
         known = None if self.reference is None else self.reference[index]
         reference = None if known is None else (float(known[0]), float(known[1]))
-        return Sample(self.ids[span], self.mask[span], int(self.splits[index]), reference)
+        labels = None
+        if self.held is not None:
+            labels = self.held[self.held_starts[index] : self.held_starts[index + 1]]
+        return Sample(self.ids[span], self.mask[span], int(self.splits[index]), reference, labels)
 
     def origin(self, index: int) -> Origin | None:
         """None where nobody said."""

@@ -14,11 +14,14 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from modiste.errors import TuningFailed
 from modiste.nn.base import BaseInfo, Layout, describe_base, safetensors_header, weight_files
+from modiste.nn.class_heads import n_labels
 from modiste.tune import resume
 from modiste.tune.asked import undecidable
+from modiste.tune.classify import Classify, label_counts, label_weights
 from modiste.tune.machine import Machine
 from modiste.tune.mixture import Mixture, Samples, Source
 from modiste.tune.objective import NextToken, Objective
@@ -107,11 +110,24 @@ def _objective(
     spec: TuneSpec, sources: Sequence[Source], tuned: Tuned, machine: Machine
 ) -> Objective:
     """What the spec wants; where it leaves that open, what the samples are for."""
+    if tuned.heads is not None:
+        return Classify(tuned.scorer, tuned.heads, machine, spec, weights_of(spec, sources))
     pairs = any(source.samples.has_pairs for source in sources)
     wanted = spec.objective or (Wanted.DPO if pairs else Wanted.SFT)
     if wanted is Wanted.DPO:
         return Preference(tuned.scorer, machine, spec.dpo)
     return NextToken(tuned.scorer, machine)
+
+
+def weights_of(spec: TuneSpec, sources: Sequence[Source]) -> Tensor:
+    """(L,) of a classifier's labels, from how many training rows hold each."""
+    targets, data = spec.classifier_targets, [source.samples for source in sources]
+    return label_weights(
+        targets,
+        label_counts(data, n_labels(targets)),
+        sum(map(len, data)),
+        balance=spec.classifier.balance,
+    )
 
 
 def _optimizer(spec: TuneSpec, tuned: Tuned) -> torch.optim.AdamW:
@@ -160,4 +176,6 @@ def _fingerprint(
     for samples in (*(source.samples for source in sources), validation):
         flat = (samples.ids, samples.mask, samples.lengths, samples.splits)
         parts += [array.tobytes() for array in flat]
+        if samples.held is not None:
+            parts += [samples.held.tobytes(), samples.held_starts.tobytes()]
     return resume.fingerprint_of([source.weight for source in sources], *parts)

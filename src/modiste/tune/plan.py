@@ -172,6 +172,12 @@ def _sizes(spec: TuneSpec, steps: int, per_step: int, epochs: float) -> list[str
             f"Pairs of answers, compared by dpo (beta {spec.dpo.beta:g}) with what the model says "
             "of them before the first step."
         )
+    if spec.objective is Objective.CLASSIFY:
+        told = ", ".join(
+            f"{target.name} ({len(target.labels)} labels, {target.loss_function})"
+            for target in spec.classifier_targets
+        )
+        said.append(f"A classifier on the {spec.classifier.pooling} state, for {told}.")
     if epochs > EPOCHS_TO_WARN:
         said.append(
             f"That repeats the data {epochs:.0f} times and may learn it by heart; "

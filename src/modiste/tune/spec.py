@@ -25,8 +25,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from modiste.errors import InvalidInput
+from modiste.prepare import targets
 from modiste.tune.aliases import translate
-from modiste.types import OverLength
+from modiste.types import ClassifierTarget, OverLength
 
 
 class DataFile(BaseModel):
@@ -94,6 +95,8 @@ class Objective(StrEnum):
     """The next token, on what is trained: chats and plain text."""
     DPO = "dpo"
     """The chosen answer over the rejected one."""
+    CLASSIFY = "classify"
+    """The labels of a text or chat; of classifier jobs."""
 
 
 class Lora(BaseModel):
@@ -133,6 +136,18 @@ class Dpo(BaseModel):
     """Of the next-token loss on the chosen answer, added to keep it probable."""
 
 
+class Classifier(BaseModel):
+    """Heads on the base's last states, for rows with labels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    pooling: Literal["mean", "last"] = "mean"
+    """The mean of all tokens' states, or the state of the last token."""
+    balance: Literal["none", "sqrt", "full"] = "sqrt"
+    """How much more rare labels count in the loss: not at all, by the square root of how much rarer
+    they are, or fully. Published probabilities are set back to how often labels occur."""
+
+
 class Tracker(BaseModel):
     """Where else a run is shown. Keys are never part of a spec: they come from the environment or
     the server's store of secrets."""
@@ -170,11 +185,15 @@ class TuneSpec(BaseModel):
     data: Data
     method: Method = Method.LORA
     objective: Objective | None = None
-    """None: what the rows are for. Pairs of answers mean dpo, everything else sft."""
+    """None: what the rows are for. Pairs of answers mean dpo, everything else sft; labels are for
+    classifier jobs."""
     effort: Literal["quick", "balanced", "thorough"] | None = None
     """A preset for what is left open: epochs, rank, learning rate, early stopping."""
     lora: Lora = Lora()
     dpo: Dpo = Dpo()
+    classifier: Classifier = Classifier()
+    classifier_targets: tuple[ClassifierTarget, ...] = ()
+    """What a classifier tells, and its labels; left out, what the rows have."""
     continue_from: str | None = None
     """An adapter to go on from: a folder in PEFT layout, or a fine-tuned model of the server."""
     fim_ratio: float = Field(default=0.0, ge=0, le=1)
@@ -236,8 +255,31 @@ class TuneSpec(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _what_a_classifier_can_do(self) -> TuneSpec:
+        if self.classifier_targets and self.objective not in (None, Objective.CLASSIFY):
+            raise ValueError(
+                f"classifier_targets: objective {self.objective} trains no classifier; leave one "
+                "of them out"
+            )
+        if wrong := targets.wrong(self.classifier_targets):
+            raise ValueError(f"classifier_targets: {'; '.join(wrong)}")
+        classifies = self.objective is Objective.CLASSIFY or self.classifier_targets
+        if classifies and self.method is Method.FULL:
+            raise ValueError("method: a classifier is trained with lora or qlora, full changes all")
+        if classifies and self.continue_from is not None:
+            raise ValueError(
+                f"continue_from: a classifier begins at a base; {self.continue_from} is an adapter"
+            )
+        return self
 
-SECTIONS: Mapping[str, type[BaseModel]] = {"data": Data, "lora": Lora, "dpo": Dpo}
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "data": Data,
+    "lora": Lora,
+    "dpo": Dpo,
+    "classifier": Classifier,
+}
 CANONICAL = tuple(
     [f"{name}.{field}" for name, section in SECTIONS.items() for field in section.model_fields]
     + [field for field in TuneSpec.model_fields if field not in SECTIONS]

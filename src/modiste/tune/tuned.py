@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from modiste.errors import InvalidInput, TuningFailed
+from modiste.nn import class_heads
+from modiste.nn.class_heads import LearnedHeads
 from modiste.nn.full import unfreeze
 from modiste.nn.fused import fuse
 from modiste.nn.greedy import Likeliest
@@ -38,6 +40,8 @@ class Tuned(NamedTuple):
     """The base, where `learned` cannot be switched off."""
     sharded: bool = False
     """Every use is an exchange with the other processes."""
+    heads: LearnedHeads | None = None
+    """Of a classifier."""
 
     def logprobs(self, ids: Sequence[int], *, adapted: bool = True) -> list[float]:
         """Log-probability of each of ids[1:] behind those before it, with what was learned or as
@@ -75,20 +79,26 @@ def load(
     model = methods.load_model(spec, base_path, machine, sharded=sharded)
     scorer = Scorer.of(model)
     learned: Learned
+    heads = None
     if spec.method is Method.FULL:
         learned = unfreeze(model, base_path=base_path)
         scorer.learn_head()
     else:
         with torch.no_grad():
             before = scorer.own_logits(probe(model))
-        learned = methods.adapters(spec, model, pack=pack)
+        n_labels = class_heads.n_labels(spec.classifier_targets)
+        width = model.config.get_text_config().hidden_size
+        beside = class_heads.size(n_labels, width)
+        learned = adapters = methods.adapters(spec, model, pack=pack, beside=beside)
+        if n_labels:
+            heads = LearnedHeads(adapters.room, n_labels=n_labels, hidden_size=width)
         if not sharded:
             fuse(model)
         with learned.disabled():
             _check_untouched(scorer, before)
     if machine.recomputes(spec):
         recompute_blocks(model, learned=learned.flat)
-    return Tuned(scorer, learned, machine, sharded=sharded)
+    return Tuned(scorer, learned, machine, sharded=sharded, heads=heads)
 
 
 def in_fp32(tuned: Tuned, spec: TuneSpec, base_path: Path) -> Tuned:

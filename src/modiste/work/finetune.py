@@ -27,8 +27,8 @@ from modiste.store.blobs import adapter_of
 from modiste.store.database import Database
 from modiste.tune import room, speeds
 from modiste.tune.spec import TuneSpec
-from modiste.types import Adapter, JobError, Parity
-from modiste.work import out_of_memory, parity
+from modiste.types import Adapter, JobError, JobType, Parity
+from modiste.work import class_parity, out_of_memory, parity
 from modiste.work.bench import Bench
 from modiste.work.local import (
     LOCKED_ELSEWHERE,
@@ -280,6 +280,17 @@ def _certified(bench: Bench, adapter: Adapter) -> Parity | None:
     cache, base = bench.settings.cache_dir, bench.job.base_path
     try:
         found = weights.folders(bench.blobs, cache, base=base, made=adapter)
+        if bench.job.job.job_type is JobType.CLASSIFIER:
+            assert found.adapter is not None  # noqa: S101  # Full tuning makes no classifiers.
+            return class_parity.check(
+                bench.run_dir,
+                base_path=found.base,
+                adapter_folder=found.adapter,
+                adapter_version=found.version,
+                process_dir=bench.settings.process_dir,
+                still_wanted=lambda: _still_wanted(bench),
+                answer_timeout_s=bench.settings.stall_timeout_s,
+            )
         return parity.check(
             bench.run_dir,
             base_path=found.base,

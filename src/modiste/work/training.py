@@ -163,14 +163,20 @@ def _trained(
     from modiste.nn.base import describe_base
     from modiste.prepare import render
     from modiste.prepare.fim import Fim
-    from modiste.tune.mixture import Source
+    from modiste.tune.mixture import Samples, Source
     from modiste.tune.sft import Done, finetune
     from modiste.tune.sizing import longest_allowed
     from modiste.tune.spec import TuneSpec
     from modiste.tune.trackers import Trackers
     from modiste.tune.tuned import in_fp32
-    from modiste.work import out_of_memory, worst_rows
-    from modiste.work.training_rows import data_file, parity_rows, read_samples, tokenised
+    from modiste.work import labelled_rows, out_of_memory, worst_rows
+    from modiste.work.training_rows import (
+        DataFile,
+        data_file,
+        parity_rows,
+        read_samples,
+        tokenised,
+    )
 
     spec = TuneSpec.model_validate(job["spec"])
     info = describe_base(base_path)
@@ -178,24 +184,30 @@ def _trained(
     machine = member.machine_of(group, run_dir, info, threads=job.get("threads"), spec=spec)
     wanted = job.get("shard_base", Sharding.AUTO)
     group.lockstep = member.spreads(group, wanted, spec=spec, info=info, machine=machine)
+    renderer, longest = render.load(base_path), longest_allowed(spec, info)
     read = partial(
-        read_samples,
-        renderer=render.load(base_path),
-        max_length=longest_allowed(spec, info),
-        over_length=spec.over_length,
+        read_samples, renderer=renderer, max_length=longest, over_length=spec.over_length
     )
     skip = job.get("skip_lines", {})
     train = [data_file(entry, skip) for entry in job["train"]]
     validation = [data_file(entry, skip) for entry in job.get("validation", [])]
     fim = Fim(spec.fim_ratio, spec.seed)
+
+    def samples_of(files: list[DataFile], fim: Fim | None = None) -> Samples:
+        if spec.classifier_targets:
+            return labelled_rows.samples(files, renderer, spec.classifier_targets, longest)
+        return tokenised(chain.from_iterable(read(file, fim=fim) for file in files))
+
     recipe = partial(
         finetune,
         spec,
         base_path,
-        sources=[
-            Source(file.filename, file.weight, tokenised(read(file, fim=fim))) for file in train
-        ],
-        validation=tokenised(chain.from_iterable(map(read, validation))),
+        sources=(
+            sources := [
+                Source(file.filename, file.weight, samples_of([file], fim)) for file in train
+            ]
+        ),
+        validation=(held_out := samples_of(validation)),
         run_dir=run_dir,
         should_stop=_stop_file(run_dir, signals),
         group=group,
@@ -219,6 +231,12 @@ def _trained(
         if ended.worst:
             found_worst = worst_rows.report(ended.worst, [*train, *validation])
             _write_json(run_dir / worst_rows.FILE, found_worst)
+        if spec.classifier_targets:
+            from modiste.work import classified
+
+            data = classified.Data(sources, held_out, [*validation, *train], renderer)
+            classified.leave(run_dir, ended, spec, base_path, data, on_event)
+            return ended
         samples = chain.from_iterable(map(read, [*validation, *train]))
         exact = in_fp32(ended.tuned, spec, base_path)
         found = parity_rows(samples, exact, longest=info.max_context_length)

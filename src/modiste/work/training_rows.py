@@ -82,7 +82,7 @@ def read_samples(
     Raises:
         TuningFailed: the file cannot be read, or a line that should be good is not.
     """
-    for example in ahead(_examples(file), renderer):
+    for example in ahead(examples(file), renderer):
         where = f"{file.filename} line {example.line}"
         try:
             samples = _samples(example, renderer, max_length, over_length, fim)
@@ -184,7 +184,12 @@ def chat_row(example: Example) -> dict[str, Any]:
     return row
 
 
-def _examples(file: DataFile) -> Iterator[Example]:
+def examples(file: DataFile, *, labels: bool = False) -> Iterator[Example]:
+    """The rows that are trained, those of classifiers where `labels` are what is learned.
+
+    Raises:
+        TuningFailed: as `read_samples`.
+    """
     if not file.path.is_file():
         raise TuningFailed(
             f"{file.filename}: {file.path} cannot be read: no such file; upload the file again",
@@ -199,10 +204,11 @@ def _examples(file: DataFile) -> Iterator[Example]:
                 f"{found.row.problems[0]}; the file was valid when the job was, upload it again",
                 code="invalid_data",
             )
-        if example.sample_type is SampleType.CLASSIFIER:
+        if (example.sample_type is SampleType.CLASSIFIER) is not labels:
+            wanted = "rows with labels" if labels else "chats, texts and pairs"
             raise TuningFailed(
-                f"{file.filename} line {example.line}: {example.sample_type} rows are not trained "
-                "by this version; `modiste data convert` makes chats of them",
+                f"{file.filename} line {example.line}: the row is a {example.sample_type} row, and "
+                f"the job trains {wanted}",
                 code="kind_not_trained",
             )
         yield example

@@ -138,6 +138,7 @@ def _request(bench: Bench, forgotten: Mapping[str, list[int]]) -> Request:
         validation_files=job.validation_files,
         checkpoint_steps=settings.checkpoint_interval_steps,
         integrations=job.integrations,
+        classifier_targets=job.classifier_targets,
     )
 
     def data(file_id: str, weight: float = 1.0) -> DataFile:

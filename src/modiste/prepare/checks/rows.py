@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from modiste.errors import ModisteError
+from modiste.prepare import classified
 from modiste.prepare.checks import tools
 from modiste.prepare.checks.advice import ADVICE, value_at
 from modiste.prepare.checks.repeats import Seen
@@ -184,8 +185,7 @@ def _render(example: Example, wants: Wants, tally: Tally) -> _Found:
     """Count the tokens of a row; `_BAD` when it cannot be trained on."""
     renderer, seq_len = wants.renderer, wants.seq_len
     if example.sample_type is SampleType.CLASSIFIER:
-        tally.n_trainable += 1
-        return _Found(None)
+        return _read_by_a_classifier(example, wants, tally)
     if renderer is None:
         tally.n_trainable += _is_trainable(example, tally)
         return _Found(None)
@@ -214,6 +214,27 @@ def _render(example: Example, wants: Wants, tally: Tally) -> _Found:
         return _too_long(example, longest, seq_len, wants.over_length, tally)
     _count(example, samples, longest, n_pieces, tally)
     return _Found(samples)
+
+
+def _read_by_a_classifier(example: Example, wants: Wants, tally: Tally) -> _Found:
+    """It is never cut: labels are of the whole text."""
+    if wants.renderer is None:
+        tally.n_trainable += 1
+        return _Found(None)
+    try:
+        sample = classified.rendered(example, wants.renderer)
+    except ModisteError as error:
+        return _refused(example, error.error_code, error.message, tally)
+    except (ValueError, AssertionError, RecursionError) as error:  # as in _render
+        text = f"the row cannot be tokenised: {error}"
+        return _refused(example, "not_renderable", text, tally)
+    if wants.seq_len is not None and sample.n_tokens > wants.seq_len:
+        return _too_long(example, sample.n_tokens, wants.seq_len, OverLength.REFUSE, tally)
+    tally.n_trainable += 1
+    tally.n_samples += 1
+    tally.n_tokens += sample.n_tokens
+    tally.longest_sample = max(tally.longest_sample, sample.n_tokens)
+    return _Found([sample])
 
 
 def _at_places(said: str, answer: str, places: Places | None) -> str:

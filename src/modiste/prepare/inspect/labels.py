@@ -40,7 +40,7 @@ class Labels:
         if example.sample_type is not SampleType.CLASSIFIER:
             return
         self.n_rows += 1
-        present = tuple(sorted(name for name, values in example.labels.items() if values))
+        present = tuple(sorted(example.labels))
         self.without.setdefault(present, [0, example.line])[0] += 1
         for name in present:
             counts = self.values.setdefault(name, {})
@@ -142,6 +142,8 @@ def _typing_errors(
 
 def _sizes(path: str, counts: Mapping[str, list[int]]) -> Iterator[Remark]:
     total = sum(n for n, _ in counts.values())
+    if not counts:
+        return  # No row holds any.
     if len(counts) == 1:
         value, (_, line) = next(iter(counts.items()))
         said = f"{path} is {brief(value)!r} in every row: there is nothing to tell apart"

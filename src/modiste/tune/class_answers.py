@@ -1,0 +1,113 @@
+"""What trained heads say of rows, and how sure they should be: probabilities that mean something.
+
+Temperatures are found on rows that were not learned from: each target's logits are divided by the
+one number under which what holds there is most probable. One row more that could have been anything
+is counted in, so that heads which are always right do not become infinitely sure of it.
+
+Legend: N rows, D hidden size, L labels of all targets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from modiste.nn import class_heads
+from modiste.nn.class_heads import HeadPooling, HeadsFile, PublishedHeads, spans
+from modiste.tune.classify import Classify, correction
+from modiste.tune.mixture import Sample, Samples
+from modiste.tune.spec import TuneSpec
+from modiste.tune.tuned import Tuned
+from modiste.types import ClassifierTarget
+
+FEWEST_ROWS = 30
+"""On fewer, a temperature says more about chance than about the heads."""
+COLDEST, HOTTEST = 0.05, 20.0
+HALVINGS = 60
+
+
+class Heard(NamedTuple):
+    """States of rows as the heads read them, and what holds."""
+
+    pooled_ND: Tensor
+    truth_NL: NDArray[np.bool_]
+
+
+def published(tuned: Tuned, spec: TuneSpec, weights_L: Tensor) -> PublishedHeads:
+    """The heads as they are served, not yet calibrated; `weights_L` are those of the loss."""
+    assert tuned.heads is not None  # noqa: S101  # Only classifiers come here.
+    weight_LD, bias_L = tuned.heads.values()
+    targets = spec.classifier_targets
+    about = HeadsFile(targets, HeadPooling(spec.classifier.pooling), (1.0,) * len(targets))
+    return PublishedHeads(about, weight_LD.double(), (bias_L + correction(weights_L)).double())
+
+
+@torch.no_grad()
+def heard(
+    tuned: Tuned,
+    spec: TuneSpec,
+    samples: Samples,
+    *,
+    tell: Callable[[int], None] = lambda n_done: None,
+) -> Heard:
+    """Read every row once; `tell` hears how many are done."""
+    assert tuned.heads is not None  # noqa: S101  # Only classifiers come here.
+    n = class_heads.n_labels(spec.classifier_targets)
+    reader = Classify(tuned.scorer, tuned.heads, tuned.machine, spec, torch.ones(n))
+    pooled, truth = [], []
+    for rows in reader.batches(_all(samples)):
+        pooled.append(reader.pooled(rows).cpu())
+        truth.append(rows.truth_NL.cpu().numpy() > 0)
+        tell(sum(map(len, truth)))
+    return Heard(torch.cat(pooled), np.concatenate(truth))
+
+
+def pooled_of(tuned: Tuned, spec: TuneSpec, ids: Sequence[int]) -> Tensor:
+    """(D,) of one row."""
+    return heard(tuned, spec, Samples.with_labels([(ids, [])])).pooled_ND[0]
+
+
+def temperatures(heads: PublishedHeads, rows: Heard) -> tuple[float, ...]:
+    """One for each target."""
+    targets = heads.about.targets
+    if len(rows.truth_NL) < FEWEST_ROWS:
+        return (1.0,) * len(targets)
+    logits_NL = heads.logits(rows.pooled_ND).numpy()
+    return tuple(
+        temperature(target, logits_NL[:, span], rows.truth_NL[:, span])
+        for target, span in zip(targets, spans(targets), strict=True)
+    )
+
+
+def temperature(
+    target: ClassifierTarget, logits_NL: NDArray[np.float64], truth_NL: NDArray[np.bool_]
+) -> float:
+    """Under which the rows are most probable. The loss is convex in 1 / temperature, so its slope
+    has one root, found by halving."""
+    n, n_labels = truth_NL.shape
+    blur = 1.0 / (n + 1)
+    wanted_NL = (1 - blur) * truth_NL + blur / (n_labels if target.single else 2)
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    for _ in range(HALVINGS):
+        middle = math.sqrt(low * high)
+        slope = float(((_said(target, middle * logits_NL) - wanted_NL) * logits_NL).sum())
+        low, high = (low, middle) if slope > 0 else (middle, high)
+    return 1 / math.sqrt(low * high)
+
+
+def _said(target: ClassifierTarget, logits_NL: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not target.single:
+        return 1 / (1 + np.exp(-np.clip(logits_NL, -500, 500)))
+    powers_NL = np.exp(logits_NL - logits_NL.max(1, keepdims=True))
+    made: NDArray[np.float64] = powers_NL / powers_NL.sum(1, keepdims=True)
+    return made
+
+
+def _all(samples: Samples) -> Sequence[Sample]:
+    return [samples[at] for at in range(len(samples))]

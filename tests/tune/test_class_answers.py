@@ -1,0 +1,84 @@
+"""Probabilities that mean something: temperatures, and heads as they are published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from modiste.nn.class_heads import HeadPooling, HeadsFile, PublishedHeads
+from modiste.tune.class_answers import (
+    COLDEST,
+    FEWEST_ROWS,
+    Heard,
+    heard,
+    pooled_of,
+    published,
+    temperature,
+    temperatures,
+)
+from modiste.tune.spec import TuneSpec
+from modiste.tune.tuned import load
+from modiste.types import ClassifierTarget, LossFunction
+
+from .conftest import ONE_THREAD
+from .test_classify import classifier_spec, rows_of
+
+SINGLE = ClassifierTarget("a", ("x", "y", "z"), LossFunction.SINGLE_CLASS)
+MULTI = ClassifierTarget("a", ("x", "y", "z"), LossFunction.MULTI_CLASS)
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+@pytest.mark.parametrize("target", [SINGLE, MULTI])
+def test_a_temperature_gives_back_the_logits_that_rows_were_drawn_from(
+    target: ClassifierTarget, factor: float
+) -> None:
+    """4,000 rows: the standard error of the temperature is about 2 %; 10 % are five of them."""
+    random = np.random.default_rng(3)
+    true_NL = random.normal(0, 1.5, (4000, 3))
+    if target.single:
+        odds = np.exp(true_NL)
+        chosen = [random.choice(3, p=row / row.sum()) for row in odds]
+        truth_NL = np.eye(3, dtype=bool)[chosen]
+    else:
+        truth_NL = random.random((4000, 3)) < 1 / (1 + np.exp(-true_NL))
+    assert temperature(target, factor * true_NL, truth_NL) == pytest.approx(factor, rel=0.1)
+
+
+def test_heads_that_are_always_right_do_not_become_infinitely_sure() -> None:
+    truth_NL = np.eye(3, dtype=bool)[[0, 1, 2] * 20]
+    found = temperature(SINGLE, 10.0 * truth_NL, truth_NL)
+    assert found > 2 * COLDEST
+
+
+def test_few_rows_leave_the_temperature_at_one() -> None:
+    spec = classifier_spec()
+    logits = torch.zeros(FEWEST_ROWS - 1, 4)
+    truth = np.zeros((FEWEST_ROWS - 1, 5), dtype=bool)
+    heads = _heads(spec)
+    assert temperatures(heads, Heard(logits, truth)) == (1.0, 1.0)
+
+
+def _heads(spec: TuneSpec) -> PublishedHeads:
+
+    targets = spec.classifier_targets
+    about = HeadsFile(targets, HeadPooling.MEAN, (1.0, 1.0))
+    return PublishedHeads(about, torch.zeros(5, 4).double(), torch.zeros(5).double())
+
+
+def test_published_heads_say_what_the_objective_computes_corrected(base: Path) -> None:
+    spec = classifier_spec()
+    tuned = load(spec, base, ONE_THREAD)
+    with torch.no_grad():
+        tuned.learned.flat.normal_(std=0.05, generator=torch.Generator().manual_seed(0))
+    weights_L = torch.tensor([1.0, 2.0, 0.5, 3.0, 1.0])
+    rows = heard(tuned, spec, rows_of(4))
+    assert rows.truth_NL.shape == (4, 5)
+    assert tuned.heads is not None
+    expected = tuned.heads.logits(rows.pooled_ND).detach() - weights_L.log()
+    found = published(tuned, spec, weights_L).logits(rows.pooled_ND)
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+    alone = pooled_of(tuned, spec, rows_of(4)[2].ids.tolist())
+    assert (alone - rows.pooled_ND[2]).abs().max() < 1e-4
