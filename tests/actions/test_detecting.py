@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import httpx
 import pytest
 
+from modiste.actions import classifications
 from modiste.actions.answers import Choice, Completion, Usage
+from modiste.actions.classifications import Classified, ClassifyAsk
 from modiste.actions.detecting import readings
 from modiste.actions.inference import Renderers, Serving
 from modiste.errors import NotFound
@@ -19,7 +21,7 @@ from modiste.moderate.verdict import Failure, Reading
 from modiste.serve.sequence import FinishReason
 from modiste.serve.upstream import Upstreams
 from modiste.settings import Settings
-from modiste.types import Actor, Message, Scope
+from modiste.types import Actor, ClassifierTarget, LossFunction, Message, Scope
 
 ACTOR = Actor("key_1", "0" * 8, frozenset({Scope.INFER}))
 ITEMS = [Item("a"), Item("b")]
@@ -30,7 +32,7 @@ ENDPOINT = {
 
 
 def told(
-    detector: dict[str, Any], *, reply: Any = None, classify: Any = None, ask: Any = None
+    detector: dict[str, Any], *, reply: Any = None, ask: Any = None
 ) -> list[Reading | Failure]:
     policy = from_json(
         {"name": "p", "categories": [{"code": "c", "definition": "d"}], "detectors": [detector]},
@@ -39,7 +41,7 @@ def told(
 
     async def run() -> list[Reading | Failure]:
         upstreams = Upstreams(Settings(), transport=lambda: httpx.MockTransport(reply))
-        serving = Serving(cast(Any, None), cast(Any, None), Renderers(), upstreams, classify)
+        serving = Serving(cast(Any, None), cast(Any, None), Renderers(), upstreams)
         try:
             return await readings(
                 serving, ACTOR, policy.detectors[0], policy, ITEMS, place=None, ask=ask
@@ -95,20 +97,39 @@ def test_an_endpoint_without_its_key_is_a_failure() -> None:
     assert "NOBODY_SET_THIS" in str(found[0])
 
 
-def test_a_classifier_is_read_by_its_target() -> None:
-    async def classify(
-        actor: Actor, model: str, texts: Sequence[str]
-    ) -> list[Mapping[str, Mapping[str, float]]]:
-        assert (actor, model, list(texts)) == (ACTOR, "ft:x", ["a", "b"])
-        return [{"kind": {"bad": 0.7, "good": 0.3}, "mood": {"bad": 0.1}}, {"kind": {"bad": 0.2}}]
+KIND, MOOD = (
+    ClassifierTarget(name, ("bad", "good"), LossFunction.SINGLE_CLASS) for name in ("kind", "mood")
+)
+CLASSIFIER = {"name": "d", "kind": "classifier", "model": "ft:x", "categories": {"bad": "c"}}
 
-    classifier = {"name": "d", "kind": "classifier", "model": "ft:x", "categories": {"bad": "c"}}
-    first, second = told(classifier, classify=classify)
-    assert isinstance(first, Failure)  # two targets, and none is named
-    assert second == Reading({"bad": 0.2})
-    named = told({**classifier, "target": "kind"}, classify=classify)
-    assert named[0] == Reading({"bad": 0.7, "good": 0.3})
-    assert "no classifier is served" in str(told(classifier)[0])
+
+def served(monkeypatch: pytest.MonkeyPatch, found: Classified) -> None:
+    async def create(serving: Serving, actor: Actor, ask: ClassifyAsk) -> Classified:
+        if (actor, ask) != (ACTOR, ClassifyAsk("ft:x", ("a", "b"))):
+            raise NotFound(f"no model {ask.model}")
+        return found
+
+    monkeypatch.setattr(classifications, "create", create)
+
+
+def test_a_classifier_is_read_by_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(0.75, 0.25, 0.125, 0.875), (0.5, 0.5, 0.25, 0.75)]
+    served(monkeypatch, Classified((KIND, MOOD), rows, 4))
+    named = told({**CLASSIFIER, "target": "mood"})
+    assert named == [Reading({"bad": 0.125, "good": 0.875}), Reading({"bad": 0.25, "good": 0.75})]
+    for each in (*told(CLASSIFIER), *told({**CLASSIFIER, "target": "tone"})):
+        assert isinstance(each, Failure)
+        assert "kind, mood" in each.why
+
+
+def test_the_only_target_needs_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    served(monkeypatch, Classified((KIND,), [(0.75, 0.25), (0.5, 0.5)], 4))
+    assert told(CLASSIFIER)[0] == Reading({"bad": 0.75, "good": 0.25})
+
+
+def test_a_classifier_that_is_not_there_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    served(monkeypatch, Classified((KIND,), [], 0))
+    assert told({**CLASSIFIER, "model": "ft:y"}) == [Failure("failed: no model ft:y")] * 2
 
 
 def test_a_guard_that_fails_for_one_text_fails_for_that_one_alone() -> None:

@@ -12,7 +12,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from modiste.actions import classifications
 from modiste.actions.answers import Completion
+from modiste.actions.classifications import ClassifyAsk
 from modiste.actions.inference import Serving
 from modiste.errors import ModisteError
 from modiste.moderate import guard as guards
@@ -144,12 +146,10 @@ def _said(told: Completion) -> Said:
 async def _classifier(
     serving: Serving, actor: Actor, classifier: Classifier, items: Sequence[Item]
 ) -> Readings:
-    if serving.classify is None:
-        return _failed(classifier, items, "failed: no classifier is served here")
-    texts = [item.text for item in items]
+    ask = ClassifyAsk(classifier.model, tuple(item.text for item in items))
     async with asyncio.timeout(classifier.timeout_s):
-        told = await serving.classify(actor, classifier.model, texts)
-    return [_labelled(classifier, each) for each in told]
+        told = await classifications.create(serving, actor, ask)
+    return [_labelled(classifier, each) for each in told.by_name()]
 
 
 def _labelled(

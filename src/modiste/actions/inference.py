@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -27,11 +27,6 @@ from modiste.settings import Settings
 from modiste.store.database import Database
 from modiste.types import Actor, Model, ModelKind, Scope
 
-Scores = Mapping[str, float]
-"""Labels to probabilities."""
-Classify = Callable[[Actor, str, Sequence[str]], Awaitable[Sequence[Mapping[str, Scores]]]]
-"""Who asks, a classifier's name and texts to, of each text, the labels of each target."""
-
 
 @dataclass(frozen=True)
 class Serving:
@@ -41,8 +36,6 @@ class Serving:
     engine: Engine
     renderers: Renderers
     upstreams: Upstreams = field(default_factory=lambda: Upstreams(Settings()))
-    classify: Classify | None = None
-    """What scores texts; None where no classifier is served."""
 
 
 class AnsweredElsewhere(BadRequest):

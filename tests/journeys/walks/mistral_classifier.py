@@ -149,6 +149,21 @@ def models(model):
         same([t.name for t in changed.classifier_targets], ["mood", "of"])
 
 
+def guards(model):
+    """A policy may take it for a detector; it is asked under the policy's name."""
+    detector = {"name": "mood", "kind": "classifier", "model": model, "target": "mood"}
+    detector |= {"categories": {"bad": "gloom"}, "ignore": ["good"]}
+    category = {"code": "gloom", "definition": "Somebody is not content."}
+    policy = {"name": f"cheer-{VERSION}", "categories": [category], "detectors": [detector]}
+    http("/v1/policies", {"policy": policy})
+    text = "The food was awful"
+    [told] = client.classifiers.moderate(model=policy["name"], inputs=[text]).results
+    [alone] = client.classifiers.classify(model=model, **{ASKED: [text]}).results
+    p = alone["mood"].scores["bad"]
+    expect(abs(told.category_scores["gloom"] - p) < 1e-4, (told, alone))
+    same(told.categories["gloom"], p >= 0.5)
+
+
 ASKED = "inputs"
 CHATS = "inputs" if VERSION.startswith("1.") else "input"
 train = upload(f"moods-{VERSION}.jsonl", rows(0, 48))
@@ -157,3 +172,4 @@ made = (job_by_client if MAKES_JOBS else job_by_http)(train, valid)
 expect(NAME.fullmatch(made), made)
 models(made)
 asks(made)
+guards(made)
