@@ -149,6 +149,8 @@ def test_a_job_has_exactly_the_fields_of_the_contract() -> None:
             "gradient_checkpointing": "auto",
             "microbatch_tokens": None,
             "force": False,
+            "classifier_pooling": "mean",
+            "classifier_balance": "sqrt",
         },
         "fine_tuned_model": None,
         "suffix": "s",
