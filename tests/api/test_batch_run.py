@@ -190,6 +190,7 @@ def test_a_cancelled_batch_keeps_what_is_done_and_names_what_is_not(home: Home) 
     assert len(home.engine.aborted) > 0, "what ran when it was cancelled goes on in the engine"
 
 
+@pytest.mark.slow
 def test_a_paused_batch_leaves_the_rest_to_the_next_child(home: Home) -> None:
     home.engine = Stopping(home.run_dir, after=4, how="pause")
     home.write(*lines(30))
@@ -204,6 +205,7 @@ def test_a_paused_batch_leaves_the_rest_to_the_next_child(home: Home) -> None:
     assert [line["custom_id"] for line in good] == [f"c{i}" for i in range(30)]
 
 
+@pytest.mark.slow
 def test_what_did_not_run_in_time_says_so(home: Home) -> None:
     home.engine = ScriptedEngine(pause_s=0.2)
     home.write(*lines(40))

@@ -157,6 +157,7 @@ def test_what_is_said_at_the_end_can_be_done(
     assert said in tune._what_next(Cards(), job)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_file_becomes_a_model_and_a_second_run_finds_it(modiste, config: Path) -> None:
     """The whole walk on a real server of two steps; about ten seconds on one core."""
     made = modiste("tune", config)

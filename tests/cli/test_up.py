@@ -96,6 +96,7 @@ def test_a_taken_port_fails_in_one_line(start: Start) -> None:
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_server_goes_on_when_its_terminal_is_closed(start: Start, home: Path) -> None:
     process = start()
     read_until(process, "Ctrl-C stops it")

@@ -20,12 +20,15 @@ from make_clients import client_python
 WALKS = Path(__file__).parent / "walks"
 WALKERS = [
     ("mistralai", "0.4.2", "mistral_0.py"),
+    ("mistralai", "2.5.1", "mistral_jobs.py"),
+    ("openai", "3.52.0", "openai_jobs.py"),
+]
+"""One of each generation; those of the same walk take as long and are run with the slow tests."""
+MORE_WALKERS = [
     ("mistralai", "1.2.6", "mistral_jobs.py"),
     ("mistralai", "1.12.4", "mistral_jobs.py"),
-    ("mistralai", "2.5.1", "mistral_jobs.py"),
     ("mistralai", "3.7.0", "mistral_3.py"),
     ("openai", "1.109.1", "openai_jobs.py"),
-    ("openai", "3.52.0", "openai_jobs.py"),
 ]
 ASKERS = [
     ("mistralai", "0.4.2", "mistral_0_asks.py"),
@@ -55,7 +58,11 @@ def test_a_stock_client_makes_a_classifier_and_asks_it(
     walks(request, "mistralai", version, "mistral_classifier.py")
 
 
-@pytest.mark.parametrize(("name", "version", "walk"), WALKERS, ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("name", "version", "walk"),
+    [*WALKERS, *(pytest.param(*one, marks=pytest.mark.slow) for one in MORE_WALKERS)],
+    ids=lambda value: str(value),
+)
 def test_a_stock_client_walks_the_whole_flow(
     request: pytest.FixtureRequest, name: str, version: str, walk: str
 ) -> None:

@@ -36,7 +36,7 @@ def test_equal_probabilities_are_not_apart() -> None:
         ([0.7, 0.3, 0.2], "mood is 'good' in training and 'bad' served"),
         ([0.3, 0.7, math.nan], "label 3"),
         ([0.3, 0.7], "3 labels in training, 2 served"),
-        ([0.30005, 0.69995, 0.2], "apart on average"),
+        ([0.3001, 0.6999, 0.2], "apart on average"),
     ],
 )
 def test_every_way_of_being_apart_is_named(served: list[float], said: str) -> None:

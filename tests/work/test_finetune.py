@@ -151,6 +151,7 @@ def test_the_trainer_is_told_everything_in_its_folder(
     assert Path(told["base_path"], "config.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_killed_trainer_is_started_again_and_its_steps_are_recorded_once(
     database: Database,
     admin: Actor,

@@ -111,6 +111,7 @@ def test_a_worker_takes_a_job_from_its_files_to_its_model(
     assert len(trainers(database, job)) == 1
 
 
+@pytest.mark.slow
 def test_after_kill_9_the_next_worker_continues_at_once_under_a_new_fence(
     database: Database,
     admin: Actor,
@@ -137,6 +138,7 @@ def test_after_kill_9_the_next_worker_continues_at_once_under_a_new_fence(
     assert resumed[0] >= 5, "it began at its last checkpoint, not at the beginning"
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_a_job_ends_once_and_whole(
     database: Database,
     admin: Actor,
@@ -162,6 +164,7 @@ def test_killed_at_any_moment_a_job_ends_once_and_whole(
     assert_whole(database, admin, job, 40)
 
 
+@pytest.mark.slow
 def test_a_worker_that_slept_through_its_lease_stops_and_the_other_finishes(
     database: Database,
     admin: Actor,
@@ -208,6 +211,7 @@ def test_two_workers_share_the_jobs_and_never_one_job(
         assert fence_of(database, job) == 2, "one claim to validate, one to train"
 
 
+@pytest.mark.slow
 def test_sigterm_drains_and_the_job_goes_on_elsewhere(
     database: Database,
     admin: Actor,
