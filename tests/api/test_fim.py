@@ -137,6 +137,8 @@ def test_prompt_suffix_and_middle_are_looked_at(
         engine.text = "Globex"
         for stream in (False, True):
             answer = mistral.post(FIM, json={**ASK, "stream": stream})
-            assert answer.status_code == 403
+            # A stream that took its time has begun when it is blocked, and ends in an error.
+            assert answer.status_code == 403 or (stream and "content_blocked" in answer.text)
+            assert "Globex" not in answer.text
     finally:
         mistral.post("/v1/policies/coding/detach", json={"model": "coder"}).raise_for_status()

@@ -52,6 +52,8 @@ class Server:
         *_, kind, name = path.rstrip("/").split("/")
         if name == "files":
             return {"data": []}
+        if name == "report":
+            return {"files": [{"format": "chat"}]}
         if kind == "jobs":
             return self.jobs[name]
         if kind == "models":

@@ -10,19 +10,16 @@ import torch
 
 from modiste.errors import InvalidInput
 from modiste.nn.class_heads import (
-    ABOUT,
     RATE,
     WEIGHTS,
-    HeadPooling,
-    HeadsFile,
     LearnedHeads,
     load_heads,
     probabilities,
     save_heads,
     size,
-    spans,
 )
 from modiste.nn.flat import Flat
+from modiste.nn.heads_file import ABOUT, HeadPooling, HeadsFile
 from modiste.types import ClassifierTarget, LossFunction
 
 TARGETS = (
@@ -59,10 +56,6 @@ def test_a_single_class_target_adds_up_to_one() -> None:
     said_NL = probabilities(logits_NL, TARGETS, (0.3, 4.0))
     assert said_NL[:, :2].sum(1).tolist() == pytest.approx([1.0] * 7)
     assert ((said_NL > 0) & (said_NL < 1)).all()
-
-
-def test_targets_own_rows_one_after_the_other() -> None:
-    assert spans(TARGETS) == [slice(0, 2), slice(2, 5)]
 
 
 def test_what_learns_is_a_part_of_the_vector_and_a_fraction_of_the_values() -> None:

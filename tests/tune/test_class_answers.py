@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from modiste.nn.class_heads import HeadPooling, HeadsFile, PublishedHeads
+from modiste.nn.class_heads import PublishedHeads
+from modiste.nn.heads_file import HeadPooling, HeadsFile
 from modiste.tune.class_answers import (
     COLDEST,
     FEWEST_ROWS,

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from modiste.errors import TuningFailed
-from modiste.nn.class_heads import HeadPooling, pooled
+from modiste.nn.class_heads import pooled
+from modiste.nn.heads_file import HeadPooling
 from modiste.tune.classify import Classify, correction, label_counts, label_weights
 from modiste.tune.mixture import Samples, Source
 from modiste.tune.sft import Done

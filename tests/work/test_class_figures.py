@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modiste.nn.class_heads import HeadPooling, HeadsFile
+from modiste.nn.heads_file import HeadPooling, HeadsFile
 from modiste.types import ClassifierTarget, LossFunction
 from modiste.work import class_figures
 from modiste.work.class_figures import figures, sentence

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from modiste.nn.class_heads import HeadPooling, HeadsFile
+from modiste.nn.heads_file import HeadPooling, HeadsFile
 from modiste.types import ClassifierTarget, Example, LossFunction, SampleType
 from modiste.work.class_parity import FLOOR, Row, apart
 from modiste.work.closeness import EXACT, ROUNDED

@@ -13,7 +13,8 @@ import pytest
 
 from modiste import settings as settings_module
 from modiste.errors import ParityFailed
-from modiste.nn.class_heads import load_heads, read_about
+from modiste.nn.class_heads import load_heads
+from modiste.nn.heads_file import read_about
 from modiste.serve.sequence import Embed, Pooling
 from modiste.tune.spec import TuneSpec, parse
 from modiste.types import ClassifierTarget, LossFunction, Parity

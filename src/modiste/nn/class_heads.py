@@ -11,51 +11,35 @@ Legend: N texts, T tokens of all of them, D hidden size, L labels of all targets
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from modiste.errors import InvalidInput
 from modiste.nn.flat import Flat
+from modiste.nn.heads_file import (
+    ABOUT,
+    HeadPooling,
+    HeadsFile,
+    n_labels,
+    read_about,
+    save_about,
+    spans,
+    write,
+)
 from modiste.nn.lanes import here
 from modiste.types import ClassifierTarget
 
-WEIGHTS, ABOUT = "classifier.safetensors", "classifier.json"
-VERSION = 1
+WEIGHTS = "classifier.safetensors"
 RATE = 10.0
 """How much larger the head's steps are than the adapters'. Chosen, not measured: what was measured
 is the learning rate with it (LOG.md)."""
-
-
-class HeadPooling(StrEnum):
-    """How the states of a text become one."""
-
-    MEAN = "mean"
-    LAST = "last"
-
-
-def spans(targets: Sequence[ClassifierTarget]) -> list[slice]:
-    """Which labels of the whole row belong to each target."""
-    found, at = [], 0
-    for target in targets:
-        found.append(slice(at, at + len(target.labels)))
-        at += len(target.labels)
-    return found
-
-
-def n_labels(targets: Sequence[ClassifierTarget]) -> int:
-    return sum(len(target.labels) for target in targets)
 
 
 class LearnedHeads:
@@ -103,22 +87,6 @@ def probabilities(
 
 
 @dataclass(frozen=True)
-class HeadsFile:
-    """`classifier.json`."""
-
-    targets: tuple[ClassifierTarget, ...]
-    pooling: HeadPooling
-    temperatures: tuple[float, ...]
-    """One per target; 1 where no rows were there to find it on."""
-    version: int = VERSION
-    figures: Mapping[str, Any] = field(default_factory=dict)
-    """How it does on rows it did not learn from."""
-
-
-_FILE: TypeAdapter[HeadsFile] = TypeAdapter(HeadsFile)
-
-
-@dataclass(frozen=True)
 class PublishedHeads:
     """Heads as they are served, in fp64: what they cost is nothing beside the base."""
 
@@ -147,31 +115,8 @@ def save_heads(folder: Path, about: HeadsFile, weight_LD: Tensor, bias_L: Tensor
         OSError: the folder cannot be written.
     """
     tensors = {"weight": weight_LD.float().contiguous(), "bias": bias_L.float().contiguous()}
-    _write(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
+    write(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
     save_about(folder, about)
-
-
-def save_about(folder: Path, about: HeadsFile) -> None:
-    text = json.dumps(asdict(about), ensure_ascii=False, indent=1, sort_keys=True)
-    _write(folder / ABOUT, (text + "\n").encode())
-
-
-def read_about(folder: Path) -> HeadsFile:
-    """
-    Raises:
-        InvalidInput: there is none, or it says something that is not understood here.
-    """
-    try:
-        about = _FILE.validate_json((folder / ABOUT).read_bytes())
-    except OSError as error:
-        raise InvalidInput(f"{folder} holds no classifier: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidInput(f"{folder / ABOUT}: {where}: {first['msg']}") from None
-    if about.version != VERSION or len(about.temperatures) != len(about.targets):
-        raise InvalidInput(f"{folder / ABOUT} is of another version; make the classifier anew")
-    return about
 
 
 def load_heads(folder: Path) -> PublishedHeads:
@@ -191,12 +136,3 @@ def load_heads(folder: Path) -> PublishedHeads:
             f"{n_labels(about.targets)}"
         )
     return PublishedHeads(about, weight_LD, bias_L)
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.rename(path)

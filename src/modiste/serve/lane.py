@@ -24,9 +24,10 @@ from torch import Tensor
 from modiste.errors import InvalidInput
 from modiste.nn import deltas as deltas_
 from modiste.nn.adapter_table import AdapterDeltas
-from modiste.nn.class_heads import HeadPooling, PublishedHeads, load_heads
+from modiste.nn.class_heads import PublishedHeads, load_heads
 from modiste.nn.decoder import Decoder, load_decoder
 from modiste.nn.deltas import Group, RowDeltas, Stacks
+from modiste.nn.heads_file import HeadPooling
 from modiste.nn.linear import WEIGHT_BYTES, independent
 from modiste.nn.parts import Span
 from modiste.nn.shape import DecoderShape, read_shape

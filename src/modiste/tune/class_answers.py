@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from modiste.nn import class_heads
-from modiste.nn.class_heads import HeadPooling, HeadsFile, PublishedHeads, spans
+from modiste.nn import heads_file
+from modiste.nn.class_heads import PublishedHeads
+from modiste.nn.heads_file import HeadPooling, HeadsFile, spans
 from modiste.tune.classify import Classify, correction
 from modiste.tune.mixture import Sample, Samples
 from modiste.tune.spec import TuneSpec
@@ -58,7 +59,7 @@ def heard(
 ) -> Heard:
     """Read every row once; `tell` hears how many are done."""
     assert tuned.heads is not None  # noqa: S101  # Only classifiers come here.
-    n = class_heads.n_labels(spec.classifier_targets)
+    n = heads_file.n_labels(spec.classifier_targets)
     reader = Classify(tuned.scorer, tuned.heads, tuned.machine, spec, torch.ones(n))
     pooled, truth = [], []
     for rows in reader.batches(_all(samples)):

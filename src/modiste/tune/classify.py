@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from modiste.errors import TuningFailed
-from modiste.nn import class_heads
-from modiste.nn.class_heads import HeadPooling, LearnedHeads, spans
+from modiste.nn import class_heads, heads_file
+from modiste.nn.class_heads import LearnedHeads
+from modiste.nn.heads_file import HeadPooling, spans
 from modiste.tune.group import Group
 from modiste.tune.loss import Batch, Document, Measured, Scorer, collate
 from modiste.tune.machine import Machine
@@ -140,7 +141,7 @@ class Classify:
 
     def _collated(self, samples: Sequence[Sample]) -> Labelled:
         documents = [_document(sample) for sample in samples]
-        truth_NL = torch.zeros(len(samples), class_heads.n_labels(self.targets))
+        truth_NL = torch.zeros(len(samples), heads_file.n_labels(self.targets))
         for row, sample in enumerate(samples):
             if sample.held is not None:
                 truth_NL[row, torch.as_tensor(sample.held, dtype=torch.long)] = 1.0

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from modiste.errors import TuningFailed
 from modiste.nn.base import BaseInfo, Layout, describe_base, safetensors_header, weight_files
-from modiste.nn.class_heads import n_labels
+from modiste.nn.heads_file import n_labels
 from modiste.tune import resume
 from modiste.tune.asked import undecidable
 from modiste.tune.classify import Classify, label_counts, label_weights

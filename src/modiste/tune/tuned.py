@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from modiste.errors import InvalidInput, TuningFailed
-from modiste.nn import class_heads
+from modiste.nn import class_heads, heads_file
 from modiste.nn.class_heads import LearnedHeads
 from modiste.nn.full import unfreeze
 from modiste.nn.fused import fuse
@@ -86,7 +86,7 @@ def load(
     else:
         with torch.no_grad():
             before = scorer.own_logits(probe(model))
-        n_labels = class_heads.n_labels(spec.classifier_targets)
+        n_labels = heads_file.n_labels(spec.classifier_targets)
         width = model.config.get_text_config().hidden_size
         beside = class_heads.size(n_labels, width)
         learned = adapters = methods.adapters(spec, model, pack=pack, beside=beside)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from modiste.evaluate.stats.calibration import ece
 from modiste.evaluate.stats.classification import classification_report
 from modiste.evaluate.stats.estimates import wilson
-from modiste.nn.class_heads import HeadsFile, spans
+from modiste.nn.heads_file import HeadsFile, spans
 from modiste.types import ClassifierTarget
 
 BINS = 15

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from modiste.errors import ModisteError, ParityFailed, Unavailable
-from modiste.nn.class_heads import HeadsFile, read_about, spans
+from modiste.nn.heads_file import HeadsFile, read_about, spans
 from modiste.prepare import classified, render
 from modiste.prepare.formats.classifier import parse_row
 from modiste.prepare.render import Renderer
