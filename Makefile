@@ -40,7 +40,7 @@ test: install clients
 	$(PYTEST)
 
 test-slow: install clients
-	$(PYTEST) -m slow --durations 20
+	$(PYTEST) -m slow --timeout 900 --durations 20
 
 static: install
 	$(BIN)/ruff format --check .

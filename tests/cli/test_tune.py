@@ -208,7 +208,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_continues(
             break
     os.killpg(first.pid, signal.SIGINT)
     rest = first.stderr.read()
-    assert first.wait(timeout=60) == 1
+    assert first.wait(timeout=120) == 1
     assert f"modiste tune {config}" in rest
     assert "Traceback" not in rest
 

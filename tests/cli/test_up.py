@@ -61,13 +61,13 @@ def test_the_first_start_tells_the_way_to_the_admin_key_and_a_second_one_is_refu
     assert set(health.body["parts"]) >= {"front", "engine", "workers"}
 
     second = start()
-    _, err = second.communicate(timeout=30)
+    _, err = second.communicate(timeout=120)
     assert second.returncode == 1
     assert str(process.pid) in err
     assert server.url in err
 
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=40)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "Stopped. Nothing is lost" in out
     assert not homes.probe(server.url).ok
@@ -79,7 +79,7 @@ def test_with_json_every_line_is_an_event(start: Start) -> None:
     ready = json.loads(lines[-1])
     assert homes.probe(ready["url"]).ok
     process.terminate()
-    out, _ = process.communicate(timeout=40)
+    out, _ = process.communicate(timeout=120)
     assert [json.loads(line)["event"] for line in out.splitlines()] == ["stopping", "stopped"]
 
 
@@ -90,7 +90,7 @@ def test_a_taken_port_fails_in_one_line(start: Start) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         process = start("--port", str(taken.getsockname()[1]))
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert err.startswith("error: cannot listen on 127.0.0.1 port")
     assert len(err.splitlines()) == 1
@@ -108,7 +108,7 @@ def test_the_server_goes_on_when_its_terminal_is_closed(start: Start, home: Path
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.terminate()
-    process.wait(timeout=40)
+    process.wait(timeout=120)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.2"])

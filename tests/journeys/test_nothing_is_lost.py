@@ -106,7 +106,7 @@ class Server:
         family = self.supervisor.children(recursive=True)
         self.supervisor.kill()
         self.supervisor.wait(10)
-        _, alive = psutil.wait_procs(family, timeout=20)
+        _, alive = psutil.wait_procs(family, timeout=60)
         assert alive == [], "parts outlived their supervisor"
         self.supervisor = self._start()
 
@@ -223,7 +223,7 @@ def test_a_killed_worker_takes_its_trainer_along_and_another_worker_continues(
     worker = trainer.parent()
     assert worker is not None
     worker.kill()
-    psutil.wait_procs([trainer], timeout=10)
+    psutil.wait_procs([trainer], timeout=60)
     assert not trainer.is_running(), "the trainer outlived its worker"
     server.finish(job_id)
     assert server.outcome(job_id) == undisturbed
@@ -422,7 +422,7 @@ def test_a_batch_loses_and_doubles_nothing_whatever_is_killed(server: Server) ->
     worker = runner.parent()
     assert worker is not None
     worker.kill()
-    psutil.wait_procs([runner], timeout=10)
+    psutil.wait_procs([runner], timeout=60)
     assert not runner.is_running(), "the runner outlived its worker"
     n_kept = wait_for_results(server, batch_id, n_kept)
     server.part("modiste.serve.process").kill()
@@ -496,7 +496,7 @@ def test_an_evaluation_comes_to_the_same_whatever_is_killed(server: Server) -> N
     worker = child.parent()
     assert worker is not None
     worker.kill()
-    psutil.wait_procs([child], timeout=10)
+    psutil.wait_procs([child], timeout=60)
     assert not child.is_running(), "the child outlived its worker"
     n_kept = wait_for_results(server, run_id, n_kept)
     server.part("modiste.serve.process").kill()

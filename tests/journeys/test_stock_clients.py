@@ -104,7 +104,7 @@ def walks(request: pytest.FixtureRequest, name: str, version: str, walk: str) ->
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, f"{name} {version}:\n{done.stderr[-6000:]}{done.stdout[-2000:]}"

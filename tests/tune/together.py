@@ -52,7 +52,7 @@ def start(code: str, size: int, *arguments: str | Path) -> list[subprocess.Popen
     ]
 
 
-def run(code: str, size: int, *arguments: str | Path, timeout_s: float = 200) -> list[Ended]:
+def run(code: str, size: int, *arguments: str | Path, timeout_s: float = 500) -> list[Ended]:
     """How each ended and what it printed, by rank."""
     processes = start(code, size, *arguments)
     try:

@@ -26,7 +26,7 @@ class Several(Job):
 
     def to_end(self, process: subprocess.Popen[bytes]) -> int:
         try:
-            return process.wait(timeout=150)
+            return process.wait(timeout=500)
         finally:
             process.kill()
 
@@ -83,7 +83,7 @@ def below(process: subprocess.Popen[bytes], *, named: str = "") -> list[psutil.P
     return [p for p in found if named in " ".join(p.cmdline())]
 
 
-def gone(processes: list[psutil.Process], *, within_s: float = 20) -> bool:
+def gone(processes: list[psutil.Process], *, within_s: float = 60) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=within_s)
     return not alive
 

@@ -35,6 +35,6 @@ def test_a_process_can_end_with_another_that_is_not_its_parent() -> None:
     try:
         other.kill()
         other.wait()
-        assert tied.wait(timeout=20) == 1
+        assert tied.wait(timeout=60) == 1
     finally:
         tied.kill()

@@ -216,7 +216,7 @@ def test_paused_and_continued_it_ends_with_the_same_bits(
     trainer = job.start()
     job.until(trainer, 5)
     (job.folder / "pause").touch()
-    assert trainer.wait(timeout=30) == 0
+    assert trainer.wait(timeout=120) == 0
     paused = job.events()[-1]
     assert paused["event"] == "paused"
     (job.folder / "pause").unlink()

@@ -225,7 +225,7 @@ def test_sigterm_drains_and_the_job_goes_on_elsewhere(
     first = start()
     until(lambda: step_of(look, job) >= 4)
     first.terminate()
-    assert first.wait(timeout=30) == 0
+    assert first.wait(timeout=120) == 0
     with database.transaction(write=False) as tx:
         assert queue.living_workers(tx) == ()
         row = tx.session.query(JobRow).one()
