@@ -40,7 +40,6 @@ ASKERS = [
     ("openai", "3.52.0", "openai_asks.py"),
 ]
 BATCHERS = [
-    ("mistralai", "1.2.6", "mistral_batch.py"),
     ("mistralai", "1.12.4", "mistral_batch.py"),
     ("mistralai", "2.5.1", "mistral_batch.py"),
     ("mistralai", "3.7.0", "mistral_batch.py"),
