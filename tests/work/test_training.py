@@ -56,7 +56,7 @@ class Job:
         )
 
     def run(self) -> int:
-        return self.start().wait(timeout=120)
+        return self.start().wait(timeout=500)
 
     def run_here(self) -> int:
         """In this process, which has torch already: for runs that end by themselves."""
@@ -64,10 +64,10 @@ class Job:
             return training._run(self.folder, events, NoSignals(), time.monotonic())
 
     def until(self, process: subprocess.Popen[bytes], step: int) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 500
         while not any(e["event"] == "step" and e["step"] >= step for e in self.events()):
             assert process.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < deadline, "the trainer did not get there within 120 s"
+            assert time.monotonic() < deadline, "the trainer did not get there within 500 s"
             time.sleep(0.002)
 
     def events(self) -> list[dict[str, Any]]:
