@@ -6,6 +6,9 @@ BIN    := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 STAMP  := $(VENV)/.installed
 
+# Without its compiled files every process of a test would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A CPU build of torch from its own index: make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
 PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt \
                $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
@@ -27,6 +30,7 @@ $(STAMP): pyproject.toml constraints.txt setup.py $(wildcard src/modiste/nn/nati
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Modiste needs Python 3.11 or newer, this is %d.%d; try: make install PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) -e '.[local,data,postgres,trackers,ray,qlora,gguf,dev]'
+	$(BIN)/python -m compileall -q -j 0 src
 	@touch $@
 
 quickstart: install

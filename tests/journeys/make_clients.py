@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 CLIENTS_DIR = Path(__file__).resolve().parents[2] / ".clients"
@@ -48,8 +49,9 @@ def make(name: str, version: str) -> bool:
     if (folder / "made").is_file():
         return True
     shutil.rmtree(folder, ignore_errors=True)
-    venv.create(folder, with_pip=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-q"]
+    venv.create(folder)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    pip += ["--python", str(folder / "bin" / "python")]
     extras, *others = NEEDS.get(name, ("",))
     wanted = [f"{name}{extras}=={version}", *others]
     if subprocess.run([*pip, "install", *wanted], check=False).returncode:
@@ -60,7 +62,9 @@ def make(name: str, version: str) -> bool:
 
 
 def main() -> int:
-    missing = [f"{name} {version}" for name, version in CLIENTS if not make(name, version)]
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda client: make(*client), CLIENTS))
+    missing = [" ".join(client) for client, there in zip(CLIENTS, made, strict=True) if not there]
     if missing:
         print(f"Not installed: {', '.join(missing)}. Their walks are skipped.", file=sys.stderr)
     return int(bool(missing and os.environ.get("REQUIRE_STOCK_CLIENTS")))
