@@ -29,7 +29,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt setup.py $(wildcard src/modiste/nn/native/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Modiste needs Python 3.11 or newer, this is %d.%d; try: make install PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) -e '.[local,data,postgres,trackers,ray,qlora,gguf,dev]'
+	$(PIP_INSTALL) -e '.[local,data,postgres,sql,trackers,ray,qlora,gguf,dev]'
 	$(BIN)/python -m compileall -q -j 0 src
 	@touch $@
 
