@@ -7,7 +7,6 @@ first token; the `Answer` it returns streams what the engine says.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -114,11 +113,14 @@ async def begin(
         await guards.check_unchanged(offered)
     if guards.changes_input():
         ask = replace(ask, messages=await guards.checked_input(ask.messages))
-        begun = Begun((await unguarded(serving, actor, ask, model=model)).events())
+        answer = await unguarded(serving, actor, ask, model=model)
+        begun = Begun(answer.events())
     else:
-        begun = Begun((await unguarded(serving, actor, ask, model=model)).events())
+        answer = await unguarded(serving, actor, ask, model=model)
+        begun = Begun(answer.events())
         try:
             await guards.look(moderation.parts_of(ask.messages))
+            await guards.look_across(ask.messages)
         except BaseException:
             await begun.close()
             raise
@@ -128,13 +130,24 @@ async def begin(
         anew = await unguarded(serving, actor, replace(ask, messages=said, n=1), model=model)
         return (await anew.whole()).choices[0].text
 
-    return GuardedAnswer(begun.events(), guards, n=ask.n, before=ask.messages, again=again)
+    last = ask.messages[-1]
+    return GuardedAnswer(
+        begun.events(),
+        guards,
+        n=ask.n,
+        before=ask.messages,
+        again=again,
+        # Our own engine shows the begun answer itself.
+        continues=(last.content or "") if last.prefix and isinstance(answer, Told) else "",
+    )
 
 
 def _offered(ask: Ask) -> list[str]:
     """What the model reads beside the messages: words in a tool or a schema are words too."""
-    found = [json.dumps(tool.defined, ensure_ascii=False) for tool in ask.tools.tools]
-    return found if ask.schema is None else [*found, json.dumps(ask.schema, ensure_ascii=False)]
+    said = [tool.defined for tool in ask.tools.tools]
+    said += [] if ask.schema is None else [ask.schema]
+    texts = ["\n".join(moderation.strings_in(each)) for each in said]
+    return [*texts, *(moderation.readable(tool.name) for tool in ask.tools.tools)]
 
 
 async def guards_of(serving: Serving, actor: Actor, model: Model) -> Guards | None:

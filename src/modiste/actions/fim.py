@@ -47,7 +47,7 @@ async def begin(serving: Serving, actor: Actor, gap: Gap) -> Answer | GuardedAns
         return await _unguarded(serving, served, gap)
     prompt, suffix = await guards.checked_texts((gap.prompt, gap.suffix), Place.INPUT)
     answer = await _unguarded(serving, served, replace(gap, prompt=prompt, suffix=suffix))
-    return GuardedAnswer(answer.events(), guards, n=gap.n)
+    return GuardedAnswer(answer.events(), guards, n=gap.n, continues=prompt, leads_to=suffix)
 
 
 async def _unguarded(serving: Serving, served: Served, gap: Gap) -> Answer:

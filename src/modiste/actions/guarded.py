@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from modiste.actions import moderation, policies
@@ -33,15 +34,18 @@ from modiste.actions.moderation import Part
 from modiste.actions.policies import Kept
 from modiste.actions.reading import Drawn
 from modiste.errors import Forbidden, InvalidInput
+from modiste.moderate.detectors import Injection, Words
 from modiste.moderate.guard import Item
 from modiste.moderate.policy import Action, Place
 from modiste.moderate.verdict import Decision, Judgement, Wanted, redacted, rewritten
 from modiste.moderate.window import Window
-from modiste.types import Actor, Message, Model, Role
+from modiste.types import Actor, Message, Model, Role, ToolCall
 
 log = logging.getLogger(__name__)
 CHANGES = frozenset({Action.REDACT, Action.REWRITE, Action.SAFE_COMPLETION})
 WAITS_FOR_END = frozenset({Action.REWRITE, Action.SAFE_COMPLETION})
+JOINT = 200
+"""Characters on either side of where two messages meet that are looked at as one word."""
 INSTRUCTION = "Answer helpfully, and without {category}."
 
 
@@ -178,12 +182,32 @@ class Guards:
         said = list(messages)
         instructions: list[str] = []
         for at in range(len(said)):
-            parts = moderation.last_parts(said[: at + 1])
-            for part, change in zip(parts, await self.changes(parts), strict=True):
-                instructions += change.instructions
-                if change.text != part[1].text:
-                    said[at] = _with_text(said[at], part, change.text)
+            for place in Place:  # In turn: a text that counts at two places is changed at both.
+                parts = [p for p in moderation.sent_parts(said[: at + 1]) if p[0] is place]
+                for part, change in zip(parts, await self._changes(parts), strict=True):
+                    instructions += change.instructions
+                    if change.text != part[1].text:
+                        said[at] = _with_text(said[at], part, change.text)
+            await self._unchanged(moderation.fixed_parts(said[: at + 1]))
+        await self.look_across(said)
         return tuple(_instructed(said, dict.fromkeys(instructions)))
+
+    async def look_across(self, messages: Sequence[Message]) -> None:
+        """What is said in pieces, over several messages: looked at by the rules that go by words.
+
+        Raises:
+            Blocked: together they say what is blocked, or would have to be changed.
+        """
+        of_tools = [m.content for m in messages if m.role is Role.TOOL and m.content]
+        asked = [m.content for m in messages if m.role in (Role.SYSTEM, Role.USER) and m.content]
+        spoken = [m.content for m in messages if m.role is not Role.TOOL and m.content]
+        texts = [(Place.RETRIEVED, each) for each in _together(of_tools)]
+        texts += [(Place.INPUT, each) for each in (*_together(asked), "\n".join(spoken))]
+        parts: list[Part] = [(place, Item(text)) for place, text in dict.fromkeys(texts)]
+        by_words = [_by_words(rail) for rail in self.rails]
+        rails = [rail for rail in by_words if rail.kept.policy.detectors]
+        if len(messages) > 1 and rails:
+            await Guards(self._serving, self._actor, rails, self._ask)._unchanged(parts)
 
     async def checked_texts(self, texts: Sequence[str], place: Place) -> list[str]:
         """Texts that are no conversation, as they may go on. What would have to be answered again
@@ -199,17 +223,50 @@ class Guards:
                 raise _blocked(change.told)
         return [change.text for change in changes]
 
+    async def checked_answer(self, text: str, *, continues: str, leads_to: str) -> str:
+        """An answer that is no conversation's, as it may be told; looked at alone, and with what is
+        around it.
+
+        Raises:
+            Blocked: it may not.
+        """
+        (text,) = await self.checked_texts([text], Place.OUTPUT)
+        if not continues and not leads_to:
+            return text
+        window = Window(whole=True, before=continues, behind=leads_to)
+        window.add(text)
+        seen = window.to_look_at(last=True)
+        (change,) = await self.changes([(Place.OUTPUT, Item(seen))])
+        if change.instructions:
+            raise _blocked(change.told)
+        if any(each.action is Action.REWRITE for each in _violated(change.told)):
+            return change.text
+        return window.passed(_replaced(change.told), last=True)
+
+    async def pass_as_they_are(self, texts: Iterable[str]) -> bool:
+        """Whether all of these may be told without a change."""
+        parts: list[Part] = [(Place.OUTPUT, Item(text)) for text in dict.fromkeys(texts) if text]
+        try:
+            await self._unchanged(parts)
+        except Blocked:
+            return False
+        return True
+
     async def check_unchanged(self, texts: Sequence[str]) -> None:
         """What is part of the input and cannot be changed: tools and forms that are offered.
 
         Raises:
             Blocked: a policy blocks it, or would change it.
         """
-        for change, text in zip(
-            await self.changes([(Place.INPUT, Item(text)) for text in texts]), texts, strict=True
-        ):
-            if change.instructions or change.text != text:
+        await self._unchanged([(Place.INPUT, Item(text)) for text in texts])
+
+    async def _unchanged(self, parts: Sequence[Part]) -> None:
+        for change, (_, item) in zip(await self._changes(parts), parts, strict=True):
+            if change.instructions or change.text != item.text:
                 raise _blocked(change.told)
+
+    async def _changes(self, parts: Sequence[Part]) -> list[_Change]:
+        return await self.changes(parts) if parts else []
 
     async def changes(self, parts: Sequence[Part]) -> list[_Change]:
         """What becomes of each part.
@@ -223,6 +280,20 @@ class Guards:
             of_part = [(rail, [judgements[at]]) for rail, judgements in told]
             found.append(_changed(item.text, of_part))
         return found
+
+
+def _together(said: Sequence[str]) -> list[str]:
+    """Texts in a row as one: with a line between them, and each as the next one goes on with it."""
+    joints = [one[-JOINT:] + other[:JOINT] for one, other in pairwise(said)]
+    return ["\n".join(said), "".join(said), *joints] if len(said) > 1 else []
+
+
+def _by_words(rail: Rail) -> Rail:
+    """The same policy with those of its detectors alone that go by words."""
+    policy = rail.kept.policy
+    found = tuple(each for each in policy.detectors if isinstance(each, Words | Injection))
+    kept = rail.kept._replace(policy=policy.model_copy(update={"detectors": found}))
+    return replace(rail, kept=kept)
 
 
 class _Change(NamedTuple):
@@ -264,9 +335,16 @@ class GuardedAnswer:
         n: int,
         before: Sequence[Message] = (),
         again: Again | None = None,
+        continues: str = "",
+        leads_to: str = "",
     ) -> None:
+        """
+        Args:
+            continues, leads_to: texts around the answer that are not part of what it tells.
+        """
         self._events, self._guards, self._n = events, guards, n
         self._before, self._again = tuple(before), again
+        self._around = (continues, leads_to)
 
     async def whole(self) -> Completion:
         return await collected(self.events(), n=self._n)
@@ -291,6 +369,22 @@ class GuardedAnswer:
         (change,) = await self._guards.changes([(place, item)])
         return change
 
+    async def look_at_name(self, call: ToolCall) -> None:
+        """The name of a call, and what escapes in its arguments stand for.
+
+        Raises:
+            Blocked: it may not be told; neither can be changed.
+        """
+        name = moderation.readable(call.name)
+        for place, text in (
+            (Place.OUTPUT, name),
+            (Place.TOOL_ARGUMENTS, name),
+            *((Place.TOOL_ARGUMENTS, text) for text in moderation.hidden_in(call.arguments)),
+        ):
+            change = await self.look(text, place)
+            if change.instructions or change.text != text:
+                raise _blocked(change.told)
+
     async def safely(self, change: _Change) -> str:
         """The answer given again under the instructions of its policies, if it passes now."""
         if self._again is None:
@@ -302,7 +396,11 @@ class GuardedAnswer:
         return second.text
 
     def window(self) -> Window:
-        return Window(whole=self._guards.waits_for_end())
+        before, behind = self._around
+        return Window(whole=self._guards.waits_for_end(), before=before, behind=behind)
+
+    async def pass_as_they_are(self, texts: Iterable[str]) -> bool:
+        return await self._guards.pass_as_they_are(texts)
 
 
 class _Choice:
@@ -310,7 +408,7 @@ class _Choice:
 
     def __init__(self, index: int, answer: GuardedAnswer) -> None:
         self._index, self._answer = index, answer
-        self._text, self._thought = answer.window(), answer.window()
+        self._text, self._thought = answer.window(), Window(whole=answer.window().whole)
         self._drawn: list[Drawn] = []
         self._changed = False
 
@@ -328,6 +426,7 @@ class _Choice:
             case Calls(_, call):
                 async for each in self._flushed():
                     yield each
+                await self._answer.look_at_name(call)
                 change = await self._answer.look(call.arguments, Place.TOOL_ARGUMENTS)
                 self._changed |= change.text != call.arguments
                 yield Calls(self._index, replace(call, arguments=change.text))
@@ -336,9 +435,16 @@ class _Choice:
             case Ended():
                 async for each in self._flushed():
                     yield each
-                if self._drawn and not self._changed:
+                if self._drawn and not self._changed and await self._drawn_passes():
                     yield Delta(self._index, "", tuple(self._drawn))
                 yield event
+
+    async def _drawn_passes(self) -> bool:
+        """Log-probabilities tell tokens that a stop string cut off, and what was likelier than
+        what was drawn: both are texts."""
+        drawn = "".join(each.likely.text for each in self._drawn)
+        likeliest = "".join(each.top[0].text for each in self._drawn if each.top)
+        return await self._answer.pass_as_they_are((drawn, likeliest))
 
     async def _flushed(self) -> AsyncGenerator[Event]:
         if not self._thought.empty and (told := await self._passed(self._thought, last=True)):
@@ -350,6 +456,10 @@ class _Choice:
         """What may be told of a window's text."""
         seen = window.to_look_at(last=last)
         change = await self._answer.look(seen, Place.OUTPUT)
+        if change.text == seen and (alone := window.alone(last=last)) != seen:
+            other = await self._answer.look(alone, Place.OUTPUT)
+            if other.instructions or other.text != alone:
+                raise _blocked(other.told)  # Its places are those of another text.
         anew = any(each.action in WAITS_FOR_END for each in _violated(change.told))
         if window is self._thought and anew:
             self._changed = True

@@ -9,10 +9,13 @@ rules alone and scores only what rules can find.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
+
+import orjson
 
 from modiste.actions import policies
 from modiste.actions.detecting import Ask, Readings, readings
@@ -28,6 +31,10 @@ from modiste.types import Actor, Message, Role, Scope
 
 MAX_TEXTS = 1000
 VENDORS_NAMES = ("mistral-moderation", "omni-moderation", "text-moderation")
+WORDS_OF_NAME = re.compile(r"[^\w]+|_+|(?<=[a-z])(?=[A-Z])")
+ID = re.compile(
+    r"[A-Za-z0-9]{0,16}|(?:call|chatcmpl-tool|toolu|functions)[_.:\-][\w.:\-]{1,64}|[0-9a-f-]{36}"
+)
 PLACE_OF = {
     Role.SYSTEM: Place.INPUT,
     Role.USER: Place.INPUT,
@@ -115,27 +122,103 @@ Part = tuple[Place | None, Item]
 
 
 def parts_of(messages: Sequence[Message]) -> list[Part]:
-    """Every text of a conversation, each with what was said before it."""
-    return [part for at in range(len(messages)) for part in last_parts(messages[: at + 1])]
+    """Every text of a request, each with what was said before it."""
+    return [
+        part
+        for at in range(len(messages))
+        for part in (*sent_parts(messages[: at + 1]), *fixed_parts(messages[: at + 1]))
+    ]
 
 
 def last_parts(messages: Sequence[Message]) -> list[Part]:
-    """The texts of the last message: what it says, thinks, and hands to tools.
-
-    An answer that is begun for the model is the caller's own word, so it counts as input too.
-    """
+    """The texts of the last message: what it says, thinks, and hands to tools. An answer that is
+    begun for the model is the caller's own word, so it counts as input too."""
     last, before = messages[-1], tuple(messages[:-1])
-    places = [PLACE_OF[last.role]]
-    if last.prefix:
-        places.append(Place.INPUT)
+    places = [PLACE_OF[last.role], *([Place.INPUT] if last.prefix else [])]
     said = [text for text in (last.content, last.thought) if text]
     found: list[Part] = [
         (place, Item(text, before, last.role)) for text in said for place in places
     ]
+    for call in last.tool_calls:
+        for text in (call.arguments, *hidden_in(call.arguments), readable(call.name)):
+            found.append((Place.TOOL_ARGUMENTS, Item(text, before, last.role)))
+    return found or [(PLACE_OF[last.role], Item("", before, last.role))]
+
+
+def sent_parts(messages: Sequence[Message]) -> list[Part]:
+    """The texts of the last message of a request that a policy may change.
+
+    Answers in a request are the caller's own word, whoever is said to have given them: they count
+    as input too.
+    """
+    last, before = messages[-1], tuple(messages[:-1])
+    places = [PLACE_OF[last.role]]
+    if last.role is Role.ASSISTANT:
+        places.append(Place.INPUT)
+    found: list[Part] = [
+        (place, Item(text, before, last.role))
+        for text in (last.content, last.thought)
+        if text
+        for place in places
+    ]
     found += [
         (Place.TOOL_ARGUMENTS, Item(call.arguments, before, last.role)) for call in last.tool_calls
     ]
-    return found or [(places[0], Item("", before, last.role))]
+    return found
+
+
+def fixed_parts(messages: Sequence[Message]) -> list[Part]:
+    """What the last message of a request says beside that, and cannot be changed: names, what
+    escapes in arguments stand for, and turns of one role in a row as the one turn they are."""
+    last, before = messages[-1], tuple(messages[:-1])
+    said: list[tuple[Place, str]] = []
+    for call in last.tool_calls:
+        said += [(Place.TOOL_ARGUMENTS, text) for text in hidden_in(call.arguments)]
+        for text in filter(None, (readable(call.name), _strange_id(call.id))):
+            said += [(Place.TOOL_ARGUMENTS, text), (Place.INPUT, text)]
+    for text in filter(None, (readable(last.name or ""), _strange_id(last.tool_call_id))):
+        said += [(place, text) for place in dict.fromkeys((PLACE_OF[last.role], Place.INPUT))]
+    found: list[Part] = [(place, Item(text, before, last.role)) for place, text in said]
+    row = [last.content or ""]
+    while before and before[-1].role is last.role:
+        row.insert(0, before[-1].content or "")
+        before = before[:-1]
+    if len(row) > 1:
+        found.append((PLACE_OF[last.role], Item("\n\n".join(row), before, last.role)))
+    return found
+
+
+def readable(name: str) -> str:
+    """A name of code as words: `buyAt_Globex` is read as `buy At Globex`."""
+    return " ".join(WORDS_OF_NAME.sub(" ", name).split())
+
+
+def hidden_in(arguments: str) -> list[str]:
+    """The strings of a JSON text as whoever parses it reads them, if escapes make them differ."""
+    if "\\" not in arguments:
+        return []
+    try:
+        return ["\n".join(strings_in(orjson.loads(arguments)))]
+    except orjson.JSONDecodeError:
+        return []
+
+
+def strings_in(value: Any) -> Iterator[str]:
+    """Every name and text of a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield str(name)
+            yield from strings_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from strings_in(each)
+
+
+def _strange_id(call_id: str | None) -> str:
+    """An id that could say something; those that programs make do not."""
+    return "" if call_id is None or ID.fullmatch(call_id) else readable(call_id)
 
 
 async def of_many(

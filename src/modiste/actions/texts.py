@@ -214,8 +214,16 @@ class TextAnswer:
 class GuardedText:
     """Answers of which nothing is told before all of each was looked at. Read it once."""
 
-    def __init__(self, answer: TextAnswer, guards: Guards) -> None:
+    def __init__(
+        self, answer: TextAnswer, guards: Guards, ask: TextAsk, prompts: Sequence[str]
+    ) -> None:
+        """
+        Args:
+            ask: as it was looked at.
+            prompts: its prompts as the texts they are.
+        """
         self._answer, self._guards = answer, guards
+        self._ask, self._prompts, self._n = ask, tuple(prompts), ask.n
 
     async def events(self) -> AsyncGenerator[Piece | Ended | Usage]:
         """As `TextAnswer.events`, each choice in one piece.
@@ -231,13 +239,19 @@ class GuardedText:
 
     async def whole(self) -> TextCompletion:
         told = await self._answer.whole()
-        texts = [choice.text for choice in told.choices]
-        passed = await self._guards.checked_texts(texts, Place.OUTPUT)
-        choices = tuple(
-            choice if choice.text == text else replace(choice, text=text, tokens=())
-            for choice, text in zip(told.choices, passed, strict=True)
+        choices = [await self._looked_at(choice) for choice in told.choices]
+        return told._replace(choices=tuple(choices))
+
+    async def _looked_at(self, choice: TextChoice) -> TextChoice:
+        prompt = self._prompts[choice.index // self._n]
+        text = await self._guards.checked_answer(
+            choice.text, continues="" if self._ask.echo else prompt, leads_to=self._ask.suffix or ""
         )
-        return told._replace(choices=choices)
+        drawn = "".join(token.text for token in choice.tokens)
+        likeliest = "".join(token.top[0][0] for token in choice.tokens if token.top)
+        if text == choice.text and await self._guards.pass_as_they_are((drawn, likeliest)):
+            return choice
+        return replace(choice, text=text, tokens=())
 
 
 async def begin(serving: Serving, actor: Actor, ask: TextAsk) -> TextAnswer | GuardedText:
@@ -261,14 +275,17 @@ async def begin(serving: Serving, actor: Actor, ask: TextAsk) -> TextAnswer | Gu
     if guards is None:
         return await _unguarded(serving, served, ask)
     ask = await _checked(served, guards, ask)
-    return GuardedText(await _unguarded(serving, served, ask), guards)
+    texts = [_as_text(served, each) for each in ask.prompts]
+    return GuardedText(await _unguarded(serving, served, ask), guards, ask, texts)
+
+
+def _as_text(served: Served, prompt: Prompt) -> str:
+    return prompt if isinstance(prompt, str) else served.renderer.decode(prompt)
 
 
 async def _checked(served: Served, guards: Guards, ask: TextAsk) -> TextAsk:
     """With every prompt as it may be asked; ids are looked at as the text they are."""
-    texts = [
-        each if isinstance(each, str) else served.renderer.decode(each) for each in ask.prompts
-    ]
+    texts = [_as_text(served, each) for each in ask.prompts]
     passed = await guards.checked_texts([*texts, ask.suffix or ""], Place.INPUT)
     prompts = tuple(
         was if text == now else now

@@ -1,14 +1,14 @@
 """Attempts to take a model over, told by their words: what they order, pretend or imitate.
 
 Rules find the plain forms, in English, French, German, Spanish and Italian, also behind look-alike
-letters, signs without width and base64. They are one detector among others: somebody who rewords
-an attack gets past them, and a text about attacks may quote one.
+letters, signs without width and letters set apart, in base64, hex, ROT13 and backwards. They are
+one detector among others: somebody who rewords an attack gets past them, and a text about attacks
+may quote one.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
+import codecs
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
@@ -17,9 +17,9 @@ from typing import NamedTuple
 import regex
 import yaml
 
-from modiste.moderate.plain import Plain, plain, tagged
+from modiste.moderate.encoded import encoded
+from modiste.moderate.plain import Plain, plain, spelt, tagged
 
-MIN_BASE64 = 24
 TIMEOUT_S = 1.0
 """Of one pattern on one text; TimeoutError then."""
 
@@ -27,9 +27,6 @@ TIMEOUT_S = 1.0
 class Attempt(NamedTuple):
     what: str
     span: tuple[int, int]
-
-
-_BASE64 = regex.compile(rf"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{{{MIN_BASE64},}}={{0,2}}")
 
 
 @cache
@@ -40,15 +37,20 @@ def _patterns() -> dict[str, tuple[regex.Pattern[str], ...]]:
 
 
 def attempts(text: str) -> Iterator[Attempt]:
-    """In the text, in what its tag characters say, and in base64 within it."""
-    yield from _said(plain(text))
+    """In the text, in what its tag characters say, and in what is encoded within it."""
+    read = plain(text)
+    yield from _said(read)
+    if (together := spelt(read)).text != read.text:
+        yield from _said(together)
+    for how, turned in (("ROT13", codecs.encode(text, "rot13")), ("backwards", text[::-1])):
+        for each in _said(plain(turned)):
+            yield Attempt(f"{each.what}, {how}", (0, len(text)))
     if hidden := tagged(text):
         for each in _said(plain(hidden)):
             yield Attempt(f"{each.what}, in characters nobody sees", (0, len(text)))
-    for match in _BASE64.finditer(text):
-        decoded = _decoded(match[0])
-        for each in _said(plain(decoded)):
-            yield Attempt(f"{each.what}, in base64", match.span())
+    for piece in encoded(text):
+        for each in _said(plain(piece.text)):
+            yield Attempt(f"{each.what}, in {piece.how}", piece.span)
 
 
 def _said(read: Plain) -> Iterator[Attempt]:
@@ -56,11 +58,3 @@ def _said(read: Plain) -> Iterator[Attempt]:
         for pattern in patterns:
             for match in pattern.finditer(read.text, timeout=TIMEOUT_S):
                 yield Attempt(what, read.span(match.start(), match.end()))
-
-
-def _decoded(word: str) -> str:
-    """Empty where it is no base64 of a text."""
-    try:
-        return base64.b64decode(word + "=" * (-len(word) % 4), validate=True).decode("utf-8")
-    except (binascii.Error, ValueError):
-        return ""

@@ -1,21 +1,30 @@
 """Text as rules compare it: what hides words is taken away, and every letter knows where it stood.
 
 Signs without width and tag characters go, letters that look alike and digits that stand for letters
-become the plain ones, in small letters. A text that people read in one way reads in one way here.
+become the plain ones, in small letters, JSON escapes the letters they stand for. A text that people
+read in one way reads in one way here.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Iterator
 from typing import NamedTuple
 
 ALIKE = {
     "а": "a", "в": "b", "е": "e", "і": "i", "ј": "j", "к": "k", "м": "m", "н": "h", "о": "o",
     "р": "p", "с": "c", "т": "t", "у": "y", "х": "x", "ѕ": "s", "һ": "h", "ԁ": "d", "ԛ": "q",
     "ԝ": "w", "α": "a", "β": "b", "ε": "e", "ι": "i", "κ": "k", "ν": "v", "ο": "o", "ρ": "p",
-    "τ": "t", "υ": "u", "χ": "x", "ɑ": "a", "ɡ": "g", "ı": "i",
+    "τ": "t", "υ": "u", "χ": "x", "ɑ": "a", "ɡ": "g", "ı": "i", "օ": "o", "ս": "u", "հ": "h",
+    "ո": "n", "ց": "g", "ł": "l", "ø": "o", "đ": "d", "ƅ": "b", "ʟ": "l", "ɢ": "g", "ʙ": "b",
+    "ᴀ": "a", "ᴄ": "c", "ᴅ": "d", "ᴇ": "e", "ɪ": "i", "ᴊ": "j", "ᴋ": "k", "ᴍ": "m", "ɴ": "n",
+    "ᴏ": "o", "ᴘ": "p", "ʀ": "r", "ꜱ": "s", "ᴛ": "t", "ᴜ": "u", "ᴠ": "v", "ᴡ": "w", "ʏ": "y",
+    "ᴢ": "z", "ʜ": "h",
 }  # fmt: skip
-"""Small letters of other scripts that are drawn like Latin ones."""
+"""Small letters of other scripts, and small capitals, that are drawn like Latin ones."""
+LETTERED = (0x1F150, 0x1F170, 0x1F1E6)
+"""Where signs drawn as the capitals A to Z begin: in dark circles and squares, of flags."""
 LEET = str.maketrans("013457@$!", "oieastasi")
 """Digits and signs that stand for letters within a word."""
 FIRST_TAG, LAST_TAG = 0xE0000, 0xE007F
@@ -31,17 +40,54 @@ class Plain(NamedTuple):
         return self.at[start], self.at[end - 1] + 1
 
 
+ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+SPELT = re.compile(r"(?<!\w)\w(?:([ ._*\-])\w(?:\1\w)+)(?!\w)")
+"""A word letter by letter, with the same sign between all of them."""
+
+
 def plain(text: str) -> Plain:
     letters: list[str] = []
     at: list[int] = []
-    for place, character in enumerate(text):
+    for place, character in _characters(text):
         if is_hidden(character):
             continue
-        for each in unicodedata.normalize("NFKD", character.casefold()):
+        for each in unicodedata.normalize("NFKD", _drawn(character).casefold()):
             if not unicodedata.combining(each):
                 letters.append(ALIKE.get(each, each))
                 at.append(place)
     return Plain("".join(letters), (*at, len(text)))
+
+
+def spelt(read: Plain) -> Plain:
+    """The same with `G l o b e x` and `G-l-o-b-e-x` put together."""
+    letters, at, done = [], [], 0
+    for found in SPELT.finditer(read.text):
+        keep = [*range(done, found.start()), *range(found.start(), found.end(), 2)]
+        letters += [read.text[place] for place in keep]
+        at += [read.at[place] for place in keep]
+        done = found.end()
+    letters.append(read.text[done:])
+    return Plain("".join(letters), (*at, *read.at[done:]))
+
+
+def _characters(text: str) -> Iterator[tuple[int, str]]:
+    """With escapes as the letters they stand for, where they stand."""
+    if "\\u" not in text:
+        yield from enumerate(text)
+        return
+    done = 0
+    for found in ESCAPED.finditer(text):
+        yield from enumerate(text[done : found.start()], start=done)
+        yield found.start(), chr(int(found[1], 16))
+        done = found.end()
+    yield from enumerate(text[done:], start=done)
+
+
+def _drawn(character: str) -> str:
+    """The letter that a lettered sign shows."""
+    code = ord(character)
+    begun = next((first for first in LETTERED if first <= code < first + 26), None)
+    return character if begun is None else chr(ord("a") + code - begun)
 
 
 def is_hidden(character: str) -> bool:

@@ -23,7 +23,8 @@ from modiste.moderate.detectors import (
     Smuggling,
     Words,
 )
-from modiste.moderate.plain import LEET, plain
+from modiste.moderate.encoded import encoded
+from modiste.moderate.plain import LEET, Plain, plain, spelt
 from modiste.prepare.inspect import credentials, private
 from modiste.prepare.inspect.national_ids import national_ids
 
@@ -67,7 +68,7 @@ def finds(rule: Rule, text: str) -> list[Find]:
 
 def _words(rule: Words, text: str) -> Iterator[Find]:
     within = [each.span for each in _listed(rule.except_, text)]
-    for find in _listed(rule.words, text):
+    for find in [*_listed(rule.words, text), *_listed_encoded(rule.words, text)]:
         if not any(start <= find.span[0] and find.span[1] <= end for start, end in within):
             yield find
     for pattern in rule.patterns:
@@ -81,14 +82,26 @@ def _listed(words: tuple[str, ...], text: str) -> list[Find]:
     if not words:
         return []
     bare = plain(text)
+    together = spelt(bare)
     known = {_as_read(word): word for word in words}
     either = "|".join(regex.escape(word) for word in sorted(known, key=len, reverse=True))
     found = []
     # Digits stand for letters in a second look alone: `4 pounds` is no word of the first.
-    for read in dict.fromkeys((bare.text, bare.text.translate(LEET))):
-        for match in regex.finditer(rf"(?<!\w)(?:{either})(?!\w)", read):
-            found.append(Find(known[match[0]], bare.span(match.start(), match.end())))
+    looks = dict.fromkeys((bare, _letters(bare), together, _letters(together)))
+    for read in looks:
+        for match in regex.finditer(rf"(?<!\w)(?:{either})(?!\w)", read.text):
+            found.append(Find(known[match[0]], read.span(match.start(), match.end())))
     return list(dict.fromkeys(found))
+
+
+def _listed_encoded(words: tuple[str, ...], text: str) -> Iterator[Find]:
+    for piece in encoded(text) if words else ():
+        for find in _listed(words, piece.text):
+            yield Find(find.what, piece.span)
+
+
+def _letters(read: Plain) -> Plain:
+    return read._replace(text=read.text.translate(LEET))
 
 
 def _as_read(word: str) -> str:

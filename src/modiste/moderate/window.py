@@ -23,18 +23,21 @@ class Window:
 
     Args:
         whole: nothing goes out before the end.
+        before: what the text continues, looked at with it and never sent.
+        behind: what comes after it, looked at with its end and never sent.
     """
 
-    def __init__(self, *, whole: bool = False) -> None:
-        self._whole = whole
-        self._sent, self._held = "", ""
+    def __init__(self, *, whole: bool = False, before: str = "", behind: str = "") -> None:
+        self.whole = whole
+        self._sent, self._held, self._behind = before[-TAIL:], "", behind[:TAIL]
+        self._foreign = len(self._sent)
 
     def add(self, text: str) -> None:
         self._held += text
 
     @property
     def due(self) -> bool:
-        return not self._whole and len(self._held) >= WINDOW
+        return not self.whole and len(self._held) >= WINDOW
 
     @property
     def empty(self) -> bool:
@@ -42,8 +45,16 @@ class Window:
 
     def to_look_at(self, *, last: bool) -> str:
         """What was sent and what waits; without the word that is being written."""
-        held = self._held if last else self._held[: self._last_space()]
+        held = self._held + self._behind if last else self._held[: self._last_space()]
         return self._sent[-CONTEXT:] + held
+
+    def alone(self, *, last: bool) -> str:
+        """The same without what stands around it."""
+        seen = self.to_look_at(last=last)
+        if not self._foreign and not self._behind:
+            return seen
+        begun = max(0, self._foreign - max(0, len(self._sent) - CONTEXT))
+        return seen[begun : len(seen) - len(self._behind) if last else None]
 
     def passed(self, replaced: Iterable[tuple[int, int, str]] = (), *, last: bool) -> str:
         """What may go out now.
@@ -52,7 +63,12 @@ class Window:
             replaced: start, end and what stands there instead, in the text that was looked at.
         """
         sent = len(self._sent[-CONTEXT:])
-        spans = sorted((start - sent, end - sent, by) for start, end, by in replaced if end > sent)
+        end_of = len(self._held) if last else len(self._held) + sent
+        spans = sorted(
+            (start - sent, min(end - sent, end_of), by)
+            for start, end, by in replaced
+            if end > sent and start - sent < end_of
+        )
         cut = len(self._held) if last else max(0, min(self._last_space(), len(self._held) - TAIL))
         for start, end, _ in reversed(spans):
             if start < cut < end:
