@@ -44,7 +44,7 @@ test: install clients
 	$(PYTEST)
 
 test-slow: install clients
-	$(PYTEST) -m slow --timeout 900 --durations 20
+	$(PYTEST) -m slow --no-loadscope-reorder --timeout 900 --durations 20
 
 static: install
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +33,14 @@ TINY = {
     "sliding_window": None,
 }
 """Sizes that are no powers of two, so that vector loops have remainders."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files with few slow tests hold the longest and go first, so that none of them ends alone."""
+    if config.option.markexpr == "slow":
+        count = Counter(item.path for item in items)
+        items.sort(key=lambda item: (count[item.path], item.path))
 
 
 @pytest.fixture(scope="session")

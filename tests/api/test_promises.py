@@ -29,9 +29,13 @@ MOST_EXAMPLES = "3"
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("mount", ["/v1", "/mistral/v1", "/openai/v1"])
+@pytest.mark.parametrize(
+    ("mount", "phases"),
+    # The mounts share their handlers: every field of all of them once, the rest by chance.
+    [("/v1", "coverage,fuzzing"), ("/mistral/v1", "fuzzing"), ("/openai/v1", "fuzzing")],
+)
 def test_nothing_that_can_be_sent_breaks_what_the_document_promises(
-    front: Front, tmp_path: Path, mount: str
+    front: Front, tmp_path: Path, mount: str, phases: str
 ) -> None:
     python = client_python("schemathesis", "4.32.5")
     if python is None:
@@ -41,7 +45,7 @@ def test_nothing_that_can_be_sent_breaks_what_the_document_promises(
         pytest.skip(missing)
     command = [str(python.parent / "schemathesis"), "run", f"{front.url}/openapi.json"]
     command += ["--header", f"Authorization: Bearer {front.key}", "--checks", ",".join(CHECKS)]
-    command += ["--phases", "coverage,fuzzing", "--max-examples", MOST_EXAMPLES, "--seed", "1"]
+    command += ["--phases", phases, "--max-examples", MOST_EXAMPLES, "--seed", "1"]
     command += ["--include-path-regex", f"^{mount}/", "--warnings", "off", "--no-shrink"]
     command += ["--request-timeout", "30", "--continue-on-failure"]
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(tmp_path), "NO_COLOR": "1"}

@@ -189,7 +189,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_continues(
     home: Path, config: Path, modiste
 ) -> None:
     # Long enough that training goes on when its first checkpoint is told, however fast the machine.
-    config.write_text(CONFIG.format(steps=300))
+    config.write_text(CONFIG.format(steps=120))
     command = [sys.executable, "-m", "modiste", "tune", str(config)]
     first = subprocess.Popen(
         command,
@@ -216,5 +216,5 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_continues(
     second = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert second.returncode == 0, second.stderr
     assert "attaching to it" in second.stderr
-    assert "step 300/300" in second.stderr
+    assert "step 120/120" in second.stderr
     assert time.monotonic() - began < 250

@@ -26,8 +26,8 @@ import pytest
 
 from modiste.serve.stream import EngineStream
 
-STEPS = 30
-CHECKPOINT_STEPS = 5
+STEPS = 18
+CHECKPOINT_STEPS = 4
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Tell me a long story about the sea."}]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -205,7 +205,7 @@ def test_a_killed_trainer_continues_and_ends_with_the_same_bits(
     server: Server, files: tuple[str, str], undisturbed: tuple[list[tuple[int, float]], bytes]
 ) -> None:
     job_id = create(server, files, suffix="trainer")
-    server.wait_for_step(job_id, 13)
+    server.wait_for_step(job_id, 10)
     [trainer] = server.parts("modiste.work.training")
     trainer.kill()
     server.finish(job_id)
@@ -218,7 +218,7 @@ def test_a_killed_worker_takes_its_trainer_along_and_another_worker_continues(
     server: Server, files: tuple[str, str], undisturbed: tuple[list[tuple[int, float]], bytes]
 ) -> None:
     job_id = create(server, files, suffix="worker")
-    server.wait_for_step(job_id, 13)
+    server.wait_for_step(job_id, 10)
     [trainer] = server.parts("modiste.work.training")
     worker = trainer.parent()
     assert worker is not None
@@ -233,7 +233,7 @@ def test_a_killed_server_continues_its_job_when_it_is_started_again(
     server: Server, files: tuple[str, str], undisturbed: tuple[list[tuple[int, float]], bytes]
 ) -> None:
     job_id = create(server, files, suffix="server")
-    server.wait_for_step(job_id, 13)
+    server.wait_for_step(job_id, 10)
     server.kill_supervisor_and_start_again()
     server.finish(job_id)
     assert server.outcome(job_id) == undisturbed

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from modiste.settings import Settings
 from modiste.store.tables import Phase
 from modiste.work.supervisor import environment
 from modiste.work.worker import Worker
+
+one_database = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+"""For what asks a database nothing that others of the same file do not ask of both kinds."""
 
 
 @contextmanager

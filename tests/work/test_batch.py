@@ -17,7 +17,7 @@ from modiste.types import Actor, Batch, BatchStatus
 from modiste.work import batch
 from modiste.work.worker import BATCHES, Worker
 
-from .beside import children, until, workers
+from .beside import children, one_database, until, workers
 
 S = BatchStatus
 
@@ -75,6 +75,7 @@ def test_a_batch_runs_to_its_end_and_leaves_files_and_nothing_else(
 
 
 @pytest.mark.slow
+@one_database
 def test_lines_that_were_refused_fail_it(
     database: Database, admin: Actor, make: Callable[..., Batch], worker: Callable[[], Worker]
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_killed_child_is_started_again_and_no_result_is_lost_or_doubled(
 
 
 @pytest.mark.slow
+@one_database
 def test_a_child_that_always_dies_ends_the_batch_and_keeps_its_results(
     database: Database, admin: Actor, make: Callable[..., Batch], worker: Callable[[], Worker]
 ) -> None:
@@ -115,6 +117,7 @@ def test_a_child_that_always_dies_ends_the_batch_and_keeps_its_results(
 
 
 @pytest.mark.slow
+@one_database
 def test_a_cancelled_batch_ends_with_what_it_has(
     database: Database, admin: Actor, make: Callable[..., Batch], worker: Callable[[], Worker]
 ) -> None:
@@ -147,6 +150,7 @@ def test_a_draining_worker_hands_the_batch_on_and_the_next_one_goes_on(
 
 
 @pytest.mark.slow
+@one_database
 def test_a_batch_of_a_revoked_key_ends_with_what_it_has(
     database: Database, admin: Actor, make: Callable[..., Batch], worker: Callable[[], Worker]
 ) -> None:

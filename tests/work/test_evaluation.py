@@ -21,7 +21,7 @@ from modiste.work import evaluation
 from modiste.work.evaluation import Request, State
 from modiste.work.worker import EVALUATIONS, Worker
 
-from .beside import children, until, workers
+from .beside import children, one_database, until, workers
 
 S = EvalStatus
 Make = Callable[..., EvalRun]
@@ -125,6 +125,7 @@ def test_a_killed_child_is_started_again_and_no_sample_is_lost_or_doubled(
 
 
 @pytest.mark.slow
+@one_database
 def test_a_child_that_always_dies_ends_the_run_which_is_resumed_without_asking_twice(
     database: Database, admin: Actor, make: Make, worker: Callable[[], Worker]
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_child_that_always_dies_ends_the_run_which_is_resumed_without_asking_t
 
 
 @pytest.mark.slow
+@one_database
 def test_a_cancelled_run_ends_with_what_it_has_and_goes_on_from_there(
     database: Database, admin: Actor, make: Make, worker: Callable[[], Worker]
 ) -> None:
@@ -169,6 +171,7 @@ def test_a_cancelled_run_ends_with_what_it_has_and_goes_on_from_there(
 
 
 @pytest.mark.slow
+@one_database
 def test_a_model_that_never_answers_ends_the_run_which_can_be_resumed(
     database: Database, admin: Actor, make: Make, worker: Callable[[], Worker]
 ) -> None:
@@ -204,6 +207,7 @@ def test_a_draining_worker_hands_the_run_on_and_the_next_one_asks_nothing_twice(
 
 
 @pytest.mark.slow
+@one_database
 def test_a_run_of_a_revoked_key_ends_with_what_it_has(
     database: Database, admin: Actor, make: Make, worker: Callable[[], Worker]
 ) -> None:
@@ -225,6 +229,7 @@ def test_a_run_of_a_revoked_key_ends_with_what_it_has(
 
 
 @pytest.mark.slow
+@one_database
 def test_answers_are_graded_anew_to_the_same_figures_and_nothing_is_asked(
     database: Database, admin: Actor, make: Make, worker: Callable[[], Worker]
 ) -> None:
@@ -251,6 +256,7 @@ def test_answers_are_graded_anew_to_the_same_figures_and_nothing_is_asked(
 
 
 @pytest.mark.slow
+@one_database
 def test_a_figure_that_decides_and_is_none_ends_the_run_with_its_answers(
     database: Database, admin: Actor, make: Make, worker: Callable[[], Worker]
 ) -> None:
@@ -293,6 +299,7 @@ def test_a_worker_that_lost_the_run_stops_its_child_and_writes_nothing_more(
 
 
 @pytest.mark.slow
+@one_database
 def test_a_run_that_is_given_up_keeps_the_samples_its_journal_holds(
     database: Database, admin: Actor, make: Make, worker: Callable[[], Worker]
 ) -> None:
