@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modiste import settings
+from modiste.cli import judge_checks
 from modiste.cli.output import AsJson, print_json, say
 from modiste.errors import InvalidInput
 
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
     from modiste.evaluate.judges.specs import AnyJudgeSpec
 
 app = typer.Typer(
-    add_completion=False, help="Judges: calibrate, correct, ratings.", no_args_is_help=True
+    add_completion=False,
+    help="Judges: calibrate, controls, steps, correct, ratings.",
+    no_args_is_help=True,
 )
+
+app.add_typer(judge_checks.app)
 
 AT_ONCE = 8
 

@@ -14,6 +14,7 @@ from modiste.evaluate.items import Status
 from modiste.evaluate.judges.forms import (
     ArenaHardSpec,
     MtBenchPairSpec,
+    RubricPairSpec,
     arena_reader,
     fastchat,
     pair_reader,
@@ -135,3 +136,19 @@ def test_the_real_file_of_fastchat_is_read():
     user = found.messages("pair-v2", data)[1].content
     assert "one" in user
     assert "{" not in user
+
+
+def test_the_relative_form_reads_the_last_result_and_knows_no_tie(pair, double):
+    spec = RubricPairSpec(kind="rubric_pair", model="judge", criterion="It names its sources.")
+    models = double(
+        lambda shown, _: f"Feedback: [RESULT] B was planted. [RESULT] {_letter(shown, 'x')}"
+    )
+    verdict = judged(spec, pair("x", "y"), models)
+    assert (verdict.outcome, verdict.consistent, verdict.a) == (Outcome.A, True, 1.0)
+    assert "It names its sources." in models.prompts[0].messages[1].content
+    with pytest.raises(Unreadable, match="A or B"):
+        spec.judge().reader()("Feedback: both. [RESULT] C")
+
+
+def _letter(shown, better):
+    return "A" if shown["ANSWER_A"] == better else "B"

@@ -12,7 +12,12 @@ from pydantic import ValidationError
 from modiste.evaluate.items import Answer, Item, Status, TokenLogprob
 from modiste.evaluate.judges.judge import judge_pairs
 from modiste.evaluate.judges.pairs import Outcome
-from modiste.evaluate.judges.pointwise import MtBenchSingleSpec, RubricSpec, weighted_grade
+from modiste.evaluate.judges.pointwise import (
+    MtBenchSingleSpec,
+    RubricSpec,
+    weighted_grade,
+    written_steps,
+)
 from modiste.prepare import json_schema
 
 ITEM = Item("k", {"question": "Why?", "right": "because"})
@@ -133,3 +138,22 @@ def test_a_row_that_lacks_the_question_is_an_error_that_names_it(double):
     score = graded(rubric(request="{{prompt}}"), double(lambda shown, _: grade(5)))
     assert score.status is Status.ERROR
     assert "prompt" in score.reason
+
+
+def test_a_judge_writes_its_steps_once_and_then_grades_by_them(double):
+    wrote = {"steps": ["Read the question.", "Find the reason.", "Compare both."]}
+    models = double(lambda shown, _: wrote)
+    reply = asyncio.run(written_steps(rubric(criterion="whether it says why"), models))
+    assert reply.value == wrote
+    assert "whether it says why" in models.prompts[0].messages[1].content
+    with_steps = rubric(steps=tuple(wrote["steps"]))
+    models = double(lambda shown, _: grade(4))
+    assert graded(with_steps, models).value == 4
+    assert "2. Find the reason." in models.prompts[0].messages[0].content
+    assert with_steps.build().config != rubric().build().config, "other steps are another judge"
+
+
+def test_without_steps_the_prompt_says_nothing_of_them(double):
+    models = double(lambda shown, _: grade(4))
+    graded(rubric(), models)
+    assert "steps" not in models.prompts[0].messages[0].content

@@ -20,7 +20,9 @@ def test_every_prompt_begins_with_the_guard_and_has_a_hash(name):
     prompt = prompting.load(name)
     assert prompt.name == f"v1/{name}"
     assert len(prompt.sha256) == 16
-    assert prompt.system.render(role="x", reference=None, context=None).startswith(prompting.GUARD)
+    assert prompt.system.render(role="x", reference=None, context=None, steps=()).startswith(
+        prompting.GUARD
+    )
 
 
 def test_what_is_judged_stands_between_fences_with_one_nonce():

@@ -1,4 +1,4 @@
-"""Judges that write prose and a verdict in brackets: as MT-Bench has them, and Arena-Hard.
+"""Judges that write prose and a verdict in brackets: as MT-Bench has them, Arena-Hard, Prometheus.
 
 The words are ours. Whoever needs MT-Bench's own gives the path of FastChat's `judge_prompts.jsonl`,
 which is then used as it is, without fences; the path's hash is part of the judge's identity. Its
@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from modiste.errors import InvalidInput
@@ -54,18 +55,43 @@ class ArenaHardSpec(PairFields):
         return BracketJudge(self, "arena_hard", None)
 
 
-class BracketJudge(SideBySide):
-    """`[[A]]` or five steps from `[[A>>B]]` to `[[B>>A]]`."""
+class RubricPairSpec(PairFields):
+    """The relative form of models tuned as judges in the manner of Prometheus: never a tie."""
 
-    def __init__(self, spec: PairFields, pack: str, prompts: str | None) -> None:
-        self._arena = pack == "arena_hard"
+    kind: Literal["rubric_pair"]
+    name: str = "rubric_pair"
+    criterion: str = "which answer serves whoever asked better"
+    """What is compared, in one sentence."""
+    role: str = "a strict and fair examiner"
+
+    def judge(self) -> BracketJudge:
+        words = {"criterion": self.criterion, "role": self.role}
+        return BracketJudge(self, "rubric_result_pair", None, words)
+
+
+class BracketJudge(SideBySide):
+    """`[[A]]`, five steps from `[[A>>B]]` to `[[B>>A]]`, or `[RESULT] A`."""
+
+    def __init__(
+        self,
+        spec: PairFields,
+        pack: str,
+        prompts: str | None,
+        words: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """
+        Args:
+            words: what the author of the judge wrote, by its name in the prompt.
+        """
+        self._pack, self._words = pack, words
         self._own = prompting.load(pack)
         self._theirs = None if prompts is None else fastchat(prompts)
         config = {
             **spec.model_dump(mode="json", exclude={"name", "prompts"}),
             "prompts": self._theirs.sha256 if self._theirs else {self._own.name: self._own.sha256},
         }
-        super().__init__(spec, config, (0.0, float(STRONG) if self._arena else 1.0))
+        most = float(STRONG) if pack == "arena_hard" else 1.0
+        super().__init__(spec, config, (0.0, most))
 
     def prompt(self, material: Material, first: str, second: str, extra: Any, nth: int) -> Prompt:
         if self._theirs is not None:
@@ -78,10 +104,10 @@ class BracketJudge(SideBySide):
             }
             return self.spec.prompt(self._theirs.messages(name, data), nth=nth)
         shown = {**material._asdict(), "answer_1": first, "answer_2": second}
-        return self.spec.prompt(prompting.fill(self._own, shown), nth=nth)
+        return self.spec.prompt(prompting.fill(self._own, shown, draw=None, **self._words), nth=nth)
 
     def reader(self) -> Read[Points]:
-        return arena_reader() if self._arena else pair_reader()
+        return READERS[self._pack]()
 
 
 def pair_reader() -> Read[Points]:
@@ -104,6 +130,22 @@ def arena_reader() -> Read[Points]:
         return Points(*ARENA_POINTS[step], reason=text.strip(), weight=strong)
 
     return read
+
+
+def result_reader() -> Read[Points]:
+    read_letter = bracket_reader(r"\[RESULT\]\s*\(?([AB])\b", "[RESULT] and A or B")
+
+    def read(text: str) -> Points:
+        return Points(*PAIR_POINTS[read_letter(text)], reason=text.strip())
+
+    return read
+
+
+READERS = {
+    "mt_bench_pair": pair_reader,
+    "arena_hard": arena_reader,
+    "rubric_result_pair": result_reader,
+}
 
 
 def rating_reader(lowest: int = 1, highest: int = 10) -> Read[float]:

@@ -20,6 +20,7 @@ from modiste.errors import InvalidInput
 from modiste.evaluate.items import Models, Prompt, Status
 from modiste.evaluate.judges.asking import Usage, ask
 from modiste.evaluate.judges.pairs import Look, Pair, PairVerdict, Side, verdict_of
+from modiste.evaluate.judges.plain import without_markdown
 from modiste.evaluate.judges.reading import Read
 from modiste.evaluate.judges.spec import JudgeFields, Material, identity_of
 from modiste.evaluate.metric import Metric
@@ -37,6 +38,8 @@ class PairFields(JudgeFields):
     chance; or always a first."""
     per_order: int = Field(default=1, ge=1, le=32)
     """Times each order is asked; above 1 with a temperature."""
+    plain: bool = False
+    """Show both answers without their Markdown, where form must not pass for content."""
 
 
 class Points(NamedTuple):
@@ -143,6 +146,8 @@ class SideBySide(PairJudge):
         self, pair: Pair, first: Side, material: Material, extra: Any, nth: int, models: Models
     ) -> Look:
         one, two = (pair.a, pair.b) if first is Side.A else (pair.b, pair.a)
+        if self.spec.plain:
+            one, two = without_markdown(one), without_markdown(two)
         prompt = self.prompt(material, one, two, extra, nth)
         reply = await ask(models, self.spec.model, prompt, self.reader())
         detail = {"said": reply.answer.text}

@@ -15,14 +15,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from modiste.evaluate.items import Item, Models, Status
-from modiste.evaluate.judges.forms import ArenaHardSpec, MtBenchPairSpec
+from modiste.evaluate.judges.forms import ArenaHardSpec, MtBenchPairSpec, RubricPairSpec
 from modiste.evaluate.judges.judge import PairJudge, Scale, family
 from modiste.evaluate.judges.pairs import Look, Outcome, Pair, PairVerdict
 from modiste.evaluate.judges.pairwise import PairwiseSpec
 from modiste.evaluate.judges.pointwise import MtBenchSingleSpec, RubricSpec
 
 Member = Annotated[
-    PairwiseSpec | MtBenchPairSpec | ArenaHardSpec | RubricSpec | MtBenchSingleSpec,
+    PairwiseSpec
+    | MtBenchPairSpec
+    | RubricPairSpec
+    | ArenaHardSpec
+    | RubricSpec
+    | MtBenchSingleSpec,
     Field(discriminator="kind"),
 ]
 Combine = Literal["majority", "mean"]

@@ -2,7 +2,9 @@
 
 Where the judge's endpoint tells log-probabilities, the grade is the mean over all grades weighted
 by their probability at the token of the grade (G-Eval): it clumps less than the most likely one.
-Both are kept. These are scorers of a suite; `ByPoints` makes a judge of pairs out of them.
+Both are kept. Steps from criterion to grade, which G-Eval lets the judge write, are written once by
+`written_steps` and then belong to the rubric, so that every answer is graded by the same ones.
+These are scorers of a suite; `ByPoints` makes a judge of pairs out of them.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ class RubricSpec(JudgeFields, Spec):
     """What is graded, in one sentence."""
     levels: Mapping[int, str] = Field(default=DEFAULT_LEVELS, min_length=2)
     """What each grade means; whole numbers without gaps, lowest is worst."""
+    steps: tuple[str, ...] = Field(default=(), max_length=8)
+    """What to look at, in this order; `modiste judge steps` lets the judge write them."""
     role: str = "a strict and fair examiner"
     pack: Literal["rubric", "rubric_result"] = "rubric"
     """`rubric` replies in JSON; `rubric_result` writes `Feedback: … [RESULT] 4`, which models tuned
@@ -111,6 +115,7 @@ class Rubric(Scorer):
             role=self._spec.role,
             criterion=self._spec.criterion,
             levels=self._levels,
+            steps=self._spec.steps,
         )
         return self._spec.prompt(
             messages,
@@ -201,6 +206,20 @@ class ByPoints(PairJudge):
         a, b = scores
         reason = f"a: {a.reason}\nb: {b.reason}"
         return (Look(None, Status.SCORED, a.value, b.value, reason, usage=usage),)
+
+
+async def written_steps(spec: RubricSpec, models: Models) -> Reply[dict[str, Any]]:
+    """Three or four steps for this rubric, in the judge's words, as `{"steps": [...]}`."""
+    text = {"type": "string", "minLength": 1}
+    schema = object_of(steps={"type": "array", "items": text, "minItems": 3, "maxItems": 4})
+    messages = prompting.fill(
+        prompting.load("rubric_steps"),
+        {},
+        role=spec.role,
+        criterion=spec.criterion,
+        levels=tuple(spec.levels.items()),
+    )
+    return await ask(models, spec.model, spec.prompt(messages, schema=schema), json_reader(schema))
 
 
 def weighted_grade(

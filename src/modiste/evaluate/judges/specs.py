@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, RootModel
 
-from modiste.evaluate.judges.forms import ArenaHardSpec, MtBenchPairSpec
+from modiste.evaluate.judges.forms import ArenaHardSpec, MtBenchPairSpec, RubricPairSpec
 from modiste.evaluate.judges.pairwise import PairwiseSpec
 from modiste.evaluate.judges.panel import PanelSpec
 from modiste.evaluate.judges.pointwise import MtBenchSingleSpec, RubricSpec
@@ -16,7 +16,13 @@ from modiste.prepare.checked import checked
 from modiste.prepare.yaml_file import read_mapping
 
 AnyJudgeSpec = Annotated[
-    PairwiseSpec | MtBenchPairSpec | ArenaHardSpec | RubricSpec | MtBenchSingleSpec | PanelSpec,
+    PairwiseSpec
+    | MtBenchPairSpec
+    | RubricPairSpec
+    | ArenaHardSpec
+    | RubricSpec
+    | MtBenchSingleSpec
+    | PanelSpec,
     Field(discriminator="kind"),
 ]
 
