@@ -130,6 +130,28 @@ class Settings(BaseModel):
         default=8, ge=1, le=1024, description="Requests of one batch that run at the same time"
     )
     drain_timeout_s: float = Field(default=30.0, ge=0)
+    sql_mysql_port: int | None = Field(
+        default=47335,
+        ge=0,
+        le=65535,
+        description="Port of MySQL clients; 0 picks a free one, off opens none",
+    )
+    sql_postgres_port: int | None = Field(
+        default=47336,
+        ge=0,
+        le=65535,
+        description="Port of PostgreSQL clients; 0 picks a free one, off opens none",
+    )
+    sql_max_connections: int = Field(
+        default=200, ge=1, description="Clients that either of the two ports serves at a time"
+    )
+    sql_idle_timeout_s: float = Field(
+        default=28_800.0, gt=0, description="A SQL client that asks nothing so long is sent away"
+    )
+    sql_tls_cert: Path | None = Field(
+        default=None, description="Certificate of the SQL ports (PEM); default one made here"
+    )
+    sql_tls_key: Path | None = Field(default=None, description="Its private key (PEM)")
     upstream_hosts: tuple[str, ...] = Field(
         default=("public",),
         description="Who may be asked for models elsewhere: public (any public host over https), "
@@ -149,6 +171,12 @@ class Settings(BaseModel):
     def _hosts_in_one_text(cls, hosts: Any) -> Any:
         """As the environment gives them: `public,127.0.0.1:8000`."""
         return tuple(each.strip() for each in hosts.split(",")) if isinstance(hosts, str) else hosts
+
+    @field_validator("sql_mysql_port", "sql_postgres_port", mode="before")
+    @classmethod
+    def _off_is_none(cls, port: Any) -> Any:
+        """YAML reads `off` as false, the environment gives the word."""
+        return None if port is False or port == "off" else port
 
     @field_validator("train_processes")
     @classmethod

@@ -86,6 +86,13 @@ def authenticate(tx: Tx, secret: str) -> Actor:
     return Actor(key_id=row.id, org=row.org, scopes=row.scopes)
 
 
+def refuse_revoked(tx: Tx, actor: Actor) -> None:
+    """For doors that keep a caller longer than one request. Raises Unauthorized."""
+    row = tx.session.get(KeyRow, actor.key_id)
+    if row is None or row.revoked_at is not None:
+        raise Unauthorized("Unauthorized")
+
+
 def bootstrap(tx: Tx) -> str | None:
     """Create the first admin key if there is no key at all, in `<home>/admin.key` (mode 0600).
 

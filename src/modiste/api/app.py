@@ -15,10 +15,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import uvicorn
@@ -58,13 +59,16 @@ from modiste.api import models as model_routes
 from modiste.api.dialect import MOUNTS
 from modiste.api.door import House
 from modiste.api.upload import MAX_UPLOADS
-from modiste.errors import ModisteError
+from modiste.errors import ModisteError, NotYetSupported
 from modiste.serve.stream import EngineStream
 from modiste.serve.upstream import Upstreams
 from modiste.settings import Settings
 from modiste.store.database import Database
 from modiste.work.intake import Intake
 from modiste.work.supervisor import environment
+
+if TYPE_CHECKING:
+    from modiste.sql.wires import Wires
 
 log = logging.getLogger(__name__)
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -148,14 +152,24 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._server_file = server_file
+        self._wires: Wires | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            self._wires = await _open_wires(self._app.state.house)
             gc.collect()
             gc.freeze()  # What is here stays; to look through it would stop every stream for 0.1 s.
-            _write_server_file(self._server_file, self.config.host, self._port())
+            sql = {} if self._wires is None else self._wires.ports
+            _write_server_file(self._server_file, self.config.host, self._port(), sql)
             log.info("listening on port %d", self._port())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        if self._wires is not None:
+            await self._wires.close(drain_s=self._app.state.house.settings.drain_timeout_s / 2)
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -174,6 +188,19 @@ class _Server(uvicorn.Server):
     def _port(self) -> int:
         port: int = self.servers[0].sockets[0].getsockname()[1]
         return port
+
+
+async def _open_wires(behind: House) -> Wires | None:
+    """The ports of SQL clients; without the packages of `modiste[sql]` there are none."""
+    try:
+        from modiste.sql import entrance, session, wires
+    except NotYetSupported as missing:
+        log.info("SQL clients are not served: %s", missing.message)
+        return None
+    place = session.Place(behind.database, behind.serving)
+    opened = wires.Wires(behind.settings, entrance.of(place))
+    await opened.start()
+    return opened
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -216,11 +243,18 @@ def _configuration(settings: Settings, app: FastAPI) -> uvicorn.Config:
     )
 
 
-def _write_server_file(path: Path, host: str, port: int) -> None:
+def _write_server_file(path: Path, host: str, port: int, sql: Mapping[str, int]) -> None:
     """Whole or not at all: others read it at any moment."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     name = f"[{reachable}]" if ":" in reachable else reachable
-    content = {"pid": os.getpid(), "host": host, "port": port, "url": f"http://{name}:{port}"}
+    content: dict[str, Any] = {
+        "pid": os.getpid(),
+        "host": host,
+        "port": port,
+        "url": f"http://{name}:{port}",
+    }
+    if sql:
+        content["sql"] = dict(sql)
     beside = path.with_name(f".{path.name}-{os.getpid()}")
     beside.write_text(json.dumps(content), encoding="utf-8")
     beside.replace(path)

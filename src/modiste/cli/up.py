@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -84,7 +85,7 @@ class Terminal:
         self._write("starting", f"Starting front, engine and {workers} in {self._settings.home} …")
 
     def ready(self, ready: Ready) -> None:
-        text = f"Modiste is ready at {ready.url}"
+        text = f"Modiste is ready at {ready.url}" + sql_clients(ready)
         if ready.new_admin_key:
             text += first_steps(self._settings, ready.url)
         text += "\nCtrl-C stops it."
@@ -95,6 +96,7 @@ class Terminal:
             home=str(self._settings.home),
             admin_key_file=str(self._settings.admin_key_file),
             new_admin_key=ready.new_admin_key,
+            sql=dict(ready.sql),
         )
 
     def stopping(self) -> None:
@@ -117,6 +119,14 @@ class Terminal:
         except OSError:
             # The terminal is gone (hang-up, closed pipe); the server is not to die of that.
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def sql_clients(ready: Ready) -> str:
+    """Where SQL clients connect; nothing where they cannot."""
+    host = urlsplit(ready.url).hostname
+    told = {"mysql": "MySQL", "postgres": "PostgreSQL"}
+    each = [f"{told[wire]} clients at {host}:{port}" for wire, port in ready.sql.items()]
+    return f"\n{', '.join(each)} (docs/sql-clients.md)" if each else ""
 
 
 def exposure_warning(host: str) -> str | None:

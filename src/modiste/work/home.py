@@ -90,13 +90,16 @@ class Server(NamedTuple):
 
     pid: int
     url: str
+    sql: Mapping[str, int] = {}
+    """Ports of SQL clients by protocol: mysql, postgres."""
 
 
 def read_server_file(settings: Settings) -> Server | None:
     """The running front of this home; None when there is none (a stale file counts as none)."""
     try:
         content = json.loads((settings.process_dir / "server.json").read_text(encoding="utf-8"))
-        server = Server(int(content["pid"]), str(content["url"]).rstrip("/"))
+        sql = {str(wire): int(port) for wire, port in content.get("sql", {}).items()}
+        server = Server(int(content["pid"]), str(content["url"]).rstrip("/"), sql)
         os.kill(server.pid, 0)
     except PermissionError:
         return server  # another user's process: alive

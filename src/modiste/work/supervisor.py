@@ -49,6 +49,8 @@ class Ready(NamedTuple):
     url: str
     health: Mapping[str, Any]
     new_admin_key: bool
+    sql: Mapping[str, int]
+    """Ports of SQL clients by protocol: mysql, postgres."""
 
 
 class Supervisor:
@@ -121,13 +123,14 @@ class Supervisor:
             for part in self._parts:
                 if part.deaths_in_a_row >= DEATHS_BEFORE_READY:
                     raise Unavailable(self._did_not_start(part))
-            self.url = self._front_url()
-            if self.url is not None:
+            server = self._front()
+            self.url = None if server is None else server.url
+            if server is not None and self.url is not None:
                 health = home.probe(self.url)
                 if health.ok and all(part.alive for part in self._parts):
-                    self._pin_port(self.url)
+                    self._pin_ports(server)
                     new_key = not self._had_admin_key and self.settings.admin_key_file.exists()
-                    return Ready(self.url, health.body, new_key)
+                    return Ready(self.url, health.body, new_key, server.sql)
             if time.monotonic() > deadline:
                 raise Unavailable(
                     f"not ready after {READY_TIMEOUT_S:.0f} s: {health.reason}; "
@@ -170,15 +173,16 @@ class Supervisor:
         self._parts.clear()
         self._server_file.unlink(missing_ok=True)
 
-    def _front_url(self) -> str | None:
-        front = self._parts[0]
+    def _front(self) -> home.Server | None:
         server = home.read_server_file(self.settings)
-        return server.url if server is not None and server.pid == front.pid else None
+        return server if server is not None and server.pid == self._parts[0].pid else None
 
-    def _pin_port(self, url: str) -> None:
-        """A front that was given port 0 comes back on the port its callers know."""
-        port = url.rpartition(":")[2].strip("/")
-        self._parts[0].environment[f"{ENVIRONMENT_PREFIX}PORT"] = port
+    def _pin_ports(self, server: home.Server) -> None:
+        """A front that was given port 0 comes back on the ports its callers know."""
+        known = self._parts[0].environment
+        known[f"{ENVIRONMENT_PREFIX}PORT"] = server.url.rpartition(":")[2].strip("/")
+        for wire, port in server.sql.items():
+            known[f"{ENVIRONMENT_PREFIX}SQL_{wire.upper()}_PORT"] = str(port)
 
     def _did_not_start(self, part: Part) -> str:
         said = "\n  ".join(part.last_words)
@@ -246,10 +250,12 @@ def environment(settings: Settings, base: Mapping[str, str] | None = None) -> di
         if not name.startswith(ENVIRONMENT_PREFIX) or name in NOT_SETTINGS
     }
     result["PYTHONUNBUFFERED"] = "1"
-    for field in type(settings).model_fields:
+    for field, known in type(settings).model_fields.items():
         value = getattr(settings, field)
-        if value is None or field in NOT_FOR_PARTS:
+        if field in NOT_FOR_PARTS or (value is None and known.default is None):
             continue
+        if value is None:
+            value = "off"
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
         if isinstance(value, tuple):
