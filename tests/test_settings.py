@@ -87,3 +87,10 @@ def test_several_processes_for_one_job_need_an_executor_that_starts_them(tmp_pat
     assert (loaded.executor, loaded.train_processes) == ("torchrun", 2)
     with pytest.raises(InvalidInput, match="executor from environment MODISTE_EXECUTOR"):
         settings.load({}, environment | {"MODISTE_EXECUTOR": "slurm"})
+
+
+def test_ports_of_sql_clients_are_switched_off_by_a_word(tmp_path: Path) -> None:
+    (tmp_path / "modiste.yaml").write_text("sql_mysql_port: off\n")
+    environment = {"MODISTE_SQL_POSTGRES_PORT": "off"}
+    loaded = settings.load({"home": tmp_path}, environment=environment)
+    assert (loaded.sql_mysql_port, loaded.sql_postgres_port) == (None, None)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -31,6 +33,7 @@ class Process:
             name: value for name, value in os.environ.items() if not name.startswith("MODISTE_")
         }
         environment |= {"MODISTE_HOME": str(home), "MODISTE_PORT": "0", "MODISTE_WORKERS": "0"}
+        environment |= {"MODISTE_SQL_MYSQL_PORT": "off", "MODISTE_SQL_POSTGRES_PORT": "0"}
         self.log = home / "front.log"
         with self.log.open("wb") as log:
             self.popen = subprocess.Popen(
@@ -78,8 +81,21 @@ def test_a_front_says_where_it_listens_makes_a_key_and_cleans_up(process: Proces
     headers = {"authorization": f"Bearer {key_file.read_text().strip()}"}
     listed = httpx.get(f"{server['url']}/v1/models", headers=headers).json()
     assert [model["id"] for model in listed["data"]] == ["modiste-tiny"]
+    assert list(server["sql"]) == ["postgres"]
+    assert sql_login(server["sql"]["postgres"], "mod_wrong") == b"E"
+    assert sql_login(server["sql"]["postgres"], key_file.read_text().strip()) == b"R"
     assert process.stop() == 0
     assert not process.server_file.exists()
+
+
+def sql_login(port: int, key: str) -> bytes:
+    """The first letter of what a PostgreSQL client is told about its key: R lets it in."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        body = struct.pack("!I", 3 << 16) + b"user\0me\0\0"
+        client.sendall(struct.pack("!i", len(body) + 4) + body)
+        assert client.recv(9) == b"R\0\0\0\x08\0\0\0\x03"
+        client.sendall(b"p" + struct.pack("!i", len(key) + 5) + key.encode() + b"\0")
+        return client.recv(1)
 
 
 def test_what_was_acknowledged_is_there_after_a_kill(process: Process) -> None:

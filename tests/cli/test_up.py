@@ -73,11 +73,14 @@ def test_the_first_start_tells_the_way_to_the_admin_key_and_a_second_one_is_refu
     assert not homes.probe(server.url).ok
 
 
-def test_with_json_every_line_is_an_event(start: Start) -> None:
+def test_with_json_every_line_is_an_event(start: Start, home: Path) -> None:
     process = start("--json", "--workers", "0")
     lines = read_until(process, '"ready"').splitlines()
     ready = json.loads(lines[-1])
     assert homes.probe(ready["url"]).ok
+    server = homes.read_server_file(Settings(home=home))
+    assert server is not None
+    assert ready["sql"] == server.sql
     process.terminate()
     out, _ = process.communicate(timeout=120)
     assert [json.loads(line)["event"] for line in out.splitlines()] == ["stopping", "stopped"]

@@ -237,7 +237,8 @@ def test_the_home_is_free_again_at_once_after_a_supervisor_was_killed(
 
 
 def test_parts_get_exactly_the_settings_of_their_supervisor(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, base_aliases={"a": "b", "c": "d"}, api_key="secret")
+    aliases = {"a": "b", "c": "d"}
+    settings = Settings(home=tmp_path, base_aliases=aliases, api_key="secret", sql_mysql_port=None)
     inherited = {
         "MODISTE_PORT": "1",
         "MODISTE_URL": "http://x",
@@ -247,6 +248,7 @@ def test_parts_get_exactly_the_settings_of_their_supervisor(tmp_path: Path) -> N
     result = supervisor.environment(settings, inherited)
     assert result["MODISTE_PORT"] == "8321"
     assert result["MODISTE_BASE_ALIASES"] == "a=b,c=d"
+    assert result["MODISTE_SQL_MYSQL_PORT"] == "off"
     assert result["MODISTE_DATA"] == "/d"
     assert not {"MODISTE_URL", "MODISTE_API_KEY"} & set(result)
 
