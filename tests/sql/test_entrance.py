@@ -42,6 +42,6 @@ def test_a_key_becomes_a_session_until_it_is_revoked(database: Database) -> None
 def test_several_statements_are_told_from_one() -> None:
     serving: Any = None
     door = entrance.of(Place(serving, serving))
-    door.refuse_several("SELECT 1;", "mysql")
+    door.refuse_several("SELECT ';';", "mysql")
     with pytest.raises(SqlError, match="one after the other"):
         door.refuse_several("SELECT 1; SELECT 2", "mysql")

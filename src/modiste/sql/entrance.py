@@ -14,6 +14,7 @@ from modiste.sql import execute as language
 from modiste.sql.errors import SqlError
 from modiste.sql.result import Column, Result
 from modiste.sql.session import Dialect, Place, Session
+from modiste.sql.several import count
 
 
 class Execute(Protocol):
@@ -61,8 +62,3 @@ def of(place: Place) -> Entrance:
         await place.read(lambda tx: keys.refuse_revoked(tx, session.caller))
 
     return Entrance(admit, recheck, language.execute, language.describe, count)
-
-
-def count(text: str, dialect: Dialect) -> int:
-    """One for every `;` that something follows, be it in a string."""
-    return sum(bool(each.strip()) for each in text.split(";"))
