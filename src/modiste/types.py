@@ -268,6 +268,7 @@ class Hyperparameters:
     force: bool = False
     classifier_pooling: str = "mean"
     classifier_balance: str = "sqrt"
+    classifier_phrases: bool = True
 
 
 class JobType(StrEnum):

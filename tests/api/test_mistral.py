@@ -151,6 +151,7 @@ def test_a_job_has_exactly_the_fields_of_the_contract() -> None:
             "force": False,
             "classifier_pooling": "mean",
             "classifier_balance": "sqrt",
+            "classifier_phrases": True,
         },
         "fine_tuned_model": None,
         "suffix": "s",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from modiste.nn.class_heads import (
     RATE,
     WEIGHTS,
     LearnedHeads,
+    PublishedHeads,
     load_heads,
     probabilities,
     save_heads,
@@ -20,6 +23,7 @@ from modiste.nn.class_heads import (
 )
 from modiste.nn.flat import Flat
 from modiste.nn.heads_file import ABOUT, HeadPooling, HeadsFile
+from modiste.nn.phrases import FIRST, Phrases
 from modiste.types import ClassifierTarget, LossFunction
 
 TARGETS = (
@@ -27,12 +31,17 @@ TARGETS = (
     ClassifierTarget("of", ("food", "room", "bar"), LossFunction.MULTI_CLASS, 0.5),
 )
 ABOUT_TARGETS = HeadsFile(TARGETS, HeadPooling.LAST, (2.0, 1.0), figures={"mood": {"n": 3}})
+HEADS = PublishedHeads(
+    ABOUT_TARGETS, (torch.arange(20.0).view(5, 4) / 10).double(), torch.arange(5.0).double()
+)
+PHRASES = Phrases(
+    np.array([7, 9, 8 * FIRST + 9], dtype=np.int64), np.arange(15, dtype=np.float16).reshape(3, 5)
+)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    weight_LD = torch.arange(20.0).view(5, 4) / 10
-    save_heads(tmp_path, ABOUT_TARGETS, weight_LD, torch.tensor([0.0, 1, 2, 3, 4]))
+    save_heads(tmp_path, HEADS)
     return tmp_path
 
 
@@ -45,10 +54,31 @@ def test_heads_come_back_as_they_were_saved(folder: Path) -> None:
 
 
 def test_probabilities_are_softmax_over_the_temperature_and_sigmoids(folder: Path) -> None:
-    said = load_heads(folder).probabilities(torch.tensor([[1.0, 0, 0, 0]]))[0]
+    said = load_heads(folder).probabilities(torch.tensor([[1.0, 0, 0, 0]]), [[7]])[0]
     logits = torch.tensor([0.0, 1.4, 2.8, 4.2, 5.6], dtype=torch.float64)
     assert said[:2].tolist() == pytest.approx((logits[:2] / 2).softmax(0).tolist(), rel=1e-6)
     assert said[2:].tolist() == pytest.approx(logits[2:].sigmoid().tolist(), rel=1e-6)
+
+
+def test_phrases_come_back_and_are_added_to_what_the_states_say(tmp_path: Path) -> None:
+    about = replace(ABOUT_TARGETS, phrase_shares=(0.5, 0.25))
+    save_heads(tmp_path, replace(HEADS, about=about, phrases=PHRASES))
+    heads = load_heads(tmp_path)
+    assert heads.about == about
+    state = torch.ones(1, 4)
+    texts = [[7, 9], [1, 2]]
+    said_NL = heads.logits(state.repeat(2, 1), texts)
+    assert torch.equal(said_NL[1], HEADS.logits(state, [[]])[0])
+    # 7, 9 and the pair of both, each once: a third of the squares each.
+    added = PHRASES.weight_FL.astype(float).sum(0) / 3**0.5
+    assert (said_NL[0] - said_NL[1]).tolist() == pytest.approx(added.tolist())
+
+
+def test_a_file_without_the_phrases_it_promises_is_refused(folder: Path) -> None:
+    path = folder / ABOUT
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"phrase_shares": [0.5, 0.5]}))
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        load_heads(folder)
 
 
 def test_a_single_class_target_adds_up_to_one() -> None:

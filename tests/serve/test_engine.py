@@ -36,8 +36,9 @@ from modiste.serve.sequence import (
     Tokens,
 )
 from modiste.settings import ServeLinear
-from modiste.tune import class_answers
+from modiste.tune import class_answers, phrases
 from modiste.tune.machine import Machine
+from modiste.tune.mixture import Samples
 from modiste.tune.spec import parse
 from modiste.tune.tuned import load
 
@@ -925,8 +926,12 @@ def test_a_classifier_says_what_training_computes_whatever_shares_the_step(
     with torch.no_grad():
         tuned.learned.flat.normal_(std=0.05, generator=torch.Generator().manual_seed(1))
     tuned.learned.save(tmp_path / "adapter", base="m")
-    heads = class_answers.published(tuned, spec, torch.ones(5))
-    save_heads(tmp_path / "adapter", heads.about, heads.weight_LD, heads.bias_L)
+    rows = Samples.with_labels([((3, 4, 5, 6), (at % 3,)) for at in range(6)])
+    learned = phrases.learn([rows], spec.classifier_targets, torch.ones(5))
+    assert learned is not None
+    bare_heads = class_answers.published(tuned, spec, torch.ones(5))
+    heads = class_answers.calibrated(bare_heads, learned, None)
+    save_heads(tmp_path / "adapter", heads)
     texts = [tuple(3 + (k * n) % 190 for k in range(1, n)) for n in (150, 2, 9)]
     folder = str(tmp_path / "adapter")
     asked = [
@@ -938,7 +943,7 @@ def test_a_classifier_says_what_training_computes_whatever_shares_the_step(
     engine.run(Generate("g", str(base), (1, 9), sampling=GREEDY), *asked, bare)
     for n, ids in enumerate(texts):
         state = class_answers.pooled_of(tuned, spec, ids)
-        expected = heads.probabilities(state[None])[0].tolist()
+        expected = heads.probabilities(state[None], [ids])[0].tolist()
         # fp32 sums in two orders; texts are read in pieces of 64 tokens.
         assert engine.end(f"{n}").vector == pytest.approx(expected, abs=1e-5)
         assert sum(engine.end(f"{n}").vector[:3]) == pytest.approx(1.0)

@@ -25,6 +25,7 @@ UNUSUAL: dict[str, Any] = {
     "dpo.sft_weight": 0.75,
     "classifier.pooling": "last",
     "classifier.balance": "full",
+    "classifier.phrases": False,
     "continue_from": "ft:modiste-tiny:0:1:2",
     "fim_ratio": 0.5,
     "max_steps": 7,

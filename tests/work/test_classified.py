@@ -51,20 +51,24 @@ class NoSignals:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Without phrases, which would tell these labels alone."""
+    return train(tmp_path_factory.mktemp("run"), phrases=False)
+
+
+def train(folder: Path, *, phrases: bool) -> Path:
     """The folder of a run of two steps, with 32 validation rows."""
-    folder = tmp_path_factory.mktemp("run")
     values = {"model": "modiste-tiny", "data": {"train": ["t"]}, "objective": "classify"}
     values |= {"max_steps": 2, "batch_size": 1, "max_length": 128, "checkpoint_steps": 2}
-    values |= {"lora": {"rank": 2}, "learning_rate": 1e-2}
+    values |= {"lora": {"rank": 2}, "learning_rate": 1e-2, "classifier.phrases": phrases}
     targets = [
         {"name": t.name, "labels": t.labels, "loss_function": t.loss_function} for t in TARGETS
     ]
     spec: TuneSpec = parse(values | {"classifier_targets": targets}).spec
-    train, valid = write(folder / "train.jsonl", rows(24)), write(folder / "v.jsonl", rows(32))
+    learned, valid = write(folder / "train.jsonl", rows(24)), write(folder / "v.jsonl", rows(32))
     job = {
         "base_path": str(TINY),
         "spec": spec.model_dump(mode="json"),
-        "train": [{"path": train, "filename": "train.jsonl"}],
+        "train": [{"path": learned, "filename": "train.jsonl"}],
         "validation": [{"path": valid, "filename": "v.jsonl"}],
         "threads": 1,
     }
@@ -91,10 +95,24 @@ def test_heads_lie_beside_the_adapter_calibrated_and_measured(trained: Path) -> 
     assert heads.about.targets == TARGETS
     assert heads.weight_LD.shape == (4, 256)
     assert heads.about.temperatures != (1.0, 1.0)
+    assert heads.phrases is None
     mood = heads.about.figures["mood"]
     assert (mood["n"], mood["temperature"]) == (32, heads.about.temperatures[0])
     assert mood["always_the_commonest"] == {"label": "good", "accuracy": 25 / 32}
     assert sum(label["n"] for label in mood["labels"]) == 32
+
+
+def test_phrases_that_tell_the_labels_are_published_and_proved(tmp_path: Path) -> None:
+    """Two steps teach the adapter nothing; `fine` and `awful` say everything."""
+    folder = train(tmp_path, phrases=True)
+    heads = load_heads(folder / "adapter")
+    assert heads.phrases is not None
+    assert min(heads.about.phrase_shares) >= 0.5
+    assert heads.about.figures["mood"]["accuracy"]["value"] == 1.0
+    assert heads.about.figures["of"]["accuracy"]["value"] == 1.0
+    for row in proof(folder):
+        said = row["probabilities"]
+        assert (said[1] > said[0]) == ("fine" in json.dumps(row))
 
 
 def test_the_run_ends_and_names_its_hardest_rows(trained: Path) -> None:

@@ -59,6 +59,7 @@ class NativeHyperparameters(Body):
     force: bool = False
     classifier_pooling: Literal["mean", "last"] = "mean"
     classifier_balance: Literal["none", "sqrt", "full"] = "sqrt"
+    classifier_phrases: bool = True
 
     @property
     def given(self) -> frozenset[str]:

@@ -4,17 +4,19 @@ All heads are one matrix, whose rows are the labels of the first target, then th
 and so on. What learns is a fraction of it: with features of size one, a head needs larger steps
 than the adapters below it, and the optimiser makes steps of one size. Published are the whole
 values in `classifier.safetensors`, and beside them in `classifier.json` how to pool, which rows
-belong to which target, and each target's temperature.
+belong to which target, and each target's temperature. Most classifiers also read phrases
+(`nn.phrases`): what they say is added to what the heads say of the states.
 
 Legend: N texts, T tokens of all of them, D hidden size, L labels of all targets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
@@ -34,9 +36,13 @@ from modiste.nn.heads_file import (
     write,
 )
 from modiste.nn.lanes import here
+from modiste.nn.phrases import Ids, Phrases
 from modiste.types import ClassifierTarget
 
 WEIGHTS = "classifier.safetensors"
+KEYS, OF_PHRASES = "phrase_keys", "phrase_weight"
+Texts = Sequence[Ids]
+"""The ids of each."""
 RATE = 10.0
 """How much larger the head's steps are than the adapters'. Chosen, not measured: what was measured
 is the learning rate with it (LOG.md)."""
@@ -93,30 +99,38 @@ class PublishedHeads:
     about: HeadsFile
     weight_LD: Tensor
     bias_L: Tensor
+    phrases: Phrases | None = None
 
     @property
     def pooling(self) -> HeadPooling:
         return self.about.pooling
 
-    def logits(self, pooled_ND: Tensor) -> Tensor:
+    def logits(self, pooled_ND: Tensor, texts: Texts) -> Tensor:
         """(N, L), before any temperature."""
-        return F.linear(pooled_ND.double(), self.weight_LD, self.bias_L)
+        said_NL = F.linear(pooled_ND.double(), self.weight_LD, self.bias_L)
+        if self.phrases is None:
+            return said_NL
+        return said_NL + torch.from_numpy(np.stack([self.phrases.logits(ids) for ids in texts]))
 
-    def probabilities(self, pooled_ND: Tensor) -> Tensor:
+    def probabilities(self, pooled_ND: Tensor, texts: Texts) -> Tensor:
         """(N, L)"""
-        logits_NL = self.logits(pooled_ND)
+        logits_NL = self.logits(pooled_ND, texts)
         return probabilities(logits_NL, self.about.targets, self.about.temperatures)
 
 
-def save_heads(folder: Path, about: HeadsFile, weight_LD: Tensor, bias_L: Tensor) -> None:
+def save_heads(folder: Path, heads: PublishedHeads) -> None:
     """Both files, each whole or not at all.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    tensors = {"weight": weight_LD.float().contiguous(), "bias": bias_L.float().contiguous()}
+    values = {"weight": heads.weight_LD, "bias": heads.bias_L}
+    tensors = {name: value.float().contiguous() for name, value in values.items()}
+    if heads.phrases is not None:
+        tensors[KEYS] = torch.from_numpy(heads.phrases.keys_F)
+        tensors[OF_PHRASES] = torch.from_numpy(heads.phrases.weight_FL)
     write(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
-    save_about(folder, about)
+    save_about(folder, heads.about)
 
 
 def load_heads(folder: Path) -> PublishedHeads:
@@ -128,11 +142,18 @@ def load_heads(folder: Path) -> PublishedHeads:
     try:
         tensors = load_file(folder / WEIGHTS)
         weight_LD, bias_L = tensors["weight"].double(), tensors["bias"].double()
+        phrases = _phrases(tensors) if about.phrase_shares else None
     except (OSError, SafetensorError, KeyError) as error:
         raise InvalidInput(f"{folder / WEIGHTS} cannot be read: {error}") from None
-    if weight_LD.shape[0] != n_labels(about.targets) or bias_L.shape != weight_LD.shape[:1]:
+    sizes = {weight_LD.shape[0], bias_L.shape[0]}
+    sizes |= set() if phrases is None else {phrases.weight_FL.shape[1]}
+    if sizes != {n_labels(about.targets)}:
         raise InvalidInput(
             f"{folder}: the heads have {weight_LD.shape[0]} labels, {ABOUT} names "
             f"{n_labels(about.targets)}"
         )
-    return PublishedHeads(about, weight_LD, bias_L)
+    return PublishedHeads(about, weight_LD, bias_L, phrases)
+
+
+def _phrases(tensors: Mapping[str, Tensor]) -> Phrases:
+    return Phrases(tensors[KEYS].numpy(), tensors[OF_PHRASES].numpy())

@@ -1,7 +1,8 @@
 """`classifier.json`: what the heads of a classifier are, readable without torch.
 
-It says how to pool, which rows of the heads' matrix belong to which target, and each target's
-temperature. The values lie beside it (`nn.class_heads`).
+It says how to pool, which rows of the heads' matrix belong to which target, each target's
+temperature, and how much of what is said comes from phrases. The values lie beside it
+(`nn.class_heads`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from modiste.errors import InvalidInput
 from modiste.types import ClassifierTarget
 
 ABOUT = "classifier.json"
-VERSION = 1
+VERSION = 2
 
 
 class HeadPooling(StrEnum):
@@ -51,6 +52,9 @@ class HeadsFile:
     pooling: HeadPooling
     temperatures: tuple[float, ...]
     """One per target; 1 where no rows were there to find it on."""
+    phrase_shares: tuple[float, ...] = ()
+    """One per target where phrases are read beside the states: how much of the sum they are. The
+    values beside this file are times their share already."""
     version: int = VERSION
     figures: Mapping[str, Any] = field(default_factory=dict)
     """How it does on rows it did not learn from."""
@@ -77,7 +81,9 @@ def read_about(folder: Path) -> HeadsFile:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InvalidInput(f"{folder / ABOUT}: {where}: {first['msg']}") from None
-    if about.version != VERSION or len(about.temperatures) != len(about.targets):
+    n_targets = len(about.targets)
+    fits = len(about.temperatures) == n_targets and len(about.phrase_shares) in (0, n_targets)
+    if about.version != VERSION or not fits:
         raise InvalidInput(f"{folder / ABOUT} is of another version; make the classifier anew")
     return about
 

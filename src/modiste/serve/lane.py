@@ -310,12 +310,12 @@ class Lane:
             self._sums[sequence] = pooled_D
         if piece.end == n_ids and heads is not None:
             pooled_D = pooled_D / n_ids if means else pooled_D
-            sequence.vector = tuple(heads.probabilities(pooled_D[None])[0].tolist())
+            sequence.vector = tuple(heads.probabilities(pooled_D[None], [request.ids])[0].tolist())
         elif piece.end == n_ids:
             sequence.vector = tuple(F.normalize(pooled_D, dim=0).tolist())
 
     def _heads_of(self, request: Embed) -> PublishedHeads:
-        """Of the request's adapter; a few hundred kilobytes that are read once.
+        """Of the request's adapter; a few hundred kilobytes or, with phrases, megabytes, read once.
 
         Raises:
             InvalidInput: it is no classifier.

@@ -146,6 +146,9 @@ class Classifier(BaseModel):
     balance: Literal["none", "sqrt", "full"] = "sqrt"
     """How much more rare labels count in the loss: not at all, by the square root of how much rarer
     they are, or fully. Published probabilities are set back to how often labels occur."""
+    phrases: bool = True
+    """Whether tokens and pairs of neighbours are read too, by a linear layer of their own; the
+    validation rows say how much it counts."""
 
 
 class Tracker(BaseModel):

@@ -1,14 +1,15 @@
 """What a classifier's trainer leaves: heads beside the adapter, how they do, and rows as proof.
 
 The heads are published as they will be served: set back to how often labels occur, and calibrated
-on the validation rows. Figures are of those rows too, which nothing but the temperature was fitted
-to. The proof is what training computes for a few rows; `class_parity` asks the engine for the same.
+on the validation rows. Figures are of those rows too, to which nothing was fitted but a temperature
+and the share of the phrases, one number each for a target. The proof is what training computes for
+a few rows; `class_parity` asks the engine for the same.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -19,7 +20,8 @@ import torch
 from modiste.nn.class_heads import PublishedHeads, save_heads
 from modiste.prepare import classified
 from modiste.prepare.render import Renderer
-from modiste.tune.class_answers import heard, pooled_of, published, temperatures
+from modiste.tune import phrases
+from modiste.tune.class_answers import calibrated, heard, pooled_of, published
 from modiste.tune.events import Event
 from modiste.tune.gauges import Heartbeat
 from modiste.tune.mixture import Samples, Source
@@ -56,15 +58,26 @@ def leave(
         OSError: the folder cannot be written.
     """
     exact = in_fp32(ended.tuned, spec, base_path)
-    heads = published(exact, spec, weights_of(spec, data.sources))
+    weights_L = weights_of(spec, data.sources)
     n, alive = len(data.validation), Heartbeat(on_event)
+    learned = None
+    if spec.classifier.phrases:
+        samples = [source.samples for source in data.sources]
+        learned = phrases.learn(
+            samples,
+            spec.classifier_targets,
+            weights_L,
+            tell=lambda done: alive("phrases", done, 0),
+        )
+    rows = None
     if n:
         rows = heard(exact, spec, data.validation, tell=lambda done: alive("calibration", done, n))
-        heads = _with_temperatures(heads, temperatures(heads, rows))
-        said_NL = heads.probabilities(rows.pooled_ND).numpy()
+    heads = calibrated(published(exact, spec, weights_L), learned, rows)
+    if rows is not None:
+        said_NL = heads.probabilities(rows.pooled_ND, rows.texts).numpy()
         figures = class_figures.figures(heads.about, said_NL, rows.truth_NL)
         heads = replace(heads, about=replace(heads.about, figures=figures))
-    save_heads(ended.result_dir, heads.about, heads.weight_LD, heads.bias_L)
+    save_heads(ended.result_dir, heads)
     chosen = islice(chain.from_iterable(examples(f, labels=True) for f in data.files), PROOF_ROWS)
     proof = [_proof(example, exact, spec, heads, data.renderer) for example in chosen]
     content = json.dumps({"classifier": True, "rows": proof})
@@ -73,17 +86,14 @@ def leave(
     partial.replace(run_dir / "parity.json")
 
 
-def _with_temperatures(heads: PublishedHeads, found: Sequence[float]) -> PublishedHeads:
-    return replace(heads, about=replace(heads.about, temperatures=tuple(found)))
-
-
 def _proof(
     example: Example, exact: Tuned, spec: TuneSpec, heads: PublishedHeads, renderer: Renderer
 ) -> dict[str, Any]:
     ids = list(classified.rendered(example, renderer).ids)
 
     def said() -> list[float]:
-        found: list[float] = heads.probabilities(pooled_of(exact, spec, ids)[None])[0].tolist()
+        state = pooled_of(exact, spec, ids)
+        found: list[float] = heads.probabilities(state[None], [ids])[0].tolist()
         return found
 
     with torch.no_grad(), exact.learned.disabled():
