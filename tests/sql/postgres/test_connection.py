@@ -221,6 +221,9 @@ def test_asyncpg_binds_describes_and_reads_in_helpings(wired: Wired, language: L
             cursor = await statement.cursor()
             assert [row["n"] for row in await cursor.fetch(1500)] == list(range(1500))
             assert [row["n"] for row in await cursor.fetch(1500)] == list(range(1500, 2500))
+        assert await client.fetchval("GUESSED") == "7", "told as text, so sent as text"
+        with pytest.raises(asyncpg.FeatureNotSupportedError):
+            await client.fetch("GUESSED TWICE")
         with pytest.raises(asyncpg.UndefinedTableError):
             await client.fetch("NOSUCH $1", "x")
         assert await client.execute("NOTE") == "NOTE"

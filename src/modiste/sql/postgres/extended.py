@@ -78,6 +78,7 @@ class Extended:
         portal = self._portal(name)
         result = await portal.begin()
         columns = None if result is None or isinstance(result, Done) else result.columns
+        portal.told = columns
         self._tell_columns(columns, portal.formats)
 
     async def execute(self, body: Reading) -> None:
@@ -93,7 +94,7 @@ class Extended:
             self._answers.done(result)
             portal.done = True
         else:
-            await self._send(portal, result.columns, most)
+            await self._send(portal, _as_told(portal, result.columns), most)
 
     async def close(self, body: Reading) -> None:
         kind, name = body.take(1), body.name()
@@ -142,3 +143,15 @@ class Extended:
         portal = self._portals.pop(name, None)
         if portal is not None:
             await portal.close()
+
+
+def _as_told(portal: Portal, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The kinds its client was told before the statement ran, which it decodes by.
+
+    Raises:
+        SqlError: other columns came than were told.
+    """
+    told = portal.told or portal.statement.columns or columns
+    if len(told) != len(columns):
+        raise SqlError("cached plan must not change result type", sqlstate="0A000")
+    return told

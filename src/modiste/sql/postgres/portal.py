@@ -35,7 +35,8 @@ class Portal:
         self.statement = statement
         self.formats = formats
         """As the client sent them: none, one for all, or one for each column."""
-        self.n_sent = 0
+        self.told: tuple[Column, ...] | None = None
+        """Columns as the client was told of this portal."""
         self.done = False
         self._run = run
         self._out: asyncio.Queue[Result | list[Row] | Exception | None] = asyncio.Queue(1)
