@@ -435,3 +435,18 @@ def test_scorers_that_run_code_are_brought_by_admins_alone(
     (run,) = make(user)
     with pytest.raises(Forbidden):
         evaluations.rescore(database, user, run.id, spec={"scorers": [code]})
+
+
+def test_other_policies_than_the_attached_ones_are_for_admins_and_must_exist(
+    database: Database, admin: Actor, make: Make
+) -> None:
+    with database.transaction() as tx:
+        made = keys.create(tx, admin, name="user", scopes=["infer", "data"])
+        user = keys.authenticate(tx, made.secret)
+    for policies in ([], ["default"]):
+        models = {"raw": {"model": "modiste-tiny", "policies": policies}}
+        with pytest.raises(Forbidden, match="in place of the policies"):
+            make(user, models=models)
+        assert make(admin, models=models)[0].status is S.QUEUED
+    with pytest.raises(InvalidInput, match=r"models\.raw\.policies: .*gone"):
+        make(admin, models={"raw": {"model": "modiste-tiny", "policies": ["gone"]}})

@@ -46,8 +46,11 @@ def test_a_suite_says_little_and_means_much() -> None:
         ({"scorers": ["exakt"]}, "exakt"),
         ({"scorers": ["exact", {"kind": "exact"}]}, "two scorers are called 'exact'"),
         ({"primary": "gone.mean"}, "primary is 'gone.mean'; the scorers are exact"),
-        ({"messages": [{"role": "user", "content": "x"}]}, "exactly one of prompt and messages"),
-        ({"prompt": None}, "exactly one of prompt and messages"),
+        (
+            {"messages": [{"role": "user", "content": "x"}]},
+            "exactly one of prompt, messages and conversation",
+        ),
+        ({"prompt": None}, "exactly one of prompt, messages and conversation"),
         ({"dataset": {}}, "exactly one of path and file_id"),
         ({"dataset": {"path": "a", "file_id": "b"}}, "exactly one of path and file_id"),
         ({"dataset": {"file_id": "f", "limit": 0}}, "dataset.limit"),

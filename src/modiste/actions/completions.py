@@ -48,6 +48,8 @@ class Ask:
     """How much the model is to think; None leaves it as it is in training."""
     guardrails: tuple[Guardrail, ...] = ()
     """Beside the policies that are attached."""
+    policies: tuple[str, ...] | None = None
+    """In place of those that are attached; evaluations of admins alone say so."""
 
 
 async def create(serving: Serving, actor: Actor, ask: Ask) -> Completion:
@@ -101,11 +103,14 @@ async def begin(
 
     Raises:
         Blocked: a policy blocks what is asked.
+        Forbidden: other policies than the attached ones are wished, and the key is no admin's.
     """
     require(actor, Scope.INFER)
+    if ask.policies is not None:
+        require(actor, Scope.ADMIN)
     if model is None:
         model = await asyncio.to_thread(inference.named, serving.database, actor, ask.model)
-    rails = await guarded.held(serving, actor, model, ask.guardrails)
+    rails = await guarded.held(serving, actor, model, ask.guardrails, instead=ask.policies)
     if not rails:
         return await unguarded(serving, actor, ask, model=model)
     guards = Guards(serving, actor, rails, asker(serving, actor))

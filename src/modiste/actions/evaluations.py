@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from modiste.actions import files, keys, models
+from modiste.actions import files, keys, models, moderation
 from modiste.actions.keys import require
 from modiste.actions.pages import page_of
 from modiste.errors import (
@@ -70,6 +70,7 @@ def create(
     require(actor, Scope.INFER)
     suite = checked(Suite, dict(spec), file="suite")
     _refuse_code(actor, suite)
+    _refuse_other_policies(actor, suite)
     chosen = _chosen(suite, subjects)
     with database.transaction(write=False) as tx:
         found = _checked(tx, actor, suite, chosen)
@@ -300,6 +301,17 @@ def _refuse_code(actor: Actor, suite: Suite) -> None:
         )
 
 
+def _refuse_other_policies(actor: Actor, suite: Suite) -> None:
+    """A run would be a way around what is attached."""
+    named = [name for name, subject in suite.models.items() if subject.policies is not None]
+    if named and not actor.may(Scope.ADMIN):
+        raise Forbidden(
+            f"models.{named[0]}.policies holds in place of the policies that are attached, and this"
+            " key has no scope `admin`; leave it out, or ask an admin to run the suite",
+            param=f"models.{named[0]}.policies",
+        )
+
+
 def _chosen(suite: Suite, subjects: Sequence[str] | None) -> tuple[str, ...]:
     if subjects is None:
         return tuple(suite.models)
@@ -317,7 +329,11 @@ def _checked(tx: Tx, actor: Actor, suite: Suite, subjects: Sequence[str]) -> Fil
     looked = [_file(tx, actor, param, id_, wrong) for param, id_ in _files(suite, subjects)]
     found = [file for file in looked if file is not None]
     asked = [(f"models.{name}", suite.models[name].model) for name in subjects]
+    if suite.attacker is not None:
+        asked.append(("attacker.model", suite.attacker.model))
     wrong += _unknown(tx, actor, [*asked, *_asked_by_scorers(suite)])
+    for name in subjects:
+        wrong += _no_policies(tx, actor, f"models.{name}.policies", suite.models[name].policies)
     if wrong:
         raise InvalidInput(" ".join(each.text for each in wrong), param=wrong[0].param)
     return Files(
@@ -336,6 +352,14 @@ def _unknown(tx: Tx, actor: Actor, asked: Iterable[tuple[str, str]]) -> Iterator
         try:
             models.resolve(tx, actor, name)
         except ModisteError as error:
+            yield _Wrong(where, f"{where}: {error.message}")
+
+
+def _no_policies(tx: Tx, actor: Actor, where: str, names: Sequence[str] | None) -> Iterator[_Wrong]:
+    for name in names or ():
+        try:
+            moderation.named(tx, actor, name)
+        except NotFound as error:
             yield _Wrong(where, f"{where}: {error.message}")
 
 

@@ -104,21 +104,37 @@ class Rail:
 
 
 async def held(
-    serving: Serving, actor: Actor, model: Model, guardrails: Sequence[Guardrail] = ()
+    serving: Serving,
+    actor: Actor,
+    model: Model,
+    guardrails: Sequence[Guardrail] = (),
+    *,
+    instead: Sequence[str] | None = None,
 ) -> tuple[Rail, ...]:
     """Every policy that holds for a request.
+
+    Args:
+        instead: names of those that hold in place of the attached ones.
 
     Raises:
         NotFound: a guardrail names no policy. InvalidInput: or a category that its policy lacks.
     """
-    return await asyncio.to_thread(_held, serving, actor, model, guardrails)
+    return await asyncio.to_thread(_held, serving, actor, model, guardrails, instead)
 
 
 def _held(
-    serving: Serving, actor: Actor, model: Model, guardrails: Sequence[Guardrail]
+    serving: Serving,
+    actor: Actor,
+    model: Model,
+    guardrails: Sequence[Guardrail],
+    instead: Sequence[str] | None,
 ) -> tuple[Rail, ...]:
     with serving.database.transaction(write=False) as tx:
-        rails = [Rail(kept.policy.name, kept) for kept in policies.guarding(tx, actor, model.id)]
+        if instead is None:
+            attached = policies.guarding(tx, actor, model.id)
+        else:
+            attached = tuple(moderation.named(tx, actor, name) for name in instead)
+        rails = [Rail(kept.policy.name, kept) for kept in attached]
         for asked in guardrails:
             kept = moderation.named(tx, actor, asked.policy)
             named = {*asked.wanted.thresholds, *(asked.wanted.only or ())}

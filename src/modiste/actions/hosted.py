@@ -29,7 +29,7 @@ from modiste.store.database import Database
 from modiste.types import Actor, Message, Model, Role, Scope
 
 Json = dict[str, Any]
-PASSED_ON = ("model", "messages", "stop", "sampling", "guardrails")
+PASSED_ON = ("model", "messages", "stop", "sampling", "guardrails", "policies")
 WORDS_OF_SAMPLING = frozenset(
     {"top_p", "max_tokens", "seed", "presence_penalty", "frequency_penalty"}
 )

@@ -18,6 +18,7 @@ from modiste.cli import (
     data_lineage,
     data_preview,
     data_run,
+    data_safety,
     data_variety,
 )
 
@@ -31,6 +32,7 @@ app.add_typer(data_preview.app)
 app.add_typer(data_dedup.app)
 app.add_typer(data_curate.app)
 app.add_typer(data_run.app)
+app.add_typer(data_safety.app)
 app.add_typer(data_variety.app)
 app.add_typer(data_fix.app)
 app.add_typer(data_convert.app)

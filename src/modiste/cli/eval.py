@@ -13,6 +13,7 @@ import typer
 from modiste import settings
 from modiste.cli import eval_advise, eval_compare, eval_import
 from modiste.cli.eval_lm import lm_eval
+from modiste.cli.eval_redteam import redteam
 from modiste.cli.output import (
     AsJson,
     ago,
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.add_typer(eval_compare.app)
 app.command("lm-eval")(lm_eval)
+app.command("redteam")(redteam)
 
 RunId = Annotated[
     str, typer.Argument(help="The id shown by `modiste eval list`, or its beginning.")

@@ -1,15 +1,19 @@
-"""`modiste eval import FILE`: an eval of OpenAI's becomes a suite that `modiste eval run` takes."""
+"""`modiste eval import FILE`: an eval of OpenAI's becomes a suite that `modiste eval run` takes; a
+report of garak's becomes runs that are kept beside our own."""
 
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
 
+from modiste import settings
 from modiste.cli.output import AsJson, print_json, say
+from modiste.client import connect
 from modiste.errors import Conflict, InvalidInput, NotFound
 
 ROWS = "rows.jsonl"
@@ -19,20 +23,33 @@ ROWS = "rows.jsonl"
 def import_command(
     document: Annotated[
         Path,
-        typer.Argument(help="JSON of an eval (`GET /v1/evals/ID`), of a grader or a list of them."),
+        typer.Argument(
+            help="JSON of an eval (`GET /v1/evals/ID`), of a grader or a list of them; or garak's "
+            "report.jsonl."
+        ),
     ],
     run: Annotated[
         Path | None,
         typer.Option(help="JSON of one of its runs: says how models were asked, and which."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Of a garak report: the model's name at the endpoint.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; else standard output.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A suite with OpenAI's graders as they are, and a remark on all that is left to do."""
+    """A suite with OpenAI's graders as they are, and a remark on all that is left to do; or the
+    runs of a garak report, one per probe."""
+    from modiste.evaluate import garak
     from modiste.evaluate.scorers.openai_import import from_openai
 
+    if garak.is_report(document):
+        _keep_report(document, model, run=run, output=output, as_json=as_json)
+        return
+    if model is not None:
+        raise InvalidInput(f"--model is for garak's reports, and {document} is none", param="model")
     told = _json(document)
     found = from_openai(told, run=None if run is None else _json(run))
     name = str(told.get("name") or "imported") if isinstance(told, dict) else "imported"
@@ -60,6 +77,30 @@ def import_command(
         typer.echo(str(output))
     for remark in remarks:
         say(remark)
+
+
+def _keep_report(
+    document: Path, model: str | None, *, run: Path | None, output: Path | None, as_json: bool
+) -> None:
+    """
+    Raises:
+        InvalidInput: no model, or options that a report has no use for.
+    """
+    from modiste.cli.eval_lm import print_runs, sent_part
+    from modiste.evaluate import garak
+
+    if model is None:
+        raise InvalidInput(
+            f"{document} is a garak report: --model says which model here it is about",
+            param="model",
+        )
+    if run is not None or output is not None:
+        raise InvalidInput("--run and --output are for evals of OpenAI", param="run")
+    parts = garak.read(document, model=model)
+    group = str(uuid.uuid4())
+    with connect(settings.load()) as client:
+        runs = [sent_part(client, part, group) for part in parts]
+    print_json(runs) if as_json else print_runs(runs)
 
 
 def _left(found: Any) -> list[str]:

@@ -189,7 +189,7 @@ def _kept(client: Client, card: dict[str, Any], place: Path) -> Kept:
                 f"no metric in {place} is a mean over documents, so there is no run to keep"
             )
         group = str(uuid.uuid4())
-        runs = [_sent(client, part, group) for part in found.parts]
+        runs = [sent_part(client, part, group) for part in found.parts]
     except ModisteError:
         say(f"lm-eval's results stay in {place}; --results {place} imports them")
         raise
@@ -205,7 +205,7 @@ def print_runs(runs: list[dict[str, Any]]) -> None:
         print_metrics([run])
 
 
-def _sent(client: Client, part: files.Part, group: str) -> dict[str, Any]:
+def sent_part(client: Client, part: files.Part, group: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="modiste-") as folder:
         path = Path(folder) / f"{part.imported['suite']}-samples.jsonl"
         with path.open("wb") as lines:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modiste.errors import InvalidInput
+from modiste.evaluate.conversation import messages_of
 from modiste.evaluate.items import Item, Prompt
 from modiste.evaluate.suite import SamplingSpec, Subject, Suite
 from modiste.evaluate.template import Template
@@ -35,6 +36,9 @@ class Asking:
     sampling: SamplingSpec
     tools: tuple[Mapping[str, Any], ...]
     schema: Mapping[str, Any] | None
+    conversation: str | None = None
+    """The field of a row that holds its messages; `turns` is empty then."""
+    policies: tuple[str, ...] | None = None
 
     def prompt(self, item: Item, attempt: int) -> Prompt:
         """
@@ -46,6 +50,7 @@ class Asking:
             *([] if self.system is None else [_said(Role.SYSTEM, self.system, item.row, names)]),
             *self.shots,
             *(_said(role, template, item.row, names) for role, template in self.turns),
+            *self._own_messages(item),
         ]
         return Prompt(
             messages=tuple(messages),
@@ -56,7 +61,15 @@ class Asking:
             stop=self.sampling.stop,
             schema=self.schema,
             tools=self.tools,
+            policies=self.policies,
         )
+
+    def _own_messages(self, item: Item) -> list[Message]:
+        """Those of the row; a system prompt of the subject takes the place of theirs."""
+        if self.conversation is None:
+            return []
+        said = messages_of(item.row, self.conversation)
+        return [each for each in said if self.system is None or each.role is not Role.SYSTEM]
 
 
 def asking_of(suite: Suite, subject: Subject, shots: Sequence[Item] = ()) -> Asking:
@@ -81,18 +94,24 @@ def asking_of(suite: Suite, subject: Subject, shots: Sequence[Item] = ()) -> Ask
         sampling=subject.sampling_over(suite.sampling),
         tools=suite.tools,
         schema=suite.response_schema,
+        conversation=suite.conversation,
+        policies=subject.policies,
     )
 
 
 def prompt_sha256(suite: Suite, subject: Subject) -> str:
     """Of all that a subject says besides the rows themselves."""
-    told = {
+    told: dict[str, Any] = {
         "turns": [[role, template.source] for role, template in suite.turns],
         "system": subject.system,
         "shots": None if subject.shots is None else subject.shots.model_dump(mode="json"),
         "tools": [dict(tool) for tool in suite.tools],
         "schema": suite.response_schema,
     }
+    if suite.conversation is not None:
+        told["conversation"] = suite.conversation
+    if suite.attacker is not None:
+        told["attacker"] = suite.attacker.model_dump(mode="json")
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -163,6 +163,8 @@ class Prompt:
     """Tell each token's log-probability, and so many alternatives."""
     stream: bool = False
     """Measure the time to the first token."""
+    policies: tuple[str, ...] | None = None
+    """Those that hold in place of the attached ones; None leaves it at these."""
     reuse: bool = False
     """What was replied to the same prompt before will do; of judges, never of models under test."""
 

@@ -34,6 +34,7 @@ def planned(
         attempts=suite.attempts,
         asking=asking_of(suite, asked, shots),
         scorers=fitted(tuple(spec.build() for spec in suite.scorers), items),
+        attacker=suite.attacker,
     )
     first = arranged(plan.scorers, items[0], 0)
     try:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from modiste.errors import InvalidInput, ModisteError, UpstreamTimeout
 from modiste.evaluate.asking import Asking
+from modiste.evaluate.attacker import talked
 from modiste.evaluate.items import (
     Answer,
     Failure,
@@ -27,6 +28,7 @@ from modiste.evaluate.items import (
 )
 from modiste.evaluate.metric import Metric
 from modiste.evaluate.scorer import Scorer, arranged, shaped, told
+from modiste.evaluate.suite import Attacker
 
 log = logging.getLogger(__name__)
 AT_ONCE = 64
@@ -47,6 +49,7 @@ class Plan:
     attempts: int
     asking: Asking
     scorers: Sequence[Scorer]
+    attacker: Attacker | None = None
 
     @property
     def n_samples(self) -> int:
@@ -91,6 +94,9 @@ async def answered(plan: Plan, item: Item, attempt: int, models: Models) -> Samp
     except InvalidInput as error:
         failed = Answer(failure=Failure("prompt_invalid", error.message))
         return Sample(item, attempt, (), failed)
+    if plan.attacker is not None and item.row.get("attacker") is True:
+        said, answer = await talked(plan.attacker, plan.asking.model, prompt, shown, models)
+        return Sample(shown, attempt, said, answer)
     answer = await _answer(plan, shown, prompt, models)
     return Sample(shown, attempt, prompt.messages, answer)
 

@@ -90,6 +90,9 @@ class Subject(Part):
     shots: Shots | None = None
     sampling: Mapping[str, Any] = Field(default_factory=dict)
     """What differs from the suite's."""
+    policies: tuple[str, ...] | None = None
+    """Names of policies that hold in place of those that are attached; an empty list is none at
+    all. Only admins may say so."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -100,10 +103,23 @@ class Subject(Part):
     def said_before(self) -> tuple[str, ...]:
         """What is said before the question, and by no other subject of the suite."""
         system = () if self.system is None else ("system prompt",)
-        return system if self.shots is None else (*system, f"{self.shots.n} examples")
+        shots = () if self.shots is None else (f"{self.shots.n} examples",)
+        if self.policies is None:
+            return (*system, *shots)
+        return (*system, *shots, f"under {', '.join(self.policies) or 'no'} policies")
 
     def sampling_over(self, suites: SamplingSpec) -> SamplingSpec:
         return SamplingSpec.model_validate({**suites.model_dump(), **self.sampling})
+
+
+class Attacker(Part):
+    """A model that plays the user of the items whose rows say `attacker: true`."""
+
+    model: str
+    turns: int = Field(default=4, ge=2, le=20)
+    """Answers of the model under test, the last one included."""
+    max_tokens: int = Field(default=200, ge=1)
+    temperature: float = Field(default=0.7, ge=0, le=10)
 
 
 class Suite(Part):
@@ -113,6 +129,9 @@ class Suite(Part):
     prompt: str | None = None
     """Template of the user's message; or give `messages`."""
     messages: tuple[Turn, ...] = ()
+    conversation: str | None = None
+    """Or the field of a row that holds its messages, in the shape of a chat request."""
+    attacker: Attacker | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     """Functions that every request offers."""
     response_schema: Mapping[str, Any] | None = None
@@ -140,8 +159,9 @@ class Suite(Part):
 
     @model_validator(mode="after")
     def _whole(self) -> Suite:
-        if (self.prompt is None) == (not self.messages):
-            raise ValueError("give exactly one of prompt and messages")
+        given = [self.prompt is not None, bool(self.messages), self.conversation is not None]
+        if sum(given) != 1:
+            raise ValueError("give exactly one of prompt, messages and conversation")
         names = [spec.name for spec in self.scorers]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two scorers are called {twice[0]!r}; give one a name of its own")

@@ -38,6 +38,7 @@ from modiste.evaluate.planned import planned
 from modiste.evaluate.record import RECORD, Record
 from modiste.evaluate.run import AT_ONCE, Place, Plan, metrics_of, rescored, run
 from modiste.evaluate.scorer import Scorer
+from modiste.evaluate.scorers.refusal import BLOCKED, blocked
 from modiste.evaluate.suite import Suite
 from modiste.prepare.checked import checked
 from modiste.serve.stream import EngineStream
@@ -64,7 +65,7 @@ SYNC_S = 0.5
 SWITCH_S = 0.0005
 MAX_FAILURES_IN_A_ROW = 50
 """Without one answer among them: what is wrong is not the items."""
-OF_THE_ITEM = frozenset({"prompt_invalid", "context_length_exceeded"})
+OF_THE_ITEM = frozenset({"prompt_invalid", "context_length_exceeded", BLOCKED})
 """Failures that say nothing about the next item."""
 
 
@@ -114,7 +115,7 @@ class Progress:
         self.counts = replace(
             self.counts,
             done=self.counts.done + 1,
-            failed=self.counts.failed + (answer.failure is not None),
+            failed=self.counts.failed + (answer.failure is not None and not blocked(answer)),
             prompt_tokens=self.counts.prompt_tokens + answer.prompt_tokens,
             completion_tokens=self.counts.completion_tokens + answer.completion_tokens,
             cost_micro=self.counts.cost_micro + (answer.cost_micro or 0),
@@ -260,7 +261,8 @@ def _take_over(request: Request, path: Path, places: dict[Place, int]) -> None:
     taken = Journal(beside)
     for sample in _earlier(request):
         place = places.get((sample.item.key, sample.attempt))
-        if place is not None and sample.answer.failure is None:
+        answered = sample.answer.failure is None or blocked(sample.answer)
+        if place is not None and answered:
             taken.append(place, Sign.SUCCEEDED, line_of(sample))
     taken.close()
     beside.replace(path)

@@ -22,6 +22,7 @@ from modiste.actions.eval_runs import Outcome
 from modiste.actions.evaluations import SAMPLES_NAME
 from modiste.actions.runs import Wish
 from modiste.errors import LeaseLost, ModisteError
+from modiste.evaluate.scorers.refusal import BLOCKED
 from modiste.store.database import Database
 from modiste.types import Actor, EvalCounts, EvalRun, JobError
 from modiste.work import journal, watched
@@ -176,7 +177,7 @@ def _counted(path: Path, *, total: int) -> tuple[EvalCounts, int]:
         counts = replace(
             counts,
             done=counts.done + 1,
-            failed=counts.failed + (answer["failure"] is not None),
+            failed=counts.failed + ((answer["failure"] or {}).get("code") not in (None, BLOCKED)),
             prompt_tokens=counts.prompt_tokens + answer["prompt_tokens"],
             completion_tokens=counts.completion_tokens + answer["completion_tokens"],
             cost_micro=counts.cost_micro + (answer["cost_micro"] or 0),

@@ -13,6 +13,7 @@ from modiste.evaluate.rag.faithfulness import FaithfulnessSpec
 from modiste.evaluate.rag.relevancy import AnswerRelevancySpec
 from modiste.evaluate.rag.retrieval import ContextPrecisionSpec, ContextRecallSpec
 from modiste.evaluate.scorer import Scorer
+from modiste.evaluate.scorers.attack import AttackSpec
 from modiste.evaluate.scorers.classification import ClassificationSpec
 from modiste.evaluate.scorers.json_match import JsonMatchSpec
 from modiste.evaluate.scorers.json_schema import JsonSchemaSpec
@@ -22,6 +23,7 @@ from modiste.evaluate.scorers.numeric import NumericSpec
 from modiste.evaluate.scorers.openai_grader import OpenAISpec
 from modiste.evaluate.scorers.perplexity import PerplexitySpec
 from modiste.evaluate.scorers.python_function import PythonSpec
+from modiste.evaluate.scorers.refusal import RefusalSpec
 from modiste.evaluate.scorers.regex import RegexSpec
 from modiste.evaluate.scorers.sql_match import SqlMatchSpec
 from modiste.evaluate.scorers.text_match import ExactSpec, IncludesSpec
@@ -53,6 +55,8 @@ ScorerSpec = Annotated[
         | TokensSpec
         | CostSpec
         | TextSimilaritySpec
+        | AttackSpec
+        | RefusalSpec
         | RubricSpec
         | MtBenchSingleSpec
         | RubricPanelSpec
