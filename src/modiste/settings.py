@@ -157,6 +157,17 @@ class Settings(BaseModel):
         description="Who may be asked for models elsewhere: public (any public host over https), "
         "hosts with or without port, networks such as 10.0.0.0/8",
     )
+    sql_dir: Path | None = Field(
+        default=None,
+        description="Folder whose SQLite, DuckDB, CSV, Parquet and JSONL files SQL may read; "
+        "default <home>/sql",
+    )
+    sql_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts whose databases SQL may read; none listed means any"
+    )
+    sql_timeout_s: float = Field(
+        default=600.0, gt=0, description="Longest time a source may take for a query"
+    )
     upstream_connect_timeout_s: float = Field(default=5.0, gt=0)
     upstream_first_token_timeout_s: float = Field(default=60.0, gt=0)
     upstream_token_timeout_s: float = Field(
@@ -166,7 +177,7 @@ class Settings(BaseModel):
         default=600.0, gt=0, description="Longest time for an answer that is not streamed"
     )
 
-    @field_validator("upstream_hosts", mode="before")
+    @field_validator("upstream_hosts", "sql_hosts", mode="before")
     @classmethod
     def _hosts_in_one_text(cls, hosts: Any) -> Any:
         """As the environment gives them: `public,127.0.0.1:8000`."""
@@ -215,6 +226,11 @@ class Settings(BaseModel):
     def cache_dir(self) -> Path:
         """Copies of blobs that engines need as folders; safe to delete."""
         return self.home / "cache"
+
+    @property
+    def sql_files(self) -> Path:
+        """What SQL may read of this machine's files lies in here."""
+        return (self.sql_dir or self.home / "sql").expanduser().resolve()
 
     @property
     def admin_key_file(self) -> Path:

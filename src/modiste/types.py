@@ -879,3 +879,72 @@ class Page(NamedTuple):
     items: tuple[Any, ...]
     total: int
     has_more: bool = False
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A database or file that SQL reads; its secrets are kept sealed and are not in here."""
+
+    name: str
+    engine: str
+    parameters: Mapping[str, Any]
+    """As they may be shown."""
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class SqlEngine:
+    """What SQL calls an engine: a name for where models are answered."""
+
+    name: str
+    handler: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SqlView:
+    project: str
+    name: str
+    query: str
+    source: str | None
+
+
+class PredictorStatus(StrEnum):
+    GENERATING = "generating"
+    COMPLETE = "complete"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class PredictorVersion:
+    """One version of a model as SQL knows it: a model of ours, and how it is asked."""
+
+    project: str
+    name: str
+    version: int
+    active: bool
+    engine: str
+    status: PredictorStatus
+    predict: str
+    """The column its answers stand in."""
+    options: Mapping[str, Any]
+    """What USING said, without secrets."""
+    created_at: datetime
+    finished_at: datetime | None = None
+    error: str | None = None
+    query: str | None = None
+    """Of the rows it was tuned on."""
+    source: str | None = None
+    """The database that `query` is for; None is a query of ours."""
+    base_version: int | None = None
+    model: str | None = None
+    """The model that answers, or is tuned."""
+    job_id: str | None = None
+    tag: str | None = None
+    activate: bool = True
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What became of the rows: how many, chats, dropped, trained on, held out."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.project}.{self.name}.{self.version}"

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from scripted import Language
+from scripted_language import Language
 
 from modiste import settings as settings_module
 from modiste.sql.wires import Wires

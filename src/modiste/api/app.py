@@ -59,10 +59,12 @@ from modiste.api import models as model_routes
 from modiste.api.dialect import MOUNTS
 from modiste.api.door import House
 from modiste.api.upload import MAX_UPLOADS
-from modiste.errors import ModisteError, NotYetSupported
+from modiste.errors import ModisteError
 from modiste.serve.stream import EngineStream
 from modiste.serve.upstream import Upstreams
 from modiste.settings import Settings
+from modiste.sql import mount as sql
+from modiste.sql.session import Place
 from modiste.store.database import Database
 from modiste.work.intake import Intake
 from modiste.work.supervisor import environment
@@ -113,9 +115,11 @@ def build_app(settings: Settings, *, engine: EngineStream | None = None) -> Fast
         uploads = anyio.CapacityLimiter(MAX_UPLOADS)
         intake = Intake(environment(settings))
         elsewhere = Upstreams(settings)
-        app.state.house = House(settings, database, stream, Renderers(), uploads, intake, elsewhere)
+        house = House(settings, database, stream, Renderers(), uploads, intake, elsewhere)
+        app.state.house = house
         try:
-            yield
+            async with sql.opened(app, database, house.serving):
+                yield
         finally:
             await elsewhere.close()
             await stream.close()
@@ -125,6 +129,7 @@ def build_app(settings: Settings, *, engine: EngineStream | None = None) -> Fast
     app.state.draining = asyncio.Event()
     edge.install(app)
     app.include_router(health.router)
+    sql.mount(app)
     for mount, dialect in MOUNTS.items():
         ours = OURS if mount == "/v1" else ()
         works = (files.router, jobs.router(dialect), batches.router)
@@ -157,7 +162,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._wires = await _open_wires(self._app.state.house)
+            self._wires = await _open_wires(self._app.state.house, self._app.state.sql)
             gc.collect()
             gc.freeze()  # What is here stays; to look through it would stop every stream for 0.1 s.
             sql = {} if self._wires is None else self._wires.ports
@@ -190,14 +195,13 @@ class _Server(uvicorn.Server):
         return port
 
 
-async def _open_wires(behind: House) -> Wires | None:
+async def _open_wires(behind: House, place: Place) -> Wires | None:
     """The ports of SQL clients; without the packages of `modiste[sql]` there are none."""
-    try:
-        from modiste.sql import entrance, session, wires
-    except NotYetSupported as missing:
-        log.info("SQL clients are not served: %s", missing.message)
+    if missing := sql.missing():
+        log.info("SQL clients are not served without modiste[sql]: %s", ", ".join(missing))
         return None
-    place = session.Place(behind.database, behind.serving)
+    from modiste.sql import entrance, wires
+
     opened = wires.Wires(behind.settings, entrance.of(place))
     await opened.start()
     return opened

@@ -1,15 +1,38 @@
 """SQL in, results out: the one way that all wires take.
 
-Each statement is parsed before the first one runs, so a text with a slip in it does nothing.
+The whole text is read before its first statement runs, so a text with a slip in it does nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any
 
-from modiste.sql import errors
-from modiste.sql.result import Column, Result
+from modiste.errors import ModisteError
+from modiste.sql import computed, do_models, do_show, do_sources, errors, grammar, lexer, plan
+from modiste.sql.result import Column, Done, Result
 from modiste.sql.session import Session
+from modiste.sql.statements import (
+    AlterDatabase,
+    CancelFinetune,
+    CreateDatabase,
+    CreateEngine,
+    CreateModel,
+    CreateView,
+    Describe,
+    DropDatabase,
+    DropEngine,
+    DropModel,
+    DropView,
+    Finetune,
+    Select,
+    SetActive,
+    SetVariables,
+    Show,
+    Statement,
+    Transaction,
+    Use,
+)
 
 
 async def execute(
@@ -20,10 +43,64 @@ async def execute(
     Raises:
         SqlError: ends it; what earlier statements did stays done.
     """
-    raise errors.unsupported("SQL statements")
-    yield  # pragma: no cover
+    for said in grammar.statements(text, session.dialect, parameters):
+        if not isinstance(said, Show):
+            session.notes.clear()
+        try:
+            result = await _done(said, session)
+        except ModisteError as error:
+            raise errors.translated(error) from error
+        yield result
 
 
 async def describe(text: str, session: Session) -> tuple[int, tuple[Column, ...] | None]:
-    """How many parameters a text takes, and its columns where they are known without running it."""
-    raise errors.unsupported("SQL statements")
+    """How many parameters a text takes, and its columns where they are known without running it.
+
+    Raises:
+        SqlError: it cannot be read.
+    """
+    pieces = lexer.pieces(text, session.dialect)
+    n = lexer.n_parameters(pieces)
+    found = grammar.statements(text, session.dialect, [None] * n)
+    if len(found) != 1 or not isinstance(found[0], Select):
+        return n, None
+    names = computed.labels_of(found[0])
+    return n, None if names is None else tuple(Column(name) for name in names)
+
+
+async def _done(said: Statement, session: Session) -> Result:
+    do = DO.get(type(said))
+    if do is None:
+        raise errors.unsupported(said.tag)
+    return await do(said, session)
+
+
+async def _set(said: SetVariables, session: Session) -> Done:
+    session.variables.update(said.values)
+    return Done(said.tag)
+
+
+async def _transaction(said: Transaction, session: Session) -> Done:
+    return Done(said.word)
+
+
+DO: dict[type[Statement], Callable[[Any, Session], Awaitable[Result]]] = {
+    Select: plan.select,
+    CreateDatabase: do_sources.create_database,
+    AlterDatabase: do_sources.alter_database,
+    DropDatabase: do_sources.drop_database,
+    Use: do_sources.use,
+    CreateView: do_sources.create_view,
+    DropView: do_sources.drop_view,
+    CreateEngine: do_models.create_engine,
+    DropEngine: do_models.drop_engine,
+    CreateModel: do_models.create_model,
+    DropModel: do_models.drop_model,
+    SetActive: do_models.set_active,
+    Finetune: do_models.finetune,
+    CancelFinetune: do_models.cancel,
+    Show: do_show.show,
+    Describe: do_show.describe,
+    SetVariables: _set,
+    Transaction: _transaction,
+}

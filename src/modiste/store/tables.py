@@ -3,8 +3,8 @@
 `seq` orders rows in time where clocks may tie; ids are what people see. Rows of one organisation
 carry its eight hex digits. The `jobs` table is also the queue: see `Leased` and `store/queue.py`.
 What concerns data alone is in `data_tables.py`, names and spending of models in
-`model_tables.py`, policies in `policy_tables.py`. A change here needs a migration: a test compares
-the two.
+`model_tables.py`, policies in `policy_tables.py`, SQL in `sql_tables.py`. A change here needs a
+migration: a test compares the two.
 """
 
 from __future__ import annotations

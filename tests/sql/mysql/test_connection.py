@@ -13,8 +13,8 @@ from typing import Any
 
 import pymysql
 import pytest
-from conftest import LIMIT, Wired
-from scripted import EVERY_KIND, Language
+from scripted_language import EVERY_KIND, Language
+from wired_place import LIMIT, Wired
 
 NULLS = (None,) * len(EVERY_KIND)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pymysql
 import pytest
-from conftest import Wired
-from scripted import EVERY_KIND, Language
+from scripted_language import EVERY_KIND, Language
+from wired_place import Wired
 
 from modiste.sql.errors import SqlError
 from modiste.sql.mysql import packets

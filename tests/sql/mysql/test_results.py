@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from memory import channel
-from scripted import Language
+from scripted_language import Language
 
 from modiste.sql.errors import SqlError
 from modiste.sql.mysql import results

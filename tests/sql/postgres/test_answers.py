@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from memory import channel
-from scripted import Language
+from scripted_language import Language
 
 from modiste.sql.errors import SqlError
 from modiste.sql.postgres.answers import Answers

@@ -14,8 +14,8 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
-from conftest import LIMIT, Wired
-from scripted import EVERY_KIND, Language
+from scripted_language import EVERY_KIND, Language
+from wired_place import LIMIT, Wired
 
 TIME = EVERY_KIND[4].replace(tzinfo=None)
 

@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterator
 
 import pytest
-from conftest import Wired
-from scripted import Language
+from scripted_language import Language
+from wired_place import Wired
 
 from modiste.sql.postgres.messages import message
 

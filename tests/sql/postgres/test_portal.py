@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from scripted import Language
+from scripted_language import Language
 
 from modiste.sql.errors import SqlError
 from modiste.sql.postgres.portal import Portal, Statement

@@ -1,0 +1,217 @@
+"""SHOW and DESCRIBE: what is there, as clients and people ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import json
+import re
+from collections.abc import Awaitable, Callable
+
+import pyarrow as pa
+from sqlglot import exp
+
+from modiste.actions import data_sources
+from modiste.sql import catalog, computed, errors, local, names, sources
+from modiste.sql.names import Names, SystemTable
+from modiste.sql.result import Column, Row, Rows, rows, texts
+from modiste.sql.session import Session
+from modiste.sql.statements import Describe, Show
+from modiste.types import Job, PredictorVersion
+
+EMPTY = {
+    "warnings": ("Level", "Code", "Message"),
+    "errors": ("Level", "Code", "Message"),
+    "triggers": ("Trigger",),
+    "events": ("Db", "Name"),
+    "plugins": ("Name", "Status"),
+    "procedure status": ("Db", "Name"),
+    "function status": ("Db", "Name"),
+    "table status": ("Name", "Engine"),
+    "keys": ("Table", "Key_name"),
+    "index": ("Table", "Key_name"),
+    "engines": ("Engine", "Support"),
+    "status": ("Variable_name", "Value"),
+    "processlist": ("Id", "User"),
+}
+"""What drivers and tools ask for and we have none of."""
+
+
+async def show(said: Show, session: Session) -> Rows:
+    """Raises SqlError: nothing of this name can be shown."""
+    what = re.sub(r"^(global|session|local|all) ", "", said.what)
+    seen = await names.load(session)
+    if what in ("models", "predictors", "views", "jobs"):
+        return await _system(said, session, seen, what)
+    if what in ("ml_engines", "handlers", "projects"):
+        table = await catalog.table(session, seen, SystemTable(what, None))
+        return await _filtered(said, table)
+    if what in ("databases", "schemas"):
+        told: list[Row] = [
+            (name, kind, engine) for name, kind, engine, _ in catalog.databases(seen)
+        ]
+        width = 3 if said.full else 1
+        return await _listed(said, ("Database", "TYPE", "ENGINE")[:width], told)
+    if what == "tables":
+        return await _tables(said, session, seen)
+    if what in ("variables", "parameters"):
+        known = {**computed.VARIABLES, **session.variables}
+        return await _listed(said, ("Variable_name", "Value"), [*sorted(known.items())])
+    if what in ("character set", "charset"):
+        columns = ("Charset", "Description", "Default collation", "Maxlen")
+        return await _listed(said, columns, [("utf8mb4", "UTF-8", "utf8mb4_0900_ai_ci", "4")])
+    if what == "collation":
+        columns = ("Collation", "Charset", "Id", "Default")
+        return await _listed(said, columns, [("utf8mb4_0900_ai_ci", "utf8mb4", "255", "Yes")])
+    if what == "warnings":
+        return texts(EMPTY[what], [("Note", "1003", note) for note in session.notes])
+    if what in EMPTY:
+        return texts(EMPTY[what], [])
+    if what in session.variables or what in computed.VARIABLES:
+        return texts((what,), [(computed.variable(session, what),)])
+    raise errors.unsupported(f"SHOW {said.what.upper()}")
+
+
+async def _system(said: Show, session: Session, seen: Names, what: str) -> Rows:
+    if what == "jobs":
+        raise errors.unsupported("SHOW JOBS")
+    name = "models" if what == "predictors" else what
+    project = said.source[0] if said.source else None
+    if project is not None and project not in seen.projects:
+        raise errors.no_database(project)
+    table = await catalog.table(session, seen, SystemTable(name, project))
+    return await _filtered(said, table)
+
+
+async def _tables(said: Show, session: Session, seen: Names) -> Rows:
+    database = said.source[0] if said.source else session.database
+    if not seen.is_database(database):
+        raise errors.no_database(database)
+    if seen.is_source(database):
+        place, actor = session.place, session.caller
+        found = await place.read(lambda tx: data_sources.opened(tx, actor, database))
+        timeout = place.database.settings.sql_timeout_s
+        listed = await asyncio.to_thread(sources.tables, found, timeout)
+    else:
+        models = sorted({v.name for v in seen.versions if v.project == database})
+        views = [view.name for view in seen.views if view.project == database]
+        listed = [*names.SYSTEM, *models, *views]
+    told: list[Row] = [(name, "BASE TABLE") for name in listed]
+    width = 2 if said.full else 1
+    return await _listed(said, (f"Tables_in_{database}", "Table_type")[:width], told)
+
+
+async def _listed(said: Show, columns: tuple[str, ...], told: list[Row]) -> Rows:
+    cut = [row[: len(columns)] for row in told]
+    arrays = [pa.array([row[at] for row in cut], pa.string()) for at in range(len(columns))]
+    return await _filtered(said, pa.table(arrays, names=list(columns)))
+
+
+async def _filtered(said: Show, table: pa.Table) -> Rows:
+    """Under LIKE (of the first column) and WHERE."""
+    if said.like is not None:
+        pattern = re.sub(r"([*?\[])", r"[\1]", said.like).replace("%", "*").replace("_", "?")
+        kept = [
+            fnmatch.fnmatchcase(str(name).lower(), pattern.lower())
+            for name in table.column(0).to_pylist()
+        ]
+        table = table.filter(pa.array(kept, pa.bool_()))
+    if said.where is not None:
+        asked = exp.select("*").from_("shown").where(said.where.copy())
+        table = await asyncio.to_thread(local.run, asked.sql("duckdb"), {"shown": table})
+    return local.rows(table)
+
+
+async def describe(said: Describe, session: Session) -> Rows:
+    """A model, a version, one of its sides (`args`, `metadata`, `training`), or what else is there.
+
+    Raises:
+        SqlError: not there.
+    """
+    seen = await names.load(session)
+    if said.what in ("job", "table"):
+        raise errors.unsupported(f"DESCRIBE {said.what.upper()}")
+    if said.what in ("database", "project"):
+        return await _one(session, seen, "databases", said.name[-1], errors.no_database)
+    if said.what == "ml_engine":
+        return await _one(session, seen, "ml_engines", said.name[-1], errors.no_table)
+    if said.what == "view":
+        return await _one(session, seen, "views", said.name[-1], errors.no_table)
+    path, side = said.name, ""
+    if len(path) > 1 and path[-1] in SIDES:
+        path, side = path[:-1], path[-1]
+    named = seen.named(path)
+    version = seen.model(named)
+    if version is None:
+        raise errors.no_table(f"Model does not exist: {named}")
+    if side:
+        return await SIDES[side](session, version)
+    columns = [Column("TABLES", "json")] + [
+        Column(name, "integer" if name in catalog.WHOLE else "text") for name in catalog.ANSWER
+    ]
+    told = (
+        json.dumps(["args", "metadata", "training"]),
+        *catalog.model_row(version, catalog.ANSWER),
+    )
+    return rows(columns, [told])
+
+
+async def _one(
+    session: Session, seen: Names, table: str, name: str, missing: Callable[[str], errors.SqlError]
+) -> Rows:
+    found = await catalog.table(session, seen, SystemTable(table, None))
+    kept = found.filter(
+        pa.array([each == name for each in found.column(0).to_pylist()], pa.bool_())
+    )
+    if kept.num_rows == 0:
+        raise missing(name)
+    return local.rows(kept)
+
+
+async def _args(session: Session, version: PredictorVersion) -> Rows:
+    told = [(key, _said(value)) for key, value in version.options.items()]
+    return texts(("key", "value"), told)
+
+
+async def _metadata(session: Session, version: PredictorVersion) -> Rows:
+    name = str(version.options.get("model_name") or version.model)
+    return texts(("model_name", "model_card"), [(name, f"/v1/models/{version.model}")])
+
+
+async def _training(session: Session, version: PredictorVersion) -> Rows:
+    """What became of the rows, and how far the job is."""
+    job = await catalog.job_of(session, version)
+    told: list[Row] = [
+        (key, _said(value)) for key, value in version.training.items() if key != "phase"
+    ]
+    phase = await catalog.phase_of(session, version)
+    told.append(("phase", phase or version.status.value))
+    told += _of_job(job)
+    if version.error is not None:
+        told.append(("error", version.error))
+    return texts(("key", "value"), told)
+
+
+def _of_job(job: Job | None) -> list[Row]:
+    if job is None:
+        return []
+    told: list[Row] = [("job_id", job.id), ("job_status", job.status.value)]
+    if job.progress is not None:
+        for key in ("step", "total_steps", "train_loss"):
+            value = getattr(job.progress, key, None)
+            if value is not None:
+                told.append((key, _said(value)))
+    if job.fine_tuned_model is not None:
+        told.append(("model", job.fine_tuned_model))
+    return told
+
+
+def _said(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+SIDES: dict[str, Callable[[Session, PredictorVersion], Awaitable[Rows]]] = {
+    "args": _args,
+    "metadata": _metadata,
+    "training": _training,
+}

@@ -1,0 +1,112 @@
+"""The local engine: DuckDB over Arrow tables, shut off from files, network and Python's names.
+
+Also what Arrow's types and values are for the wires.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from modiste.sql import errors
+from modiste.sql.result import BATCH_ROWS, Column, Kind, Row, Rows
+
+CONFIG: dict[str, Any] = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+}
+
+
+def run(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+    """One query over tables by name.
+
+    Raises:
+        SqlError: what DuckDB makes of it.
+    """
+    connection = duckdb.connect(config=CONFIG)
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name, table in tables.items():
+            connection.register(name, table)
+        connection.execute("SET lock_configuration = true")
+        return connection.sql(sql).to_arrow_table()
+    except duckdb.BinderException as error:
+        raise errors.no_column(_first_line(error)) from None
+    except duckdb.CatalogException as error:
+        raise errors.no_table(_first_line(error)) from None
+    except duckdb.ParserException as error:
+        raise errors.SqlError(_first_line(error), code=1064, sqlstate="42601") from None
+    except duckdb.Error as error:
+        raise errors.bad(_first_line(error)) from None
+    finally:
+        connection.close()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def columns(schema: pa.Schema, names: Sequence[str] | None = None) -> tuple[Column, ...]:
+    names = schema.names if names is None else names
+    return tuple(Column(name, kind(each.type)) for name, each in zip(names, schema, strict=True))
+
+
+def kind(of: pa.DataType) -> Kind:
+    types = pa.types
+    if types.is_boolean(of):
+        return "boolean"
+    if types.is_integer(of):
+        return "integer"
+    if types.is_floating(of) or types.is_decimal(of):
+        return "float"
+    if types.is_timestamp(of):
+        return "timestamp"
+    if types.is_binary(of) or types.is_large_binary(of):
+        return "bytes"
+    return "json" if types.is_nested(of) else "text"
+
+
+def values(batch: pa.RecordBatch) -> list[Row]:
+    """Rows of plain values, as `result` promises them."""
+    plain = []
+    for column in batch.columns:
+        change = _change(column.type)
+        found = column.to_pylist()
+        plain.append(found if change is None else [v if v is None else change(v) for v in found])
+    return list(zip(*plain, strict=True)) if plain else [()] * batch.num_rows
+
+
+def rows(table: pa.Table, names: Sequence[str] | None = None) -> Rows:
+    async def batches() -> AsyncGenerator[list[Row], None]:
+        for batch in table.to_batches(max_chunksize=BATCH_ROWS):
+            yield values(batch)
+
+    return Rows(columns(table.schema, names), batches())
+
+
+def _change(of: pa.DataType) -> Callable[[Any], object] | None:
+    types = pa.types
+    if types.is_decimal(of):
+        return float
+    if types.is_nested(of):
+        return lambda value: json.dumps(value, default=_as_text, ensure_ascii=False)
+    untouched = (
+        types.is_boolean(of) or types.is_integer(of) or types.is_floating(of)
+        or types.is_string(of) or types.is_large_string(of) or types.is_binary(of)
+        or types.is_large_binary(of) or types.is_timestamp(of)
+    )  # fmt: skip
+    return None if untouched else str
+
+
+def _as_text(value: object) -> object:
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.isoformat() if isinstance(value, (date, datetime)) else str(value)

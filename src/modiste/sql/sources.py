@@ -1,0 +1,250 @@
+"""Reading from databases and files: connect, list tables, run a query there, rows as Arrow.
+
+Connections are read-only where the source knows such a thing, and live for one statement. All of
+this blocks: call it in threads. What a source says of a failure is told without its password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from modiste.actions.data_sources import Opened
+from modiste.sql import errors, local
+
+ROWS = 10_000
+"""Of a batch, where the driver lets us say."""
+FILES = ("csv", "parquet", "jsonl")
+DIALECTS = {"postgres": "postgres", "sqlite": "sqlite", "duckdb": "duckdb", "mysql": "mysql"}
+
+
+@dataclass
+class Reading:
+    """A query under way. Read `batches` to its end, or `close` it."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    close: Callable[[], None]
+
+    def table(self) -> pa.Table:
+        try:
+            return pa.Table.from_batches(self.batches, schema=self.schema)
+        finally:
+            self.close()
+
+
+def dialect(source: Opened) -> str:
+    """In which SQL it is asked."""
+    return DIALECTS.get(source.engine, "duckdb")
+
+
+def check(source: Opened, timeout_s: float) -> None:
+    """Raises SqlError: it does not answer."""
+    if source.engine in FILES:
+        with _told(source):
+            _file(source)
+    else:
+        read(source, "SELECT 1", timeout_s).table()
+
+
+def tables(source: Opened, timeout_s: float) -> list[str]:
+    """Names of its tables, without those of the system."""
+    if source.engine in FILES:
+        return [Path(source.parameters["path"]).stem.lower()]
+    query = (
+        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
+        if source.engine == "sqlite"
+        else "SELECT table_name FROM information_schema.tables WHERE table_schema NOT IN "
+        "('pg_catalog', 'information_schema', 'mysql', 'performance_schema', 'sys') "
+        "ORDER BY table_name"
+    )
+    found = read(source, query, timeout_s).table()
+    return [str(name) for name in found.column(0).to_pylist()]
+
+
+def read(source: Opened, sql: str, timeout_s: float) -> Reading:
+    """Run a query there.
+
+    Raises:
+        SqlError: it does not answer, or refuses the query.
+    """
+    with _told(source):
+        if source.engine == "postgres":
+            return _adbc(_postgres(source, timeout_s), sql, source)
+        if source.engine == "sqlite":
+            return _adbc(_sqlite(source), sql, source)
+        if source.engine == "duckdb":
+            return _duckdb(source, sql)
+        if source.engine == "mysql":
+            return _mysql(source, sql, timeout_s)
+        table = local.run(sql, {Path(source.parameters["path"]).stem.lower(): _file(source)})
+        return Reading(table.schema, iter(table.to_batches()), lambda: None)
+
+
+@contextmanager
+def _told(source: Opened, *, connected: bool = False) -> Iterator[None]:
+    """What a driver raises, as an error of ours, without the password."""
+    try:
+        yield
+    except errors.SqlError:
+        raise
+    except Exception as error:  # noqa: BLE001 - every driver has a tree of its own.
+        text = " ".join(str(error).split())
+        secret = str(source.parameters.get("password") or "")
+        if secret:
+            text = text.replace(secret, "******").replace(quote(secret, safe=""), "******")
+        if connected or _is_refusal(error):
+            raise errors.bad(f"{source.name}: {text}") from None
+        raise errors.bad(f"Can't connect to db: {source.name}: {text}") from None
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Of the query; else it is of the connection."""
+    state = str(getattr(error, "sqlstate", None) or "")
+    kinds = {"ProgrammingError", "DataError", "ParserException", "CatalogException"}
+    kinds |= {"BinderException", "ConversionException", "IntegrityError", "NotSupportedError"}
+    named = bool({kind.__name__ for kind in type(error).__mro__} & kinds)
+    return named or bool(state and state[:2] not in ("08", "28", "3D"))
+
+
+def _postgres(source: Opened, timeout_s: float) -> Any:
+    import adbc_driver_postgresql.dbapi as driver
+
+    given = source.parameters
+    options = {
+        "default_transaction_read_only": "on",
+        "statement_timeout": str(int(timeout_s * 1000)),
+        "timezone": "UTC",
+    }
+    if given.get("schema"):
+        options["search_path"] = str(given["schema"])
+    words = " ".join(f"-c {key}={_escaped(value)}" for key, value in options.items())
+    pairs = {
+        "host": given["host"],
+        "port": given.get("port"),
+        "user": given["user"],
+        "password": given.get("password"),
+        "dbname": given["database"],
+        "sslmode": given.get("sslmode"),
+        "connect_timeout": 10,
+        "options": words,
+    }
+    said = "&".join(f"{k}={quote(str(v), safe='')}" for k, v in pairs.items() if v is not None)
+    return driver.connect(f"postgresql://?{said}")
+
+
+def _escaped(value: str) -> str:
+    """Inside libpq's `options`, where a space ends a word."""
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+def _sqlite(source: Opened) -> Any:
+    import adbc_driver_sqlite.dbapi as driver
+
+    path = _there(source)
+    return driver.connect(f"file:{quote(str(path))}?mode=ro")
+
+
+def _adbc(connection: Any, sql: str, source: Opened) -> Reading:
+    cursor = connection.cursor()
+
+    def close() -> None:
+        cursor.close()
+        connection.close()
+
+    try:
+        with _told(source, connected=True):
+            cursor.execute(sql)
+            reader = cursor.fetch_record_batch()
+        schema = pa.schema([_plain_field(field) for field in reader.schema])
+    except BaseException:
+        close()
+        raise
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with _told(source, connected=True):
+            for batch in reader:
+                yield _plain(batch, schema)
+
+    return Reading(schema, batches(), close)
+
+
+def _duckdb(source: Opened, sql: str) -> Reading:
+    import duckdb
+
+    connection = duckdb.connect(str(_there(source)), read_only=True, config=local.CONFIG)
+    try:
+        table = connection.sql(sql).to_arrow_table()
+    finally:
+        connection.close()
+    return Reading(table.schema, iter(table.to_batches()), lambda: None)
+
+
+def _mysql(source: Opened, sql: str, timeout_s: float) -> Reading:
+    import pymysql
+
+    given = source.parameters
+    connection = pymysql.connect(
+        host=str(given["host"]),
+        port=int(given.get("port") or 3306),
+        user=str(given["user"]),
+        password=str(given.get("password") or ""),
+        database=str(given["database"]),
+        charset="utf8mb4",
+        connect_timeout=10,
+        read_timeout=timeout_s,
+    )
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION READ ONLY")
+        cursor.execute(sql)
+        names = [each[0] for each in cursor.description or ()]
+        rows = cursor.fetchall()
+    columns = [pa.array(list(column)) for column in zip(*rows, strict=True)]
+    if not rows:
+        columns = [pa.array([], pa.string()) for _ in names]
+    table = pa.table(columns, names=names)
+    return Reading(table.schema, iter(table.to_batches()), lambda: None)
+
+
+def _file(source: Opened) -> pa.Table:
+    path = _there(source)
+    if source.engine == "csv":
+        from pyarrow import csv
+
+        return csv.read_csv(path)
+    if source.engine == "parquet":
+        from pyarrow import parquet
+
+        return parquet.read_table(path)
+    from pyarrow import json
+
+    return json.read_json(path)
+
+
+def _there(source: Opened) -> Path:
+    path = Path(source.parameters["path"])
+    if not path.is_file():
+        raise errors.bad(f"Can't connect to db: {source.name}: there is no file {path}")
+    return path
+
+
+def _plain_field(field: pa.Field) -> pa.Field:
+    """Types that DuckDB and Python know: what comes as opaque text is text, numerics are floats."""
+    if not isinstance(field.type, pa.BaseExtensionType):
+        return field
+    numeric = getattr(field.type, "type_name", "") == "numeric"
+    return pa.field(field.name, pa.float64() if numeric else field.type.storage_type)
+
+
+def _plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    columns = [
+        column.storage.cast(field.type) if isinstance(column, pa.ExtensionArray) else column
+        for column, field in zip(batch.columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
