@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,15 +104,6 @@ def test_ctrl_c_at_the_prompt_does_not_end_the_conversation_and_ctrl_d_does(
     converse(monkeypatch, speaker, KeyboardInterrupt, "Hi", EOFError)
     assert len(speaker.bodies) == 1
     assert "Ctrl-D ends" in capsys.readouterr().err
-
-
-def test_lines_are_kept_for_their_owner_alone(tmp_path: Path) -> None:
-    readline = pytest.importorskip("readline")
-    with chat._line_editing(tmp_path):
-        readline.add_history("where is my order")
-    kept = tmp_path / "chat_history"
-    assert "where is my order" in kept.read_text()
-    assert kept.stat().st_mode & 0o077 == 0
 
 
 def test_json_without_a_question_is_wrong_usage(modiste, monkeypatch) -> None:

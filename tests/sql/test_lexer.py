@@ -4,6 +4,7 @@ import pytest
 
 from modiste.sql.errors import SqlError
 from modiste.sql.lexer import MAX_TEXT, Cursor, n_parameters, pieces
+from modiste.sql.session import Dialect
 
 
 def test_semicolons_in_strings_comments_and_parentheses_end_nothing() -> None:
@@ -47,3 +48,25 @@ def test_parameters_are_counted_in_both_manners() -> None:
 def test_a_text_that_is_too_long_is_refused() -> None:
     with pytest.raises(SqlError, match="characters"):
         pieces("S" * (MAX_TEXT + 1), "mysql")
+
+
+@pytest.mark.parametrize(
+    ("text", "mysql", "postgres"),
+    [
+        ("", 0, 0),
+        (" ; ; -- nothing", 0, 0),
+        ("SELECT 1", 1, 1),
+        ("SELECT ';', 'it''s;'; ", 1, 1),
+        ("SELECT 1 /* ; */ -- ;\n", 1, 1),
+        ("SHOW MODELS; DROP MODEL m", 2, 2),
+        ("CREATE JOB j (SELECT 1; SELECT 2) EVERY 1 hour", 1, 1),
+        ("SELECT ')'; DROP MODEL m", 2, 2),
+        (r"SELECT 'a\'; DROP MODEL m; --'", 1, 2),  # MySQL's backslash keeps the string open
+    ],
+)
+def test_a_semicolon_divides_only_where_it_stands_by_itself(
+    text: str, mysql: int, postgres: int
+) -> None:
+    told: dict[Dialect, int] = {"mysql": mysql, "postgres": postgres}
+    for dialect, n in told.items():
+        assert len(pieces(text, dialect)) == n

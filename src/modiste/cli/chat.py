@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
 
 from modiste import settings
+from modiste.cli.lines import line_editing
 from modiste.cli.output import AsJson, print_json, printable, say
 from modiste.client import Client, connect
 from modiste.errors import InvalidInput, ModisteError
@@ -24,7 +24,6 @@ HELP = """/reset          forget the conversation
 /system TEXT    set the system prompt; without TEXT, none
 /exit           end (or Ctrl-D)
 Ctrl-C stops an answer; what was said of it is forgotten. Arrow keys bring back earlier lines."""
-HISTORY_LINES = 1000
 Json = dict[str, Any]
 
 
@@ -60,7 +59,7 @@ def chat(
         talk = Conversation(client, body, system=system)
         if message is None:
             client.get(f"/v1/models/{model}")  # a wrong name is said before the first question
-            with _line_editing(loaded.home):
+            with line_editing(loaded.home / "chat_history"):
                 _converse(talk)
         elif as_json:
             print_json(client.chat({**body, "messages": talk.with_question(message)}))
@@ -144,26 +143,6 @@ def _command(talk: Conversation, command: str, rest: str) -> None:
             say("The system prompt is set." if rest else "There is no system prompt now.")
         case _:
             say(f"{printable(command)} is no command. {HINT}")
-
-
-@contextmanager
-def _line_editing(home: Path) -> Iterator[None]:
-    """Arrow keys for input(), with the lines of earlier conversations, kept for their owner."""
-    try:
-        import readline
-    except ImportError:  # a Python without it still reads lines
-        yield
-        return
-    path = home / "chat_history"
-    with suppress(OSError):
-        readline.read_history_file(path)
-    readline.set_history_length(HISTORY_LINES)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            path.touch(mode=0o600)
-            readline.write_history_file(path)
 
 
 def _answer(talk: Conversation, question: str) -> None:
