@@ -240,7 +240,12 @@ def sentence_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-STANDS_FOR_TINY = ("open-mistral-7b", "mistral-small-latest", "codestral-latest")
+STANDS_FOR_TINY = (
+    "open-mistral-7b",
+    "mistral-small-latest",
+    "codestral-latest",
+    "mistralai/Mistral-7B-Instruct-v0.1",
+)
 
 
 class Served(NamedTuple):
@@ -265,6 +270,8 @@ def served(
         "workers": 1,
         "train_threads": 1,
         "engine_threads": 1,
+        "sql_mysql_port": 0,
+        "sql_postgres_port": 0,
         "base_aliases": dict.fromkeys(STANDS_FOR_TINY, "modiste-tiny"),
     }
     settings = settings_module.load(flags, environment={})
