@@ -35,6 +35,11 @@ TINY = {
 """Sizes that are no powers of two, so that vector loops have remainders."""
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Bytes may hold the time (gzip writes it), and both processes must call a test the same."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files with few slow tests hold the longest and go first, so that none of them ends alone."""

@@ -109,3 +109,17 @@ def test_what_cannot_be_asked_is_told(speaker: Any, version: PredictorVersion) -
         ask(speaker, version, {"content": "x"}, nope=1)
     with pytest.raises(SqlError, match="temperature is 'warm'"):
         ask(speaker, version, {"content": "x"}, temperature="warm")
+    with pytest.raises(SqlError, match="seed is 'x', expected a whole number"):
+        ask(speaker, version, {"content": "x"}, seed="x")
+    with pytest.raises(SqlError, match=r"max_tokens is 1\.5, expected a whole number"):
+        ask(speaker, version, {"content": "x"}, max_tokens=1.5)
+    with pytest.raises(SqlError, match="on_error is 'skip', expected 'abort' or 'null'"):
+        ask(speaker, version, {"content": "x"}, on_error="skip")
+
+
+def test_what_is_taken_otherwise_than_it_was_said_is_noted(
+    speaker: Any, version: PredictorVersion
+) -> None:
+    speaker.session.notes.clear()
+    ask(speaker, version, {"content": "x"}, temperature=2, partition_size=10)
+    assert [note.split()[0] for note in speaker.session.notes] == ["partition_size", "temperature"]

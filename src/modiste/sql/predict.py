@@ -53,7 +53,9 @@ async def answers(
     """
     refuse_unready(version)
     options = {**version.options, **_checked(using)}
-    limit = int(str(using.get("max_rows") or MAX_ROWS))
+    limit = _whole(using, "max_rows", MAX_ROWS)
+    if "partition_size" in using:
+        session.notes.append("partition_size changes nothing here: rows are asked as they come.")
     if len(rows) > limit:
         raise errors.bad(
             f"{len(rows):,} rows would be asked, and {limit:,} are allowed: add LIMIT, or "
@@ -63,7 +65,7 @@ async def answers(
     if mode != "default":
         return await _conversation(session, version, rows, options, whole=mode.endswith("full"))
     prompts = [_prompt(version, row, options) for row in rows]
-    sampling = _sampling(options)
+    sampling = _sampling(options, session.notes)
     same = sampling.temperature == 0
     wanted: dict[object, _Prompt] = {}
     for number, prompt in enumerate(prompts):
@@ -107,6 +109,8 @@ def _checked(using: Mapping[str, object]) -> dict[str, object]:
             f"USING: {', '.join(wrong)} cannot be said with a query, only "
             f"{', '.join(sorted(SETTABLE | OURS))}."
         )
+    if using.get("on_error", "abort") not in ("abort", "null"):
+        raise errors.bad(f"on_error is {using['on_error']!r}, expected 'abort' or 'null'")
     return {key: value for key, value in using.items() if key in SETTABLE}
 
 
@@ -138,7 +142,17 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _sampling(options: Mapping[str, Any]) -> Sampling:
+def _whole(options: Mapping[str, object], name: str, default: int) -> int:
+    value = options.get(name, default)
+    try:
+        return int(str(value))
+    except ValueError:
+        raise errors.bad(f"{name} is {value!r}, expected a whole number") from None
+
+
+def _sampling(options: Mapping[str, Any], notes: list[str]) -> Sampling:
+    """MindsDB keeps temperatures between 0 and 1; here whoever says another is told."""
+
     def number(name: str, default: float) -> float:
         value = options.get(name, default)
         try:
@@ -146,15 +160,19 @@ def _sampling(options: Mapping[str, Any]) -> Sampling:
         except (TypeError, ValueError):
             raise errors.bad(f"{name} is {value!r}, expected a number") from None
 
-    seed = options.get("seed")
+    wished = number("temperature", 0.0)
+    temperature = min(max(wished, 0.0), 1.0)
+    if temperature != wished:
+        notes.append(f"temperature is {wished:g}; {temperature:g} is taken, the nearest of 0 to 1.")
+    seed = None if options.get("seed") is None else _whole(options, "seed", 0)
     try:
         return Sampling(
-            temperature=min(max(number("temperature", 0.0), 0.0), 1.0),
-            max_tokens=int(number("max_tokens", MAX_TOKENS)),
+            temperature=temperature,
+            max_tokens=_whole(options, "max_tokens", MAX_TOKENS),
             top_p=number("top_p", 1.0),
             presence_penalty=number("presence_penalty", 0.0),
             frequency_penalty=number("frequency_penalty", 0.0),
-            seed=None if seed is None else int(seed),
+            seed=seed,
         )
     except ModisteError as error:
         raise errors.translated(error) from None
@@ -234,7 +252,7 @@ async def _conversation(
     whole: bool,
 ) -> list[str | None]:
     """One chat of all rows: an answer to each (`whole`), or to the last alone."""
-    sampling = _sampling(options)
+    sampling = _sampling(options, session.notes)
     talk: list[tuple[str, str]] = []
     if options.get("prompt"):
         talk.append(("system", str(options["prompt"])))
