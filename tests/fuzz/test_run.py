@@ -29,6 +29,6 @@ def test_the_same_number_is_the_same_file():
 @pytest.mark.slow
 def test_random_damage_finds_no_traceback():
     """FUZZ_SECONDS sets for how long, FUZZ_FIRST where it begins."""
-    seconds, first = os.environ.get("FUZZ_SECONDS", "120"), os.environ.get("FUZZ_FIRST", "1000")
+    seconds, first = os.environ.get("FUZZ_SECONDS", "40"), os.environ.get("FUZZ_FIRST", "1000")
 
     assert main(["--seconds", seconds, "--first", first]) == 0
