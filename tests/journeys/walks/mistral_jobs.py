@@ -53,19 +53,19 @@ def upload(name, content):
 
 def files():
     content = rows(VERSION)
-    train = upload(f"train-{VERSION}.jsonl", content)
+    train = upload(f"jobs-{VERSION}-train.jsonl", content)
     same((train.object, train.purpose, train.source), ("file", "fine-tune", "upload"))
     same((train.sample_type, train.num_lines), ("instruct", 40))
     same(train.bytes if OLD else train.size_bytes, len(content))
     expect(isinstance(train.created_at, int), train)
-    valid = upload(f"valid-{VERSION}.jsonl", rows(VERSION, start=40, stop=44))
-    same(upload(f"train-{VERSION}.jsonl", content).id, train.id)
+    valid = upload(f"jobs-{VERSION}-valid.jsonl", rows(VERSION, start=40, stop=44))
+    same(upload(f"jobs-{VERSION}-train.jsonl", content).id, train.id)
     told = client.files.retrieve(file_id=train.id)
-    same((told.id, told.filename, told.deleted), (train.id, f"train-{VERSION}.jsonl", False))
-    page = client.files.list(page=0, page_size=1, search=VERSION, purpose="fine-tune")
+    same((told.id, told.filename, told.deleted), (train.id, f"jobs-{VERSION}-train.jsonl", False))
+    page = client.files.list(page=0, page_size=1, search=f"jobs-{VERSION}", purpose="fine-tune")
     same((page.object, page.total, [file.id for file in page.data]), ("list", 2, [valid.id]))
     both = client.files.list(
-        sample_type=["instruct", "pretrain"], source=["upload"], search=f"train-{VERSION}"
+        sample_type=["instruct", "pretrain"], source=["upload"], search=f"jobs-{VERSION}-train"
     )
     same([file.id for file in both.data], [train.id])
     same(client.files.download(file_id=train.id).read(), content)
