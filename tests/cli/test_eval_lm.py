@@ -85,7 +85,7 @@ def test_results_that_cannot_be_kept_are_named_for_another_try(
     def refuse(*given: Any) -> None:
         raise InvalidInput("no room")
 
-    monkeypatch.setattr(eval_lm, "_sent", refuse)
+    monkeypatch.setattr(eval_lm, "sent_part", refuse)
     place = RECORDED / "chat"
     refused = modiste("eval", "lm-eval", "--model", "modiste-tiny", "--results", place)
     assert refused.code != 0
