@@ -25,8 +25,23 @@ def renderer():
     return render.load(TINY)
 
 
+def children():
+    """Processes of grammars below this one, those of other engines in it included."""
+    return {
+        process
+        for process in psutil.Process().children()
+        if process.status() != psutil.STATUS_ZOMBIE
+        and "modiste.serve.grammar_child" in process.cmdline()
+    }
+
+
 @pytest.fixture
-def grammars():
+def others():
+    return children()
+
+
+@pytest.fixture
+def grammars(others):
     woken = threading.Event()
     grammars = Grammars(TINY, wake=woken.set)
     yield grammars
@@ -34,19 +49,16 @@ def grammars():
     assert woken.is_set()
 
 
-def child_of_this_process():
-    (child,) = [
-        process
-        for process in psutil.Process().children()
-        if process.status() != psutil.STATUS_ZOMBIE
-        and "modiste.serve.grammar_child" in process.cmdline()
-    ]
+def own_child(others):
+    (child,) = children() - others
     return child
 
 
-def test_the_process_says_what_its_compiler_would_and_ends_when_it_is_left(grammars, renderer):
+def test_the_process_says_what_its_compiler_would_and_ends_when_it_is_left(
+    grammars, others, renderer
+):
     several = [grammars.compile(YES).result(60) for _ in range(2)]
-    child = child_of_this_process()
+    child = own_child(others)
     here = Compiler(TINY).compile(YES)
     tokens = renderer.encode("yes")
     for token in tokens:
@@ -66,10 +78,10 @@ def test_the_process_says_what_its_compiler_would_and_ends_when_it_is_left(gramm
 
 
 def test_whoever_is_held_by_a_process_that_dies_is_told_and_the_next_grammar_has_a_new_one(
-    grammars, renderer
+    grammars, others, renderer
 ):
     asked, idle = (grammars.compile(YES).result(60) for _ in range(2))
-    first = child_of_this_process()
+    first = own_child(others)
     os.kill(first.pid, signal.SIGTERM)  # Meant for the engine, which may have answers to finish.
     token = renderer.encode("yes")[0]
     take([(asked, token)])
@@ -80,7 +92,7 @@ def test_whoever_is_held_by_a_process_that_dies_is_told_and_the_next_grammar_has
     assert not asked.complete
     assert not asked.allowed(renderer.vocab_size, renderer.stop_ids).any()
     assert grammars.compile(YES).result(60).allowed(renderer.vocab_size, ())[token]
-    assert child_of_this_process().pid != first.pid
+    assert own_child(others).pid != first.pid
     take([(idle, token)])
     assert idle.lost  # Its place was in the first process.
 
