@@ -26,7 +26,7 @@ COMMANDS = {
     "detokenize": "The text of token ids.",
     "data": "Training data on this machine: check, preview, convert, clean, split, trace.",
     "eval": "Suites of questions: run, list, show, compare, report, rescore, resume, …",
-    "judge": "Judges of answers: calibrate against experts, correct, ratings.",
+    "judge": "Judges of answers: calibrate against experts, controls, steps, correct, ratings.",
     "sql": "Models and data by SQL: given, in a file, or typed.",
     "sweep": "Tune a grid, evaluate every cell, choose one that forgets nothing.",
     "batch": "Many requests in one file: create, list, show, wait, results, cancel, delete.",

@@ -12,6 +12,7 @@ import typer
 
 from modiste import settings
 from modiste.cli import judge_checks
+from modiste.cli.judge_checks import AT_ONCE
 from modiste.cli.output import AsJson, print_json, say
 from modiste.errors import InvalidInput
 
@@ -30,8 +31,6 @@ app = typer.Typer(
 )
 
 app.add_typer(judge_checks.app)
-
-AT_ONCE = 8
 
 
 @app.callback()
