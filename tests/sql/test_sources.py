@@ -55,8 +55,9 @@ def test_postgresql_is_read_with_its_types(postgres: Opened) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("CREATE TABLE demo.u (a int)", "read-only transaction"),
-        ("DELETE FROM t", "read-only transaction"),
+        ("WITH gone AS (DELETE FROM t RETURNING id) SELECT * FROM gone", "read-only transaction"),
+        ("COPY (SELECT 1) TO PROGRAM 'true'", "begins with COPY"),
+        ("SELECT 1; DELETE FROM t", "one query at a time"),
         ("SELECT pg_sleep(5)", "statement timeout"),
         ("SELECT nope FROM t", 'column "nope" does not exist'),
     ],
@@ -109,3 +110,25 @@ def test_a_password_is_in_no_message() -> None:
         with pytest.raises(SqlError, match="Can't connect to db") as refused:
             sources.check(Opened("x", engine, given), 2)
         assert "cret" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "VACUUM INTO 'copy.db'",
+        "ATTACH 'other.db' AS o",
+        "(PRAGMA journal_mode)",
+        "SELECT 1; SELECT 2",
+    ],
+)
+def test_what_is_no_single_query_reaches_no_source(tmp_path: Path, text: str) -> None:
+    import sqlite3
+
+    path = tmp_path / "s.db"
+    with sqlite3.connect(path) as made:
+        made.execute("CREATE TABLE t (a)")
+    source = Opened("s", "sqlite", {"path": str(path)})
+    with pytest.raises(SqlError, match="is passed on"):
+        sources.read(source, text, 10)
+    assert read(source, "-- read\nSELECT count(*) AS n FROM t;") == [(0,)]
+    assert [found.name for found in tmp_path.iterdir()] == ["s.db"]

@@ -14,12 +14,17 @@ from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
+from sqlglot import TokenType, tokenize
+from sqlglot.errors import TokenError
 
 from modiste.actions.data_sources import Opened
 from modiste.sql import errors, local
 
 ROWS = 10_000
 """Of a batch, where the driver lets us say."""
+READING = frozenset(
+    {"SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "DESCRIBE", "DESC", "EXPLAIN"}
+)
 FILES = ("csv", "parquet", "jsonl")
 DIALECTS = {"postgres": "postgres", "sqlite": "sqlite", "duckdb": "duckdb", "mysql": "mysql"}
 
@@ -72,8 +77,9 @@ def read(source: Opened, sql: str, timeout_s: float) -> Reading:
     """Run a query there.
 
     Raises:
-        SqlError: it does not answer, or refuses the query.
+        SqlError: it is no single query, or the source does not answer or refuses it.
     """
+    _refuse_others(source, sql)
     with _told(source):
         if source.engine == "postgres":
             return _adbc(_postgres(source, timeout_s), sql, source)
@@ -85,6 +91,25 @@ def read(source: Opened, sql: str, timeout_s: float) -> Reading:
             return _mysql(source, sql, timeout_s)
         table = local.run(sql, {Path(source.parameters["path"]).stem.lower(): _file(source)})
         return Reading(table.schema, iter(table.to_batches()), lambda: None)
+
+
+def _refuse_others(source: Opened, sql: str) -> None:
+    """One query and nothing else: sources differ in what a read-only connection still lets pass."""
+    try:
+        tokens = tokenize(sql, read=dialect(source))
+    except TokenError:
+        return  # The source says better what is wrong with it.
+    kinds = [token.token_type for token in tokens]
+    while kinds and kinds[-1] is TokenType.SEMICOLON:
+        kinds.pop()
+    if TokenType.SEMICOLON in kinds:
+        raise errors.bad(f"{source.name}: one query at a time is passed on, this text has several.")
+    words = [token.text.upper() for token in tokens if token.token_type is not TokenType.L_PAREN]
+    if words and words[0] not in READING:
+        raise errors.bad(
+            f"{source.name}: only what reads is passed on ({', '.join(sorted(READING))}), and this "
+            f"begins with {words[0]:.30}."
+        )
 
 
 @contextmanager
