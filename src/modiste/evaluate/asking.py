@@ -39,6 +39,8 @@ class Asking:
     conversation: str | None = None
     """The field of a row that holds its messages; `turns` is empty then."""
     policies: tuple[str, ...] | None = None
+    later: tuple[tuple[tuple[Role, Template], ...], ...] = ()
+    """What is said after each answer of the model's own but the last."""
 
     def prompt(self, item: Item, attempt: int) -> Prompt:
         """
@@ -64,6 +66,18 @@ class Asking:
             policies=self.policies,
         )
 
+    def follow_ups(self, item: Item) -> tuple[tuple[Message, ...], ...]:
+        """What follows on each answer but the last; empty where one answer is all.
+
+        Raises:
+            InvalidInput: as `prompt`.
+        """
+        names = {**_reference(item), **item.arranged}
+        return tuple(
+            tuple(_said(role, template, item.row, names) for role, template in said)
+            for said in self.later
+        )
+
     def _own_messages(self, item: Item) -> list[Message]:
         """Those of the row; a system prompt of the subject takes the place of theirs."""
         if self.conversation is None:
@@ -81,7 +95,7 @@ def asking_of(suite: Suite, subject: Subject, shots: Sequence[Item] = ()) -> Ask
         InvalidInput: a text that is no template, examples without a reference, a subject's sampling
             that names what there is not.
     """
-    turns = suite.turns
+    turns, *later = suite.rounds
     system = next((template for role, template in turns if role is Role.SYSTEM), None)
     if subject.system is not None:
         system = Template(subject.system, param="models.*.system")
@@ -96,6 +110,7 @@ def asking_of(suite: Suite, subject: Subject, shots: Sequence[Item] = ()) -> Ask
         schema=suite.response_schema,
         conversation=suite.conversation,
         policies=subject.policies,
+        later=tuple(later),
     )
 
 
@@ -108,6 +123,8 @@ def prompt_sha256(suite: Suite, subject: Subject) -> str:
         "tools": [dict(tool) for tool in suite.tools],
         "schema": suite.response_schema,
     }
+    if later := suite.rounds[1:]:
+        told["later"] = [[[role, text.source] for role, text in said] for said in later]
     if suite.conversation is not None:
         told["conversation"] = suite.conversation
     if suite.attacker is not None:

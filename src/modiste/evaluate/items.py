@@ -117,6 +117,13 @@ class Told:
     failure: Failure | None = None
 
 
+class Exchange(NamedTuple):
+    """One question of a conversation, and what the model under test answered."""
+
+    question: str
+    answer: str
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a model said, and what it took; or why it said nothing."""
@@ -137,6 +144,9 @@ class Answer:
     told: Mapping[str, Told] = field(default_factory=dict)
     """By scorer: likelihoods it asked for."""
     failure: Failure | None = None
+    earlier: tuple[Exchange, ...] = ()
+    """Its own answers before this one, where a suite lets it answer several times; tokens, seconds
+    and cost are of all of them then."""
     reused: bool = False
     """A judge's reply to the same prompt, given in an earlier run; nothing was asked."""
 

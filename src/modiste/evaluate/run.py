@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from modiste.errors import InvalidInput, ModisteError, UpstreamTimeout
 from modiste.evaluate.asking import Asking
 from modiste.evaluate.attacker import talked
+from modiste.evaluate.follow_ups import followed_up
 from modiste.evaluate.items import (
     Answer,
     Failure,
@@ -91,12 +92,17 @@ async def answered(plan: Plan, item: Item, attempt: int, models: Models) -> Samp
     try:
         shown = arranged(plan.scorers, item, attempt)
         prompt = shaped(plan.scorers, plan.asking.prompt(shown, attempt))
+        follow_ups = plan.asking.follow_ups(shown)
     except InvalidInput as error:
         failed = Answer(failure=Failure("prompt_invalid", error.message))
         return Sample(item, attempt, (), failed)
     if plan.attacker is not None and item.row.get("attacker") is True:
         said, answer = await talked(plan.attacker, plan.asking.model, prompt, shown, models)
         return Sample(shown, attempt, said, answer)
+    if follow_ups:
+        said, answer = await followed_up(plan.asking.model, prompt, follow_ups, models)
+        last = replace(prompt, messages=said)
+        return Sample(shown, attempt, said, await _wondered(plan, shown, last, answer, models))
     answer = await _answer(plan, shown, prompt, models)
     return Sample(shown, attempt, prompt.messages, answer)
 
@@ -182,5 +188,12 @@ async def _answer(plan: Plan, item: Item, prompt: Prompt, models: Models) -> Ans
         answer = await models.chat(model, prompt)
     else:
         answer = Answer()
-    wondered = await told(plan.scorers, item, prompt, model, models)
-    return replace(answer, told=wondered) if wondered else answer
+    return await _wondered(plan, item, prompt, answer, models)
+
+
+async def _wondered(
+    plan: Plan, item: Item, prompt: Prompt, answer: Answer, models: Models
+) -> Answer:
+    """The answer with the likelihoods that scorers ask for at that place."""
+    found = await told(plan.scorers, item, prompt, plan.asking.model, models)
+    return replace(answer, told=found) if found else answer

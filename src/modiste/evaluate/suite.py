@@ -22,8 +22,15 @@ class Part(BaseModel):
 
 class Turn(Part):
     role: Literal["system", "user", "assistant"]
-    content: str
-    """A template."""
+    content: str | None = None
+    """A template. An assistant's turn without is the model's own answer, and what follows it is
+    said after that answer."""
+
+    @model_validator(mode="after")
+    def _said(self) -> Self:
+        if self.content is None and self.role != "assistant":
+            raise ValueError(f"a turn of the {self.role} needs content")
+        return self
 
 
 def _as_dataset(value: Any) -> Any:
@@ -146,25 +153,58 @@ class Suite(Part):
 
     @property
     def turns(self) -> tuple[tuple[Role, Template], ...]:
-        """
+        """What is said before the first answer.
+
         Raises:
             InvalidInput: a text that is no template.
         """
+        return self.rounds[0]
+
+    @property
+    def rounds(self) -> tuple[tuple[tuple[Role, Template], ...], ...]:
+        """What is said before the first answer, and then before each later one.
+
+        Raises:
+            InvalidInput: as `turns`.
+        """
         if self.prompt is not None:
-            return ((Role.USER, Template(self.prompt, param="prompt")),)
-        return tuple(
-            (Role(turn.role), Template(turn.content, param=f"messages[{at}].content"))
-            for at, turn in enumerate(self.messages)
-        )
+            return (((Role.USER, Template(self.prompt, param="prompt")),),)
+        rounds: list[list[tuple[Role, Template]]] = [[]]
+        for at, turn in enumerate(self.messages):
+            if turn.content is None:
+                rounds.append([])
+            else:
+                template = Template(turn.content, param=f"messages[{at}].content")
+                rounds[-1].append((Role(turn.role), template))
+        return tuple(map(tuple, rounds))
 
     @model_validator(mode="after")
     def _whole(self) -> Suite:
         given = [self.prompt is not None, bool(self.messages), self.conversation is not None]
         if sum(given) != 1:
             raise ValueError("give exactly one of prompt, messages and conversation")
+        self._check_own_answers()
         names = [spec.name for spec in self.scorers]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two scorers are called {twice[0]!r}; give one a name of its own")
         if self.primary is not None and self.primary.split(".")[0] not in names:
             raise ValueError(f"primary is {self.primary!r}; the scorers are {', '.join(names)}")
         return self
+
+    def _check_own_answers(self) -> None:
+        own = [at for at, turn in enumerate(self.messages) if turn.content is None]
+        for at in own:
+            around = (self.messages[at - 1 : at], self.messages[at + 1 : at + 2])
+            if any(not turn or turn[0].role != "user" for turn in around):
+                raise ValueError(
+                    f"messages[{at}] is the model's own answer, which stands between two turns of "
+                    "the user; the last answer is asked for by itself"
+                )
+        if own and self.attacker is not None:
+            raise ValueError("an attacker leads the conversation; give messages with content alone")
+        shown = [name for name, model in self.models.items() if model.shots is not None]
+        if own and shown:
+            raise ValueError(
+                f"models.{shown[0]}.shots: examples have one answer each, and messages lets the "
+                "model answer several times"
+            )

@@ -25,10 +25,12 @@ class Double:
     def __init__(self, reply):
         self.reply = reply
         self.prompts: list[Prompt] = []
+        self.shown: list[dict[str, str]] = []
 
     async def chat(self, model, prompt):
         self.prompts.append(prompt)
-        said = self.reply(fenced(prompt), prompt)
+        self.shown.append(fenced(prompt))
+        said = self.reply(self.shown[-1], prompt)
         if isinstance(said, Answer):
             return said
         if isinstance(said, Failure):

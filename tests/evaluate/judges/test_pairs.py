@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modiste.evaluate.items import Answer, Failure, Item, Sample, Status
+from modiste.evaluate.items import Answer, Exchange, Failure, Item, Sample, Status
 from modiste.evaluate.judges.pairs import VERDICTS, Look, Outcome, Side, pairs_of, verdict_of
 
 
@@ -59,6 +59,13 @@ def test_one_failed_look_of_several_in_an_order_leaves_the_others(pair):
 def test_verdicts_survive_json(pair):
     verdict = verdict_of(pair("x", "y"), [look(Side.A, 1, 3), look(Side.B, 2, 3)])
     assert VERDICTS.validate_json(VERDICTS.dump_json(verdict)) == verdict
+
+
+def test_a_pair_carries_what_was_said_before_each_answer():
+    talks = [(Exchange("Why?", said),) for said in ("so", "thus")]
+    a, b = ([Sample(Item("1", {}), 0, (), Answer("x", earlier=talk))] for talk in talks)
+    (one,) = pairs_of(a, b).pairs
+    assert [one.earlier_a, one.earlier_b] == talks
 
 
 def test_samples_are_paired_by_item_and_attempt_and_the_rest_is_told():

@@ -9,7 +9,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from modiste.evaluate.items import Answer, Item, Status, TokenLogprob
+from modiste.evaluate.items import Answer, Exchange, Item, Status, TokenLogprob
 from modiste.evaluate.judges.judge import judge_pairs
 from modiste.evaluate.judges.pairs import Outcome
 from modiste.evaluate.judges.pointwise import (
@@ -54,6 +54,22 @@ def test_a_grade_is_read_with_its_reasons(double):
     assert (score.value, score.label, score.reason) == (4.0, "4", "r")
     assert score.detail["weighted"] is None
     assert score.detail["usage"]["calls"] == 1
+
+
+@pytest.mark.parametrize("pack", ["rubric", "rubric_result"])
+def test_an_answer_is_graded_in_the_light_of_its_conversation(double, pack):
+    said = json.dumps(grade(4)) if pack == "rubric" else "Feedback: r [RESULT] 4"
+    models = double(lambda shown, _: said)
+    talk = (Exchange("Write a poem.", "A poem."),)
+    item = Item("k", {"question": "Shorter."})
+    for answer in (Answer("x", earlier=talk), Answer("x")):
+        score = asyncio.run(rubric(pack=pack).build().grade(item, answer, models))
+        assert score.value == 4
+    first, second = models.shown
+    assert first["EARLIER"] == "User:\nWrite a poem.\n\nAssistant:\nA poem."
+    assert "EARLIER is the conversation" in models.prompts[0].messages[0].content
+    assert "EARLIER" not in str(models.prompts[1].messages)
+    assert {**second, "EARLIER": first["EARLIER"]} == first
 
 
 def test_log_probabilities_weight_the_grade_and_both_are_kept(double):

@@ -15,7 +15,7 @@ from modiste.evaluate.rag.retrieval import ContextPrecisionSpec
 def test_templates_say_what_is_request_reference_and_context():
     fields = JudgeFields(model="j", request="{{q}} ({{n}})", reference="{{r}}", context="{{c}}")
     item = Item("k", {"q": "Why", "n": 2, "r": ["a", "b"], "c": ""})
-    assert fields.material(item) == Material("Why (2)", "a\nb", None)
+    assert fields.material(item) == Material("Why (2)", "a\nb", None, ("a", "b"))
 
 
 def test_a_field_that_the_row_lacks_is_named():

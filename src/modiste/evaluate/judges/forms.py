@@ -1,8 +1,8 @@
 """Judges that write prose and a verdict in brackets: as MT-Bench has them, Arena-Hard, Prometheus.
 
 The words are ours. Whoever needs MT-Bench's own gives the path of FastChat's `judge_prompts.jsonl`,
-which is then used as it is, without fences; the path's hash is part of the judge's identity. Its
-prompts for two turns are not taken: a sample has one answer.
+which is then used as it is, without fences; the path's hash is part of the judge's identity. A
+conversation of two answers is judged by its prompts for two turns, which it is written for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any, Literal, NamedTuple
 from modiste.errors import InvalidInput
 from modiste.evaluate.items import Prompt
 from modiste.evaluate.judges import prompting
-from modiste.evaluate.judges.judge import PairFields, Points, SideBySide
+from modiste.evaluate.judges.judge import PairFields, Points, Said, SideBySide, both
+from modiste.evaluate.judges.pairs import Pair
 from modiste.evaluate.judges.reading import Read, Unreadable, bracket_reader
 from modiste.evaluate.judges.spec import Material
 from modiste.types import Message, Role
@@ -40,7 +41,7 @@ class MtBenchPairSpec(PairFields):
     name: str = "mt_bench_pair"
     prompts: str | None = None
     """Path of FastChat's `judge_prompts.jsonl`, whose `pair-v2` and (with a reference)
-    `pair-math-v1` are used then."""
+    `pair-math-v1` are used then, and for two answers their `-multi-turn`."""
 
     def judge(self) -> BracketJudge:
         return BracketJudge(self, "mt_bench_pair", self.prompts)
@@ -93,17 +94,15 @@ class BracketJudge(SideBySide):
         most = float(STRONG) if pack == "arena_hard" else 1.0
         super().__init__(spec, config, (0.0, most))
 
-    def prompt(self, material: Material, first: str, second: str, extra: Any, nth: int) -> Prompt:
+    def check(self, material: Material, pair: Pair) -> None:
         if self._theirs is not None:
-            name = "pair-v2" if material.reference is None else "pair-math-v1"
-            data = {
-                "question": material.request,
-                "ref_answer_1": material.reference or "",
-                "answer_a": first,
-                "answer_b": second,
-            }
-            return self.spec.prompt(self._theirs.messages(name, data), nth=nth)
-        shown = {**material._asdict(), "answer_1": first, "answer_2": second}
+            sides = (Said(pair.a, pair.earlier_a), Said(pair.b, pair.earlier_b))
+            self._theirs.compared(material, *sides)
+
+    def prompt(self, material: Material, first: Said, second: Said, extra: Any, nth: int) -> Prompt:
+        if self._theirs is not None:
+            return self.spec.prompt(self._theirs.compared(material, first, second), nth=nth)
+        shown = {**material.shown(), **both(first, second)}
         return self.spec.prompt(prompting.fill(self._own, shown, draw=None, **self._words), nth=nth)
 
     def reader(self) -> Read[Points]:
@@ -168,6 +167,49 @@ class Theirs(NamedTuple):
     prompts: Mapping[str, tuple[str, str]]
     """System and user text, with holes such as `{question}`."""
 
+    def compared(self, material: Material, first: Said, second: Said) -> tuple[Message, ...]:
+        """
+        Raises:
+            InvalidInput: as `asked`.
+        """
+        kind = "pair-v2" if material.reference is None else "pair-math-v1"
+        return self.asked(kind, material, {"answer_a": first, "answer_b": second})
+
+    def asked(
+        self, kind: str, material: Material, answers: Mapping[str, Said]
+    ) -> tuple[Message, ...]:
+        """The prompt for one answer each, or for two.
+
+        Args:
+            kind: its name for one answer.
+            answers: by the hole that they fill.
+
+        Raises:
+            InvalidInput: more than two answers, or not a reference for each of the two.
+        """
+        n = {len(said.earlier) + 1 for said in answers.values()}
+        if n == {1}:
+            data = {"question": material.request, "ref_answer_1": material.reference or ""}
+            return self.messages(kind, data | {hole: said.text for hole, said in answers.items()})
+        if n != {2}:
+            raise InvalidInput(
+                f"FastChat's prompts are for one answer or two, and this conversation has {max(n)};"
+                " leave prompts out",
+                param="prompts",
+            )
+        if material.references and len(material.references) != 2:
+            raise InvalidInput(
+                f"reference gives {len(material.references)} text, and {kind}-multi-turn wants one "
+                "for each of two answers: a field of the row that is a list of two",
+                param="reference",
+            )
+        question = next(iter(answers.values())).earlier[0].question
+        data = {"question_1": question, "question_2": material.request}
+        data |= {f"ref_answer_{at}": text for at, text in enumerate(material.references, 1)}
+        for hole, said in answers.items():
+            data |= {f"{hole}_1": said.earlier[0].answer, f"{hole}_2": said.text}
+        return self.messages(f"{kind}-multi-turn", data)
+
     def messages(self, name: str, data: Mapping[str, str]) -> tuple[Message, ...]:
         """Holes are filled at once, so that a hole within an answer stays text."""
         system, template = self.prompts[name]
@@ -192,7 +234,8 @@ def fastchat(path: str) -> Theirs:
             "lines have name, system_prompt and prompt_template",
             param="prompts",
         ) from None
-    needed = {"pair-v2", "pair-math-v1", "single-v1", "single-math-v1"}
+    one = ("pair-v2", "pair-math-v1", "single-v1", "single-math-v1")
+    needed = {*one, *(f"{name}-multi-turn" for name in one)}
     if missing := sorted(needed - set(prompts)):
         raise InvalidInput(f"{path} lacks the prompts {', '.join(missing)}", param="prompts")
     return Theirs(hashlib.sha256(content).hexdigest()[:16], prompts)

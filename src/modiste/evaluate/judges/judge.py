@@ -17,12 +17,12 @@ from typing import Any, Literal, NamedTuple, Protocol
 from pydantic import Field
 
 from modiste.errors import InvalidInput
-from modiste.evaluate.items import Models, Prompt, Status
+from modiste.evaluate.items import Exchange, Models, Prompt, Status
 from modiste.evaluate.judges.asking import Usage, ask
 from modiste.evaluate.judges.pairs import Look, Pair, PairVerdict, Side, verdict_of
 from modiste.evaluate.judges.plain import without_markdown
 from modiste.evaluate.judges.reading import Read
-from modiste.evaluate.judges.spec import JudgeFields, Material, identity_of
+from modiste.evaluate.judges.spec import JudgeFields, Material, conversation, identity_of
 from modiste.evaluate.metric import Metric
 from modiste.evaluate.spec import Spec
 
@@ -40,6 +40,27 @@ class PairFields(JudgeFields):
     """Times each order is asked; above 1 with a temperature."""
     plain: bool = False
     """Show both answers without their Markdown, where form must not pass for content."""
+
+
+class Said(NamedTuple):
+    """One side of a pair."""
+
+    text: str
+    earlier: tuple[Exchange, ...] = ()
+
+    def without_markdown(self) -> Said:
+        earlier = (Exchange(asked, without_markdown(text)) for asked, text in self.earlier)
+        return Said(without_markdown(self.text), tuple(earlier))
+
+
+def both(first: Said, second: Said) -> dict[str, str | None]:
+    """By its name in the prompts."""
+    return {
+        "answer_1": first.text,
+        "answer_2": second.text,
+        "earlier_1": conversation(first.earlier),
+        "earlier_2": conversation(second.earlier),
+    }
 
 
 class Points(NamedTuple):
@@ -107,12 +128,18 @@ class SideBySide(PairJudge):
         return ()
 
     @abstractmethod
-    def prompt(self, material: Material, first: str, second: str, extra: Any, nth: int) -> Prompt:
+    def prompt(self, material: Material, first: Said, second: Said, extra: Any, nth: int) -> Prompt:
         """What to ask; `extra` is what `before` found."""
 
     @abstractmethod
     def reader(self) -> Read[Points]:
         """How to read the reply."""
+
+    def check(self, material: Material, pair: Pair) -> None:
+        """
+        Raises:
+            InvalidInput: this judge cannot be shown the pair.
+        """
 
     async def before(self, material: Material, models: Models) -> tuple[Any, Usage]:
         """What the judge is asked before it sees the answers; by default nothing."""
@@ -121,6 +148,7 @@ class SideBySide(PairJudge):
     async def looks(self, pair: Pair, models: Models) -> tuple[Look, ...]:
         try:
             material = self.spec.material(pair.item)
+            self.check(material, pair)
         except InvalidInput as error:
             return (Look(None, Status.ERROR, reason=error.message),)
         extra, usage = await self.before(material, models)
@@ -145,9 +173,11 @@ class SideBySide(PairJudge):
     async def _look(
         self, pair: Pair, first: Side, material: Material, extra: Any, nth: int, models: Models
     ) -> Look:
-        one, two = (pair.a, pair.b) if first is Side.A else (pair.b, pair.a)
+        one, two = Said(pair.a, pair.earlier_a), Said(pair.b, pair.earlier_b)
+        if first is Side.B:
+            one, two = two, one
         if self.spec.plain:
-            one, two = without_markdown(one), without_markdown(two)
+            one, two = one.without_markdown(), two.without_markdown()
         prompt = self.prompt(material, one, two, extra, nth)
         reply = await ask(models, self.spec.model, prompt, self.reader())
         detail = {"said": reply.answer.text}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from modiste.evaluate.items import Item, Sample, Status
+from modiste.evaluate.items import Exchange, Item, Sample, Status
 from modiste.evaluate.judges.asking import NOTHING, Usage
 
 
@@ -47,6 +47,9 @@ class Pair:
     a: str
     b: str
     attempt: int = 0
+    earlier_a: tuple[Exchange, ...] = ()
+    """What was said before, where a suite lets models answer several times."""
+    earlier_b: tuple[Exchange, ...] = ()
 
 
 class Unpaired(NamedTuple):
@@ -77,7 +80,9 @@ def pairs_of(a: Iterable[Sample], b: Iterable[Sample]) -> Paired:
         elif other.answer.failure is not None:
             left_out.append(Unpaired(*key, f"b gave no answer: {other.answer.failure.message}"))
         else:
-            pairs.append(Pair(one.item, one.answer.text, other.answer.text, key[1]))
+            a_said, b_said = one.answer, other.answer
+            earlier = (a_said.earlier, b_said.earlier)
+            pairs.append(Pair(one.item, a_said.text, b_said.text, key[1], *earlier))
     return Paired(tuple(pairs), tuple(left_out))
 
 

@@ -13,10 +13,12 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from modiste.errors import InvalidInput
 from modiste.evaluate.items import Models, Prompt
 from modiste.evaluate.judges import prompting
 from modiste.evaluate.judges.asking import Usage, ask
-from modiste.evaluate.judges.judge import PairFields, Points, SideBySide
+from modiste.evaluate.judges.judge import PairFields, Points, Said, SideBySide, both
+from modiste.evaluate.judges.pairs import Pair
 from modiste.evaluate.judges.reading import Read, json_reader, object_of
 from modiste.evaluate.judges.spec import Material
 
@@ -78,6 +80,14 @@ class PairwiseJudge(SideBySide):
         self._role = spec.role
         self._additive = spec.pack == "pairwise_additive"
 
+    def check(self, material: Material, pair: Pair) -> None:
+        if self._stages and (pair.earlier_a or pair.earlier_b):
+            raise InvalidInput(
+                "thorough prepares for one question, and these answers end a conversation; leave "
+                "it out",
+                param="thorough",
+            )
+
     async def before(self, material: Material, models: Models) -> tuple[Thorough, Usage]:
         """Once for a pair, so that both orders see the same."""
         if not self._stages:
@@ -102,12 +112,11 @@ class PairwiseJudge(SideBySide):
         return reply.value, reply.usage
 
     def prompt(
-        self, material: Material, first: str, second: str, extra: Thorough, nth: int
+        self, material: Material, first: Said, second: Said, extra: Thorough, nth: int
     ) -> Prompt:
         data = {
-            **material._asdict(),
-            "answer_1": first,
-            "answer_2": second,
+            **material.shown(),
+            **both(first, second),
             "checks": extra.checks,
             "own_answer": extra.own_answer,
         }

@@ -20,12 +20,13 @@ from modiste.evaluate.items import Answer, Item, Models, Prompt, Score, Status, 
 from modiste.evaluate.judges import prompting
 from modiste.evaluate.judges.asking import Reply, Usage, ask
 from modiste.evaluate.judges.forms import Theirs, fastchat, rating_reader
-from modiste.evaluate.judges.judge import PairJudge, Scale
+from modiste.evaluate.judges.judge import PairJudge, Said, Scale
 from modiste.evaluate.judges.pairs import Look, Pair
 from modiste.evaluate.judges.reading import Read, Unreadable, bracket_reader, json_reader, object_of
-from modiste.evaluate.judges.spec import JudgeFields, Material
+from modiste.evaluate.judges.spec import JudgeFields, Material, conversation
 from modiste.evaluate.scorer import Scorer
 from modiste.evaluate.spec import Spec
+from modiste.types import Message
 
 LEAST_SHARE = 0.01
 """Grades less likely than this do not count (as in DeepEval's G-Eval)."""
@@ -76,7 +77,7 @@ class MtBenchSingleSpec(JudgeFields, Spec):
     name: str = "mt_bench_single"
     prompts: str | None = None
     """Path of FastChat's `judge_prompts.jsonl`, whose `single-v1` and (with a reference)
-    `single-math-v1` are used then."""
+    `single-math-v1` are used then, and for two answers their `-multi-turn`."""
 
     def build(self) -> MtBenchSingle:
         return MtBenchSingle(self)
@@ -111,7 +112,7 @@ class Rubric(Scorer):
     def prompt(self, material: Material, answer: Answer) -> Prompt:
         messages = prompting.fill(
             self._prompt,
-            {**material._asdict(), "answer": answer.text},
+            {**material.shown(), **_one(answer)},
             role=self._spec.role,
             criterion=self._spec.criterion,
             levels=self._levels,
@@ -168,23 +169,23 @@ class MtBenchSingle(Scorer):
         super().__init__(spec.name, config)
 
     async def score(self, item: Item, answer: Answer, models: Models) -> Score:
-        prompt = self._spec.prompt(self._messages(self._spec.material(item), answer.text))
+        prompt = self._spec.prompt(self._messages(self._spec.material(item), answer))
         reply = await ask(models, self._spec.model, prompt, rating_reader())
         if reply.value is None:
             return reply.no_score("rating the answer")
         said = reply.answer.text.strip()
         return scored(reply.value, label=f"{reply.value:g}", reason=said, usage=reply.usage.told())
 
-    def _messages(self, material: Material, answer: str) -> Any:
+    def _messages(self, material: Material, answer: Answer) -> tuple[Message, ...]:
         if self._theirs is None:
-            return prompting.fill(self._own, {**material._asdict(), "answer": answer})
-        name = "single-v1" if material.reference is None else "single-math-v1"
-        data = {
-            "question": material.request,
-            "ref_answer_1": material.reference or "",
-            "answer": answer,
-        }
-        return self._theirs.messages(name, data)
+            return prompting.fill(self._own, {**material.shown(), **_one(answer)})
+        kind = "single-v1" if material.reference is None else "single-math-v1"
+        return self._theirs.asked(kind, material, {"answer": Said(answer.text, answer.earlier)})
+
+
+def _one(answer: Answer) -> dict[str, str | None]:
+    """By its name in the prompts."""
+    return {"answer": answer.text, "earlier": conversation(answer.earlier)}
 
 
 class ByPoints(PairJudge):
@@ -196,8 +197,8 @@ class ByPoints(PairJudge):
 
     async def looks(self, pair: Pair, models: Models) -> tuple[Look, ...]:
         scores = [
-            await self._scorer.grade(pair.item, Answer(text=text), models)
-            for text in (pair.a, pair.b)
+            await self._scorer.grade(pair.item, Answer(text=text, earlier=earlier), models)
+            for text, earlier in ((pair.a, pair.earlier_a), (pair.b, pair.earlier_b))
         ]
         usage = sum((_usage(score) for score in scores), Usage())
         failed = next((score for score in scores if score.value is None), None)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from modiste.errors import InvalidInput
-from modiste.evaluate.items import Item, Prompt
+from modiste.evaluate.items import Exchange, Item, Prompt
 from modiste.evaluate.template import Template, value_of
 from modiste.types import Message
 
@@ -21,6 +21,12 @@ class Material(NamedTuple):
     request: str
     reference: str | None
     context: str | None
+    references: tuple[str, ...] = ()
+    """The reference once more, one for each answer of a conversation where the row has a list."""
+
+    def shown(self) -> dict[str, str | None]:
+        """By its name in the prompts."""
+        return {"request": self.request, "reference": self.reference, "context": self.context}
 
 
 class JudgeFields(BaseModel):
@@ -71,7 +77,14 @@ class JudgeFields(BaseModel):
             as_text(value_of(self.request, item.row, param="request")),
             self._optional(self.reference, item, "reference"),
             self._optional(self.context, item, "context"),
+            self._references(item),
         )
+
+    def _references(self, item: Item) -> tuple[str, ...]:
+        if self.reference is None:
+            return ()
+        found = value_of(self.reference, item.row, param="reference")
+        return tuple(map(as_text, found if isinstance(found, list) else [found]))
 
     def _optional(self, source: str | None, item: Item, param: str) -> str | None:
         if source is None:
@@ -107,6 +120,12 @@ def as_text(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return "\n".join(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def conversation(earlier: Sequence[Exchange]) -> str | None:
+    """What was said before the answer that is judged, as a judge reads it; None where nothing."""
+    turns = (f"User:\n{asked}\n\nAssistant:\n{answered}" for asked, answered in earlier)
+    return "\n\n".join(turns) or None
 
 
 def identity_of(config: Mapping[str, Any]) -> str:
