@@ -27,6 +27,7 @@ CLIENTS = (
     ("openai", "1.109.1"),
     ("openai", "3.52.0"),
     ("lm-eval", "0.4.13"),
+    ("mindsdb_sdk", "3.5.0"),
     ("schemathesis", "4.32.5"),
 )
 NEEDS = {"lm-eval": ("[api]", "transformers==5.24.0")}

@@ -14,9 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from make_clients import client_python
 
 pymysql = pytest.importorskip("pymysql", reason="pip install 'modiste[sql]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -158,7 +162,7 @@ def test_rows_of_the_database_are_answered_by_a_join(
 
 
 @pytest.mark.parametrize(
-    "client", ["psql", "mariadb", "psycopg", "asyncpg", "sqlalchemy", "modiste"]
+    "client", ["psql", "mariadb", "psycopg", "asyncpg", "sqlalchemy", "mindsdb_sdk", "modiste"]
 )
 def test_every_client_gets_the_same_answer(
     ask: Callable[[str], list[dict[str, Any]]],
@@ -237,6 +241,15 @@ def sqlalchemy_(text: str, served: Any, ports: dict[str, int]) -> str:
         engine.dispose()
 
 
+def mindsdb_sdk_(text: str, served: Any, ports: dict[str, int]) -> str:
+    python = client_python("mindsdb_sdk", "3.5.0")
+    if python is None:
+        pytest.skip("mindsdb_sdk is not installed in .clients: run `make clients`")
+    code = "import mindsdb_sdk, sys; url, key, text = sys.argv[1:]; "
+    code += "print(mindsdb_sdk.connect(url, api_key=key).query(text).fetch()['answer'][0])"
+    return _run(str(python), "-c", code, served.url, served.key, text)
+
+
 def modiste_(text: str, served: Any, ports: dict[str, int]) -> str:
     command = [sys.executable, "-m", "modiste", "sql", "-c", text]
     return _run(*command, MODISTE_URL=served.url, MODISTE_API_KEY=served.key)
@@ -248,5 +261,6 @@ CLIENTS: dict[str, Callable[[str, Any, dict[str, int]], str]] = {
     "psycopg": psycopg_,
     "asyncpg": asyncpg_,
     "sqlalchemy": sqlalchemy_,
+    "mindsdb_sdk": mindsdb_sdk_,
     "modiste": modiste_,
 }

@@ -68,6 +68,8 @@ def test_a_key_is_needed_and_may_come_as_a_password(front: Front) -> None:
             said = base64.b64encode(f"mindsdb:{key}".encode()).decode()
             headers = {"authorization": f"Basic {said}"}
             assert client.post("/api/sql/query", json=body, headers=headers).status_code == status
+            headers = {"x-api-key": key}
+            assert client.post("/api/sql/query", json=body, headers=headers).status_code == status
 
 
 def test_rights_are_those_of_the_key(front: Front) -> None:

@@ -12,6 +12,17 @@ def test_without_from_the_local_engine_computes(speaker) -> None:  # type: ignor
     assert speaker("SELECT 1+2 AS x, database() AS d") == [{"x": 3, "d": "mindsdb"}]
 
 
+def test_two_bars_join_texts(speaker) -> None:  # type: ignore[no-untyped-def]
+    assert speaker("SELECT 'a' || 'b' || 1 AS x, 1 OR 0 AS y") == [{"x": "ab1", "y": True}]
+    assert speaker("SELECT text || '!' AS t FROM shop.asked WHERE text || 'x' = 'Byex'") == [
+        {"t": "Bye!"}
+    ]
+
+
+def test_a_project_answers_a_query_in_its_name(speaker) -> None:  # type: ignore[no-untyped-def]
+    assert speaker("SELECT * FROM mindsdb (SELECT id FROM shop.asked WHERE id = 2)") == [{"id": 2}]
+
+
 def test_one_source_answers_all_of_it(speaker) -> None:  # type: ignore[no-untyped-def]
     told = speaker(
         "SELECT text, count(*) AS n FROM shop.asked WHERE id < 4 GROUP BY text ORDER BY n, text"

@@ -44,7 +44,7 @@ def read(source: Opened, sql: str) -> list[tuple[object, ...]]:
 
 def test_postgresql_is_read_with_its_types(postgres: Opened) -> None:
     sources.check(postgres, 10)
-    assert "t" in sources.tables(postgres, 10)
+    assert ("demo", "t", "BASE TABLE") in sources.tables(postgres, 10)
     first, second = read(postgres, "SELECT id, n, j, x, b FROM t ORDER BY id")
     assert first == (1, 1.25, '{"a": 1}', "é", b"\x01")
     assert second == (2, None, None, None, None)
@@ -93,7 +93,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_file_is_a_database_of_tables(folder: Path, engine: str, name: str) -> None:
     source = Opened("f", engine, {"path": str(folder / name)})
     sources.check(source, 10)
-    assert sources.tables(source, 10) == [name[0]]
+    assert [each.name for each in sources.tables(source, 10)] == [name[0]]
     assert read(source, f"SELECT x FROM {name[0]} WHERE id = 2") == [("b",)]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from modiste import __version__
-from modiste.actions import jobs, projects
+from modiste.actions import data_sources, jobs, projects
 from modiste.errors import ModisteError
 from modiste.sql import errors
 from modiste.sql.names import SYSTEM_DATABASES, Names, SystemTable
@@ -53,10 +53,15 @@ async def table(session: Session, names: Names, target: SystemTable) -> pa.Table
     if target.name == "handlers":
         columns = ("NAME", "TYPE", "TITLE", "DESCRIPTION", "VERSION", "CONNECTION_ARGS",
                    "IMPORT_SUCCESS", "IMPORT_ERROR")  # fmt: skip
-        told = [
+        told: list[tuple[object, ...]] = [
             (name, "ml", name, said, __version__, None, "true", None)
             for name, said in projects.HANDLERS.items()
         ]
+        told += [
+            (name, "data", name, "Read by SQL", __version__,
+             json.dumps([*engine.required, *engine.optional]), "true", None)
+            for name, engine in data_sources.ENGINES.items()
+        ]  # fmt: skip
         return _table(columns, told)
     if target.name == "databases":
         return _table(("NAME", "TYPE", "ENGINE", "CONNECTION_DATA"), databases(names))

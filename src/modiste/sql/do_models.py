@@ -77,7 +77,7 @@ async def finetune(said: Finetune, session: Session) -> Rows:
     seen = await names.load(session)
     named = seen.named(said.name)
     source = said.source.database
-    if source is not None and not seen.is_source(source):
+    if source is not None and not (seen.is_source(source) or source in seen.projects):
         raise errors.no_database(source)
     if said.explain:
         return await tuning.explained(session, named, said)

@@ -91,12 +91,13 @@ async def _tables(said: Show, session: Session, seen: Names) -> Rows:
         place, actor = session.place, session.caller
         found = await place.read(lambda tx: data_sources.opened(tx, actor, database))
         timeout = place.database.settings.sql_timeout_s
-        listed = await asyncio.to_thread(sources.tables, found, timeout)
+        there = await asyncio.to_thread(sources.tables, found, timeout)
+        told: list[Row] = [(each.name, each.kind) for each in there]
     else:
         models = sorted({v.name for v in seen.versions if v.project == database})
         views = [view.name for view in seen.views if view.project == database]
-        listed = [*names.SYSTEM, *models, *views]
-    told: list[Row] = [(name, "BASE TABLE") for name in listed]
+        told = [(name, "BASE TABLE") for name in (*names.SYSTEM, *models)]
+        told += [(name, "VIEW") for name in views]
     width = 2 if said.full else 1
     return await _listed(said, (f"Tables_in_{database}", "Table_type")[:width], told)
 

@@ -50,9 +50,11 @@ def create_database(at: Cursor) -> Statement:
         return CreateDatabase(name, None, {}, there)
     at.accept("=")
     token = at.next()
-    engine = token.text.lower()
+    engine: str | None = token.text.lower()
     at.accept(",")
     given = parameters(at) if at.sees("PARAMETERS") else {}
+    if engine == "mindsdb":  # So its SDK makes projects.
+        engine = None
     return CreateDatabase(name, engine, given, there)
 
 

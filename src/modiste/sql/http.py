@@ -1,7 +1,8 @@
 """The HTTP wire: the few routes that `mindsdb_sdk` and scripts use, JSON in, JSON out.
 
 A statement's error is an answer of type `error` under status 200, as these clients expect. Who asks
-is said by a key, as everywhere: `Authorization: Bearer`, or as the password of basic authorization.
+is said by a key, as everywhere: `Authorization: Bearer`, `X-Api-Key`, or as the password of basic
+authorization.
 """
 
 from __future__ import annotations
@@ -72,10 +73,11 @@ async def asker(request: Request) -> Actor:
             said = base64.b64decode(said).decode().partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):
             said = ""
+    said = said or request.headers.get("x-api-key", "")
     if not said:
         raise Unauthorized(
-            "No API key: send `Authorization: Bearer <key>`, or the key as the password of basic "
-            "authorization. The first key is in `<home>/admin.key`."
+            "No API key: send `Authorization: Bearer <key>` or `X-Api-Key: <key>`, or the key as "
+            "the password of basic authorization. The first key is in `<home>/admin.key`."
         )
     return await place(request).read(lambda tx: keys.authenticate(tx, said))
 

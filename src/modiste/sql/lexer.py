@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
+from sqlglot import exp
 from sqlglot.dialects.mysql import MySQL
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.errors import TokenError
+from sqlglot.parsers.mysql import MySQLParser
 from sqlglot.tokens import Token, TokenType
 
 from modiste.sql import errors
@@ -23,6 +25,11 @@ MAX_TEXT = 16 * 1024 * 1024
 
 
 class _MySql(MySQL):
+    """`||` joins texts, as scripts for MindsDB mean it, and binds as in MySQL's PIPES_AS_CONCAT."""
+
+    class Parser(MySQLParser):
+        FACTOR: ClassVar[dict[Any, Any]] = {**MySQLParser.FACTOR, TokenType.DPIPE: exp.DPipe}
+
     class Tokenizer(MySQL.Tokenizer):
         COMMANDS: ClassVar[set[Any]] = set()  # The stock one takes all behind SHOW for one string.
 

@@ -30,9 +30,10 @@ def mount(app: FastAPI) -> None:
     if missing():
         app.add_api_route("/api/sql/query", _refuse, methods=["POST"], tags=["sql"])
         return
-    from modiste.sql import http
+    from modiste.sql import http, sdk
 
     app.include_router(http.router)
+    app.include_router(sdk.router)
 
 
 @asynccontextmanager

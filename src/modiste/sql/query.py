@@ -97,6 +97,8 @@ def put(query: Query, node: exp.Table, table: pa.Table) -> None:
 
 
 async def raw_table(query: Query, raw: Raw) -> pa.Table:
+    if raw.database in query.names.projects:
+        return await _inner(query, raw.sql, str(raw.database))
     if raw.database is not None:
         if not query.names.is_source(raw.database):
             raise errors.no_database(raw.database)

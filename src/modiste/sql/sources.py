@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -44,6 +44,15 @@ class Reading:
             self.close()
 
 
+class Listed(NamedTuple):
+    """A table that is there."""
+
+    schema: str | None
+    name: str
+    kind: str
+    """`BASE TABLE` or `VIEW`."""
+
+
 def dialect(source: Opened) -> str:
     """In which SQL it is asked."""
     return DIALECTS.get(source.engine, "duckdb")
@@ -58,19 +67,21 @@ def check(source: Opened, timeout_s: float) -> None:
         read(source, "SELECT 1", timeout_s).table()
 
 
-def tables(source: Opened, timeout_s: float) -> list[str]:
-    """Names of its tables, without those of the system."""
+def tables(source: Opened, timeout_s: float) -> list[Listed]:
+    """Its tables and views, without those of the system."""
     if source.engine in FILES:
-        return [Path(source.parameters["path"]).stem.lower()]
+        return [Listed(None, Path(source.parameters["path"]).stem.lower(), "BASE TABLE")]
     query = (
-        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
+        "SELECT NULL, name, CASE type WHEN 'view' THEN 'VIEW' ELSE 'BASE TABLE' END "
+        "FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
         if source.engine == "sqlite"
-        else "SELECT table_name FROM information_schema.tables WHERE table_schema NOT IN "
-        "('pg_catalog', 'information_schema', 'mysql', 'performance_schema', 'sys') "
-        "ORDER BY table_name"
+        else "SELECT table_schema, table_name, table_type FROM information_schema.tables "
+        "WHERE table_schema NOT IN ('pg_catalog', 'information_schema', 'mysql', "
+        "'performance_schema', 'sys') ORDER BY table_name, table_schema"
     )
     found = read(source, query, timeout_s).table()
-    return [str(name) for name in found.column(0).to_pylist()]
+    rows = zip(*(column.to_pylist() for column in found.columns), strict=True)
+    return [Listed(schema, str(name), str(kind)) for schema, name, kind in rows]
 
 
 def read(source: Opened, sql: str, timeout_s: float) -> Reading:
