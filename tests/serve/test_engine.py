@@ -927,7 +927,7 @@ def test_a_classifier_says_what_training_computes_whatever_shares_the_step(
         tuned.learned.flat.normal_(std=0.05, generator=torch.Generator().manual_seed(1))
     tuned.learned.save(tmp_path / "adapter", base="m")
     rows = Samples.with_labels([((3, 4, 5, 6), (at % 3,)) for at in range(6)])
-    learned = phrases.learn([rows], spec.classifier_targets, torch.ones(5))
+    learned = phrases.learn([rows], spec.classifier_targets)
     assert learned is not None
     bare_heads = class_answers.published(tuned, spec, torch.ones(5))
     heads = class_answers.calibrated(bare_heads, learned, None)

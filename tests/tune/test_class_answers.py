@@ -84,7 +84,7 @@ def test_phrases_are_folded_in_with_their_share(base: Path) -> None:
     tuned = load(spec, base, ONE_THREAD)
     bare = published(tuned, spec, torch.ones(5))
     rows = heard(tuned, spec, rows_of(4))
-    learned = phrases.learn([rows_of(40)], spec.classifier_targets, torch.ones(5))
+    learned = phrases.learn([rows_of(40)], spec.classifier_targets)
     assert learned is not None
     found = calibrated(bare, learned, None)
     assert found.about.phrase_shares == (0.5, 0.5)

@@ -13,7 +13,6 @@ from modiste.types import ClassifierTarget, LossFunction
 
 SINGLE = ClassifierTarget("a", ("x", "y"), LossFunction.SINGLE_CLASS)
 MULTI = ClassifierTarget("b", ("u", "v"), LossFunction.MULTI_CLASS)
-ONES = torch.ones(2)
 
 
 def order_matters(n: int = 60) -> Samples:
@@ -27,7 +26,7 @@ def order_matters(n: int = 60) -> Samples:
 
 
 def test_pairs_tell_what_tokens_cannot() -> None:
-    learned = phrases.learn([order_matters()], [SINGLE], ONES)
+    learned = phrases.learn([order_matters()], [SINGLE])
     assert learned is not None
     assert {6 * FIRST + 6, 7 * FIRST + 5} <= set(learned.phrases.keys_F.tolist())
     said = learned.logits([np.array([30, 6, 5]), np.array([30, 5, 6])])
@@ -39,30 +38,28 @@ def test_it_is_the_logistic_regression_it_says_it_is(target: ClassifierTarget) -
     """At the answer the slope of loss and penalty is nothing: computed here from the definition."""
     random = np.random.default_rng(1)
     rows = [(random.integers(0, 6, 5).tolist(), [int(random.integers(0, 2))]) for _ in range(80)]
-    weights_L = torch.tensor([1.0, 3.0])
     samples = Samples.with_labels(rows)
-    learned = phrases.learn([samples], [target], weights_L)
+    learned = phrases.learn([samples], [target])
     assert learned is not None
     W = torch.tensor(learned.phrases.weight_FL.astype(np.float64), requires_grad=True)
     texts = [samples[at].ids for at in range(80)]
     rows_NF = torch.tensor(phrases._rows(texts, learned.phrases.keys_F).toarray()).double()
-    bias_L = torch.tensor(learned.bias_L) + weights_L.log()  # As learned, not yet set back.
-    logits_NL = rows_NF @ W + bias_L
+    logits_NL = rows_NF @ W + torch.tensor(learned.bias_L)
     held_N = torch.tensor([held[0] for _, held in rows])
     if target.single:
         nll_N = -logits_NL.log_softmax(-1)[torch.arange(80), held_N]
-        loss = (weights_L[held_N] * nll_N).sum()
+        loss = nll_N.sum()
     else:
         truth_NL = torch.eye(2)[held_N]
         yes, no = -logits_NL.sigmoid().log(), -(-logits_NL).sigmoid().log()
-        loss = (weights_L * truth_NL * yes + (1 - truth_NL) * no).sum()
+        loss = (truth_NL * yes + (1 - truth_NL) * no).sum()
     (loss + (W**2).sum() / (2 * phrases.STRENGTH)).backward()  # type: ignore[no-untyped-call]
     assert W.grad is not None
     assert W.grad.abs().max() < 0.05  # Of 80 rows; half precision moves it that far.
 
 
 def test_the_same_rows_give_the_same_bits() -> None:
-    a, b = (phrases.learn([order_matters()], [SINGLE], ONES) for _ in range(2))
+    a, b = (phrases.learn([order_matters()], [SINGLE]) for _ in range(2))
     assert a is not None
     assert b is not None
     assert a.phrases.weight_FL.tobytes() == b.phrases.weight_FL.tobytes()
@@ -70,12 +67,12 @@ def test_the_same_rows_give_the_same_bits() -> None:
 
 def test_nothing_is_learned_where_no_phrase_comes_twice() -> None:
     rows = Samples.with_labels([([at], [at % 2]) for at in range(8)])
-    assert phrases.learn([rows], [SINGLE], ONES) is None
+    assert phrases.learn([rows], [SINGLE]) is None
 
 
 def test_beyond_the_most_values_the_commonest_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(phrases, "MOST_VALUES", 8)
-    learned = phrases.learn([order_matters()], [SINGLE], ONES)
+    learned = phrases.learn([order_matters()], [SINGLE])
     assert learned is not None
     assert len(learned.phrases.keys_F) == 4
     assert {5, 6} <= set(learned.phrases.keys_F.tolist())
@@ -84,10 +81,8 @@ def test_beyond_the_most_values_the_commonest_stay(monkeypatch: pytest.MonkeyPat
 def test_two_targets_are_learned_as_each_would_be_alone() -> None:
     random = np.random.default_rng(2)
     rows = [(random.integers(0, 6, 5).tolist(), [at % 2, 2 + at % 3 % 2]) for at in range(60)]
-    both = phrases.learn([Samples.with_labels(rows)], [SINGLE, MULTI], torch.ones(4))
-    alone = phrases.learn(
-        [Samples.with_labels([(ids, held[:1]) for ids, held in rows])], [SINGLE], ONES
-    )
+    both = phrases.learn([Samples.with_labels(rows)], [SINGLE, MULTI])
+    alone = phrases.learn([Samples.with_labels([(ids, held[:1]) for ids, held in rows])], [SINGLE])
     assert both is not None
     assert alone is not None
     apart = np.abs(both.phrases.weight_FL[:, :2] - alone.phrases.weight_FL).max()

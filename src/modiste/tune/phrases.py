@@ -2,7 +2,8 @@
 
 Logistic regression with a penalty on the squares of the weights: one convex problem with one
 answer, so nothing is drawn and nothing depends on an order. It is solved by L-BFGS. A single-class
-target is a softmax, a multi-class one a sigmoid for each label, weighted as the heads are.
+target is a softmax, a multi-class one a sigmoid for each label. Rare labels do not count more here:
+weights would be taken back from the probabilities, and what is left of them is a worse fit.
 
 Legend: N rows, F phrases, L labels of all targets.
 """
@@ -21,7 +22,6 @@ from torch import Tensor
 
 from modiste.nn.heads_file import n_labels, spans
 from modiste.nn.phrases import Phrases, found_in, keys_of
-from modiste.tune.classify import correction
 from modiste.tune.mixture import Samples
 from modiste.types import ClassifierTarget
 
@@ -48,14 +48,12 @@ class Learned(NamedTuple):
 def learn(
     data: Sequence[Samples],
     targets: Sequence[ClassifierTarget],
-    weights_L: Tensor,
     *,
     tell: Callable[[int], None] = lambda n_done: None,
 ) -> Learned | None:
     """Every row counts once, whatever its file's weight. None: no phrase is in two rows.
 
     Args:
-        weights_L: as `classify.label_weights` makes them.
         tell: hears how many evaluations of the loss are done.
     """
     texts = [ids for samples in data for ids in np.split(samples.ids, samples.starts[1:-1])]
@@ -73,13 +71,13 @@ def learn(
         nonlocal n_done
         n_done += 1
         tell(n_done)
-        told, learned.grad = _loss(learned.detach(), rows_NF, truth_NL, targets, weights_L)
+        told, learned.grad = _loss(learned.detach(), rows_NF, truth_NL, targets)
         return told
 
     search.step(loss)  # type: ignore[no-untyped-call]
     values = learned.detach().numpy()
     phrases = Phrases(keys_F, values[:-1].astype(np.float16))
-    return Learned(phrases, (values[-1] + correction(weights_L).numpy()).astype(np.float64))
+    return Learned(phrases, values[-1].astype(np.float64))
 
 
 def _table(texts: Sequence[NDArray[np.int32]], n_labels: int) -> NDArray[np.int64]:
@@ -121,7 +119,6 @@ def _loss(
     rows_NF: Any,
     truth_NL: Tensor,
     targets: Sequence[ClassifierTarget],
-    weights_L: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Per row, and its gradient; `values` are weights (F, L) and, last, the bias (L,)."""
     weight_FL, n = values[:-1], len(truth_NL)
@@ -130,8 +127,8 @@ def _loss(
         logits_NL.requires_grad_(True)
         total = logits_NL.new_zeros((), dtype=torch.float64)
         for target, span in zip(targets, spans(targets), strict=True):
-            own = (logits_NL[:, span], truth_NL[:, span], weights_L[span])
-            total = total + _of_target(target, *own).double().sum() / n
+            losses = _of_target(target, logits_NL[:, span], truth_NL[:, span])
+            total = total + losses.double().sum() / n
         (slope_NL,) = torch.autograd.grad(total, logits_NL)
     share = 1 / (STRENGTH * n)
     told = total.detach() + 0.5 * share * weight_FL.double().square().sum()
@@ -139,11 +136,7 @@ def _loss(
     return told, torch.cat([slope_FL, slope_NL.sum(0, keepdim=True)])
 
 
-def _of_target(
-    target: ClassifierTarget, logits_NL: Tensor, truth_NL: Tensor, weights_L: Tensor
-) -> Tensor:
+def _of_target(target: ClassifierTarget, logits_NL: Tensor, truth_NL: Tensor) -> Tensor:
     if target.single:
-        return F.cross_entropy(logits_NL, truth_NL.argmax(-1), weights_L, reduction="none")
-    return F.binary_cross_entropy_with_logits(
-        logits_NL, truth_NL, pos_weight=weights_L, reduction="none"
-    )
+        return F.cross_entropy(logits_NL, truth_NL.argmax(-1), reduction="none")
+    return F.binary_cross_entropy_with_logits(logits_NL, truth_NL, reduction="none")

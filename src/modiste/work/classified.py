@@ -66,7 +66,6 @@ def leave(
         learned = phrases.learn(
             samples,
             spec.classifier_targets,
-            weights_L,
             tell=lambda done: alive("phrases", done, 0),
         )
     rows = None
