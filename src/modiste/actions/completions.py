@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from modiste.actions import detecting, guarded, hosted, inference, moderation, wishes
 from modiste.actions.answers import Answer, Completion
-from modiste.actions.guarded import Begun, GuardedAnswer, Guardrail, Guards
+from modiste.actions.guarded import Guardrail, Guards
+from modiste.actions.guarded_answers import Begun, GuardedAnswer
 from modiste.actions.hosted import Told
 from modiste.actions.inference import AnsweredElsewhere, Served, Serving
 from modiste.actions.keys import require

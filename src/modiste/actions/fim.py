@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from modiste.actions import completions, inference
 from modiste.actions.answers import Answer
-from modiste.actions.guarded import GuardedAnswer
+from modiste.actions.guarded_answers import GuardedAnswer
 from modiste.actions.inference import Served, Serving
 from modiste.errors import InvalidInput
 from modiste.moderate.policy import Place

@@ -1,45 +1,31 @@
-"""Requests under policies: what is asked, brought in, handed to tools and answered is looked at.
+"""Requests under policies: what is asked, brought in and handed to tools is looked at.
 
-The input is looked at while the engine is already at work on it, and nothing is told before the
-verdict; where a policy changes the input, it waits. Of the answer nothing is told that was not
-looked at: text waits in a `Window`, calls of tools until their arguments passed, log-probabilities
-until the end. What is blocked ends in `Blocked`, mid-stream too, and the engine stops.
+Which policies hold (`Rail`), what they say of texts, and what becomes of those (`Guards`): they go
+on, are changed, or end in `Blocked`. Answers are looked at by the same `Guards`, piece by piece
+(`guarded_answers`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from modiste.actions import moderation, policies
-from modiste.actions.answers import (
-    Calls,
-    Completion,
-    Delta,
-    Ended,
-    Event,
-    Prompted,
-    Thinks,
-    Usage,
-    collected,
-)
 from modiste.actions.detecting import Ask
 from modiste.actions.inference import Serving
 from modiste.actions.moderation import Part
 from modiste.actions.policies import Kept
-from modiste.actions.reading import Drawn
 from modiste.errors import Forbidden, InvalidInput
 from modiste.moderate.detectors import Injection, Words
 from modiste.moderate.guard import Item
 from modiste.moderate.policy import Action, Place
 from modiste.moderate.verdict import Decision, Judgement, Wanted, redacted, rewritten
 from modiste.moderate.window import Window
-from modiste.types import Actor, Message, Model, Role, ToolCall
+from modiste.types import Actor, Message, Model, Role
 
 log = logging.getLogger(__name__)
 CHANGES = frozenset({Action.REDACT, Action.REWRITE, Action.SAFE_COMPLETION})
@@ -186,7 +172,7 @@ class Guards:
             for judgement in found:
                 _record(rail, judgement)
         if any(each.action is Action.BLOCK for _, found in told for each in found):
-            raise _blocked(told)
+            raise blocked(told)
         return told
 
     async def checked_input(self, messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -236,7 +222,7 @@ class Guards:
         changes = await self.changes(parts)
         for change in changes:
             if change.instructions:
-                raise _blocked(change.told)
+                raise blocked(change.told)
         return [change.text for change in changes]
 
     async def checked_answer(self, text: str, *, continues: str, leads_to: str) -> str:
@@ -254,10 +240,10 @@ class Guards:
         seen = window.to_look_at(last=True)
         (change,) = await self.changes([(Place.OUTPUT, Item(seen))])
         if change.instructions:
-            raise _blocked(change.told)
-        if any(each.action is Action.REWRITE for each in _violated(change.told)):
+            raise blocked(change.told)
+        if any(each.action is Action.REWRITE for each in violated(change.told)):
             return change.text
-        return window.passed(_replaced(change.told), last=True)
+        return window.passed(replaced(change.told), last=True)
 
     async def pass_as_they_are(self, texts: Iterable[str]) -> bool:
         """Whether all of these may be told without a change."""
@@ -279,12 +265,12 @@ class Guards:
     async def _unchanged(self, parts: Sequence[Part]) -> None:
         for change, (_, item) in zip(await self._changes(parts), parts, strict=True):
             if change.instructions or change.text != item.text:
-                raise _blocked(change.told)
+                raise blocked(change.told)
 
-    async def _changes(self, parts: Sequence[Part]) -> list[_Change]:
+    async def _changes(self, parts: Sequence[Part]) -> list[Change]:
         return await self.changes(parts) if parts else []
 
-    async def changes(self, parts: Sequence[Part]) -> list[_Change]:
+    async def changes(self, parts: Sequence[Part]) -> list[Change]:
         """What becomes of each part.
 
         Raises:
@@ -312,13 +298,15 @@ def _by_words(rail: Rail) -> Rail:
     return replace(rail, kept=kept)
 
 
-class _Change(NamedTuple):
+class Change(NamedTuple):
+    """What becomes of one text."""
+
     text: str
     instructions: list[str]
     told: list[tuple[Rail, list[Judgement]]]
 
 
-def _changed(text: str, told: list[tuple[Rail, list[Judgement]]]) -> _Change:
+def _changed(text: str, told: list[tuple[Rail, list[Judgement]]]) -> Change:
     instructions: list[str] = []
     new = text
     for rail, (judgement,) in told:
@@ -331,191 +319,9 @@ def _changed(text: str, told: list[tuple[Rail, list[Judgement]]]) -> _Change:
             new = rewritten(policy, decision, new)
         elif any(each.action is Action.REDACT for each in judgement.violated):
             if new != text:
-                raise _blocked(told)  # Two policies change one text: places no longer fit.
+                raise blocked(told)  # Two policies change one text: places no longer fit.
             new = redacted(policy, judgement, text)
-    return _Change(new, instructions, told)
-
-
-Again = Callable[[str], Awaitable[str]]
-"""Answers the same request under an instruction; the text of one choice."""
-
-
-class GuardedAnswer:
-    """An answer of which nothing is told before it was looked at. Read it once."""
-
-    def __init__(
-        self,
-        events: AsyncGenerator[Event | Usage],
-        guards: Guards,
-        *,
-        n: int,
-        before: Sequence[Message] = (),
-        again: Again | None = None,
-        continues: str = "",
-        leads_to: str = "",
-    ) -> None:
-        """
-        Args:
-            continues, leads_to: texts around the answer that are not part of what it tells.
-        """
-        self._events, self._guards, self._n = events, guards, n
-        self._before, self._again = tuple(before), again
-        self._around = (continues, leads_to)
-
-    async def whole(self) -> Completion:
-        return await collected(self.events(), n=self._n)
-
-    async def events(self) -> AsyncGenerator[Event | Usage]:
-        """As `Answer.events`.
-
-        Raises:
-            Blocked: what comes next may not be told. ModisteError: as `Answer.events`.
-        """
-        choices = [_Choice(index, self) for index in range(self._n)]
-        async with aclosing(self._events) as events:
-            async for event in events:
-                if isinstance(event, Usage) or not self._guards.looks_at_answers():
-                    yield event
-                    continue
-                async for told in choices[event.index].heard(event):
-                    yield told
-
-    async def look(self, text: str, place: Place) -> _Change:
-        item = Item(text, self._before, Role.ASSISTANT)
-        (change,) = await self._guards.changes([(place, item)])
-        return change
-
-    async def look_at_name(self, call: ToolCall) -> None:
-        """The name of a call, and what escapes in its arguments stand for.
-
-        Raises:
-            Blocked: it may not be told; neither can be changed.
-        """
-        name = moderation.readable(call.name)
-        for place, text in (
-            (Place.OUTPUT, name),
-            (Place.TOOL_ARGUMENTS, name),
-            *((Place.TOOL_ARGUMENTS, text) for text in moderation.hidden_in(call.arguments)),
-        ):
-            change = await self.look(text, place)
-            if change.instructions or change.text != text:
-                raise _blocked(change.told)
-
-    async def safely(self, change: _Change) -> str:
-        """The answer given again under the instructions of its policies, if it passes now."""
-        if self._again is None:
-            raise _blocked(change.told)
-        text = await self._again("\n".join(dict.fromkeys(change.instructions)))
-        second = await self.look(text, Place.OUTPUT)
-        if second.instructions:
-            raise _blocked(second.told)
-        return second.text
-
-    def window(self) -> Window:
-        before, behind = self._around
-        return Window(whole=self._guards.waits_for_end(), before=before, behind=behind)
-
-    async def pass_as_they_are(self, texts: Iterable[str]) -> bool:
-        return await self._guards.pass_as_they_are(texts)
-
-
-class _Choice:
-    """One choice on its way out."""
-
-    def __init__(self, index: int, answer: GuardedAnswer) -> None:
-        self._index, self._answer = index, answer
-        self._text, self._thought = answer.window(), Window(whole=answer.window().whole)
-        self._drawn: list[Drawn] = []
-        self._changed = False
-
-    async def heard(self, event: Event) -> AsyncGenerator[Event]:
-        match event:
-            case Delta(_, text, drawn):
-                self._drawn += drawn
-                self._text.add(text)
-                if self._text.due and (told := await self._passed(self._text, last=False)):
-                    yield Delta(self._index, told)
-            case Thinks(_, text):
-                self._thought.add(text)
-                if self._thought.due and (told := await self._passed(self._thought, last=False)):
-                    yield Thinks(self._index, told)
-            case Calls(_, call):
-                async for each in self._flushed():
-                    yield each
-                await self._answer.look_at_name(call)
-                change = await self._answer.look(call.arguments, Place.TOOL_ARGUMENTS)
-                self._changed |= change.text != call.arguments
-                yield Calls(self._index, replace(call, arguments=change.text))
-            case Prompted():
-                yield event  # Of a prompt that was looked at, and changed where it had to be.
-            case Ended():
-                async for each in self._flushed():
-                    yield each
-                if self._drawn and not self._changed and await self._drawn_passes():
-                    yield Delta(self._index, "", tuple(self._drawn))
-                yield event
-
-    async def _drawn_passes(self) -> bool:
-        """Log-probabilities tell tokens that a stop string cut off, and what was likelier than
-        what was drawn: both are texts."""
-        drawn = "".join(each.likely.text for each in self._drawn)
-        likeliest = "".join(each.top[0].text for each in self._drawn if each.top)
-        return await self._answer.pass_as_they_are((drawn, likeliest))
-
-    async def _flushed(self) -> AsyncGenerator[Event]:
-        if not self._thought.empty and (told := await self._passed(self._thought, last=True)):
-            yield Thinks(self._index, told)
-        if not self._text.empty and (told := await self._passed(self._text, last=True)):
-            yield Delta(self._index, told)
-
-    async def _passed(self, window: Window, *, last: bool) -> str:
-        """What may be told of a window's text."""
-        seen = window.to_look_at(last=last)
-        change = await self._answer.look(seen, Place.OUTPUT)
-        if change.text == seen and (alone := window.alone(last=last)) != seen:
-            other = await self._answer.look(alone, Place.OUTPUT)
-            if other.instructions or other.text != alone:
-                raise _blocked(other.told)  # Its places are those of another text.
-        anew = any(each.action in WAITS_FOR_END for each in _violated(change.told))
-        if window is self._thought and anew:
-            self._changed = True
-            window.passed(last=True)
-            return ""  # What was thought is no answer: it is kept back, nothing takes its place.
-        if change.instructions:
-            self._changed = True
-            window.passed(last=True)
-            return await self._answer.safely(change)
-        if change.text == seen:
-            return window.passed(last=last)
-        self._changed = True
-        if anew:
-            window.passed(last=True)
-            return change.text
-        return window.passed(_replaced(change.told), last=last)
-
-
-class Begun:
-    """The events of an answer, asked for already: the engine works while the input is looked at."""
-
-    def __init__(self, events: AsyncGenerator[Event | Usage]) -> None:
-        self._events = events
-        self._first = asyncio.ensure_future(anext(events, None))
-
-    async def close(self) -> None:
-        self._first.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await self._first
-        await self._events.aclose()
-
-    async def events(self) -> AsyncGenerator[Event | Usage]:
-        try:
-            first = await self._first
-            if first is not None:
-                yield first
-                async for event in self._events:
-                    yield event
-        finally:
-            await self.close()
+    return Change(new, instructions, told)
 
 
 def instructed(messages: Sequence[Message], instruction: str) -> tuple[Message, ...]:
@@ -553,11 +359,13 @@ def _with_text(message: Message, part: Part, text: str) -> Message:
     return replace(message, thought=text)
 
 
-def _violated(told: Sequence[tuple[Rail, list[Judgement]]]) -> list[Decision]:
+def violated(told: Sequence[tuple[Rail, list[Judgement]]]) -> list[Decision]:
+    """By any of the policies."""
     return [each for _, found in told for judgement in found for each in judgement.violated]
 
 
-def _replaced(told: Sequence[tuple[Rail, list[Judgement]]]) -> list[tuple[int, int, str]]:
+def replaced(told: Sequence[tuple[Rail, list[Judgement]]]) -> list[tuple[int, int, str]]:
+    """Where what was found begins and ends, and what takes its place."""
     return [
         (*find.span, f"[{rail.kept.policy.title(each.category)}]")
         for rail, found in told
@@ -568,7 +376,8 @@ def _replaced(told: Sequence[tuple[Rail, list[Judgement]]]) -> list[tuple[int, i
     ]
 
 
-def _blocked(told: Sequence[tuple[Rail, list[Judgement]]]) -> Blocked:
+def blocked(told: Sequence[tuple[Rail, list[Judgement]]]) -> Blocked:
+    """To be raised, with every decision of every policy."""
     results: dict[str, Any] = {}
     message = ""
     for rail, found in told:

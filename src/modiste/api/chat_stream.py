@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from modiste.actions.answers import Answer, Calls, Delta, Ended, Event, Prompted, Thinks, Usage
-from modiste.actions.guarded import GuardedAnswer
+from modiste.actions.guarded_answers import GuardedAnswer
 from modiste.actions.hosted import Told
 from modiste.actions.reading import Drawn
 from modiste.api import dialect, refusals
