@@ -84,7 +84,8 @@ def write_files(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    settings: Settings = settings_for(tmp_path_factory.mktemp("home"))
+    ports = {"sql_mysql_port": 0, "sql_postgres_port": 0}
+    settings: Settings = settings_for(tmp_path_factory.mktemp("home"), **ports)
     write_files(settings.sql_files)
     database = Database(settings)
     database.migrate()
@@ -98,6 +99,7 @@ def speaker(home: Database) -> Speaker:
     with home.transaction() as tx:
         secret = keys.bootstrap(tx)
         assert secret is not None
+        home.settings.admin_key_file.write_text(secret)
         models.ensure_shipped(tx)
         actor = keys.authenticate(tx, secret)
     upstreams, engine = Upstreams(home.settings), ScriptedEngine()

@@ -24,7 +24,7 @@ def test_names_are_resolved_from_version_to_session(seen: Names) -> None:
     assert seen.target(("shop", "main", "asked")) == SourceTable("shop", ("main", "asked"))
     assert seen.target(("models",)) == SystemTable("models", "mindsdb")
     assert seen.target(("information_schema", "models")) == SystemTable("models", None)
-    assert seen.target(("information_schema", "tables")) == Foreign()
+    assert seen.target(("information_schema", "tables")) == Foreign("information_schema", "tables")
 
 
 @pytest.mark.parametrize(

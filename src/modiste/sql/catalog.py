@@ -16,6 +16,7 @@ from modiste.actions import data_sources, jobs, projects
 from modiste.errors import ModisteError
 from modiste.sql import errors
 from modiste.sql.names import SYSTEM_DATABASES, Names, SystemTable
+from modiste.sql.result import Kind
 from modiste.sql.session import Session
 from modiste.store.database import Tx
 from modiste.types import Job, PredictorStatus, PredictorVersion, SqlEngine
@@ -32,6 +33,16 @@ MODELS = (
 VERSIONS = (*ANSWER[:13], "TAG", "CREATED_AT", "TRAINING_TIME")
 WHOLE = frozenset({"ACTIVE", "VERSION", "CURRENT_TRAINING_PHASE", "TOTAL_TRAINING_PHASES"})
 REAL = frozenset({"ACCURACY", "TRAINING_TIME"})
+LABELS = {
+    "models": MODELS,
+    "models_versions": VERSIONS,
+    "ml_engines": ("NAME", "HANDLER", "CONNECTION_DATA"),
+    "handlers": ("NAME", "TYPE", "TITLE", "DESCRIPTION", "VERSION", "CONNECTION_ARGS",
+                 "IMPORT_SUCCESS", "IMPORT_ERROR"),
+    "databases": ("NAME", "TYPE", "ENGINE", "CONNECTION_DATA"),
+    "projects": ("NAME",),
+    "views": ("NAME", "PROJECT", "QUERY"),
+}  # fmt: skip
 PHASES = ("preparing data", "queued", "validating", "training")
 BUSY = {"QUEUED": "queued", "VALIDATING": "validating", "VALIDATED": "queued"}
 
@@ -44,15 +55,13 @@ async def table(session: Session, names: Names, target: SystemTable) -> pa.Table
     if target.name in ("models", "models_versions"):
         wanted = [v for v in names.versions if target.project in (None, v.project)]
         phases = await _phases(session, wanted)
-        labels: tuple[str, ...] = MODELS if target.name == "models" else VERSIONS
+        labels = LABELS[target.name]
         rows = [model_row(v, labels, phases.get(v.label)) for v in wanted]
-        return _table(labels, rows, numbers=True)
+        return _table(target.name, rows)
     if target.name == "ml_engines":
         found = await session.place.read(lambda tx: projects.engines(tx, session.caller))
-        return _table(("NAME", "HANDLER", "CONNECTION_DATA"), [_engine(each) for each in found])
+        return _table(target.name, [_engine(each) for each in found])
     if target.name == "handlers":
-        columns = ("NAME", "TYPE", "TITLE", "DESCRIPTION", "VERSION", "CONNECTION_ARGS",
-                   "IMPORT_SUCCESS", "IMPORT_ERROR")  # fmt: skip
         told: list[tuple[object, ...]] = [
             (name, "ml", name, said, __version__, None, "true", None)
             for name, said in projects.HANDLERS.items()
@@ -62,14 +71,14 @@ async def table(session: Session, names: Names, target: SystemTable) -> pa.Table
              json.dumps([*engine.required, *engine.optional]), "true", None)
             for name, engine in data_sources.ENGINES.items()
         ]  # fmt: skip
-        return _table(columns, told)
+        return _table(target.name, told)
     if target.name == "databases":
-        return _table(("NAME", "TYPE", "ENGINE", "CONNECTION_DATA"), databases(names))
+        return _table(target.name, databases(names))
     if target.name == "projects":
-        return _table(("NAME",), [(name,) for name in names.projects])
+        return _table(target.name, [(name,) for name in names.projects])
     if target.name == "views":
         kept = [view for view in names.views if target.project in (None, view.project)]
-        return _table(("NAME", "PROJECT", "QUERY"), [(v.name, v.project, v.query) for v in kept])
+        return _table(target.name, [(v.name, v.project, v.query) for v in kept])
     raise errors.no_table(f"Table '{target.name}' not found")
 
 
@@ -149,15 +158,17 @@ def _engine(engine: SqlEngine) -> tuple[object, ...]:
     return engine.name, engine.handler, json.dumps(dict(engine.parameters))
 
 
-def _table(
-    columns: Sequence[str], rows: Sequence[tuple[object, ...]], *, numbers: bool = False
-) -> pa.Table:
-    """All text, but for the numbers of models."""
+def kind(table_name: str, column: str) -> Kind:
+    """All is text, but for the numbers of models."""
+    if table_name in ("models", "models_versions"):
+        return "integer" if column in WHOLE else "float" if column in REAL else "text"
+    return "text"
 
-    def kind(name: str) -> pa.DataType:
-        if not numbers:
-            return pa.string()
-        return pa.int64() if name in WHOLE else pa.float64() if name in REAL else pa.string()
 
-    arrays = [pa.array([row[at] for row in rows], kind(name)) for at, name in enumerate(columns)]
-    return pa.table(arrays, names=list(columns))
+def _table(name: str, rows: Sequence[tuple[object, ...]]) -> pa.Table:
+    types = {"integer": pa.int64(), "float": pa.float64(), "text": pa.string()}
+    arrays = [
+        pa.array([row[at] for row in rows], types[kind(name, column)])
+        for at, column in enumerate(LABELS[name])
+    ]
+    return pa.table(arrays, names=list(LABELS[name]))

@@ -12,7 +12,8 @@ import pyarrow as pa
 from sqlglot import exp
 
 from modiste.actions import data_sources
-from modiste.sql import catalog, computed, errors, local, names, sources
+from modiste.sql import catalog, computed, errors, local, mysql_catalog, names, pg_words, sources
+from modiste.sql.metadata import Table, look_around
 from modiste.sql.names import Names, SystemTable
 from modiste.sql.result import Column, Row, Rows, rows, texts
 from modiste.sql.session import Session
@@ -54,6 +55,10 @@ async def show(said: Show, session: Session) -> Rows:
         return await _listed(said, ("Database", "TYPE", "ENGINE")[:width], told)
     if what == "tables":
         return await _tables(said, session, seen)
+    if what in ("columns", "fields"):
+        return await _columns(said, session, seen)
+    if what.startswith(("create table ", "create view ")):
+        return await _create(session, seen, what)
     if what in ("variables", "parameters"):
         known = {**computed.VARIABLES, **session.variables}
         return await _listed(said, ("Variable_name", "Value"), [*sorted(known.items())])
@@ -67,6 +72,9 @@ async def show(said: Show, session: Session) -> Rows:
         return texts(EMPTY[what], [("Note", "1003", note) for note in session.notes])
     if what in EMPTY:
         return texts(EMPTY[what], [])
+    if session.dialect == "postgres" and what in pg_words.SETTINGS:
+        set_to = session.variables.get(what, pg_words.SETTINGS[what])
+        return texts((what.replace(" isolation level", "_isolation"),), [(set_to,)])
     if what in session.variables or what in computed.VARIABLES:
         return texts((what,), [(computed.variable(session, what),)])
     raise errors.unsupported(f"SHOW {said.what.upper()}")
@@ -100,6 +108,42 @@ async def _tables(said: Show, session: Session, seen: Names) -> Rows:
         told += [(name, "VIEW") for name in views]
     width = 2 if said.full else 1
     return await _listed(said, (f"Tables_in_{database}", "Table_type")[:width], told)
+
+
+async def _columns(said: Show, session: Session, seen: Names) -> Rows:
+    found = await _table_named(session, seen, said.source)
+    held = [(each.name, mysql_catalog.TYPES[each.kind]) for each in found.columns]
+    if said.full:
+        full = ("Field", "Type", "Collation", "Null", "Key", "Default", "Extra", "Privileges",
+                "Comment")  # fmt: skip
+        rows_: list[Row] = [(*each, None, "YES", "", None, "", "select", "") for each in held]
+        return await _listed(said, full, rows_)
+    plain: list[Row] = [(*each, "YES", "", None, "") for each in held]
+    return await _listed(said, ("Field", "Type", "Null", "Key", "Default", "Extra"), plain)
+
+
+async def _create(session: Session, seen: Names, what: str) -> Rows:
+    """As MySQL would write it; tools read columns from it."""
+    kind, _, name = what.removeprefix("create ").partition(" ")
+    path = tuple(part.strip(" `") for part in name.split("."))
+    found = await _table_named(session, seen, tuple(part for part in path if part))
+    inner = ",\n".join(
+        f"  `{each.name}` {mysql_catalog.TYPES[each.kind]}" for each in found.columns
+    )
+    text = f"CREATE TABLE `{found.name}` (\n{inner}\n) ENGINE=modiste"
+    return texts((kind.title(), f"Create {kind.title()}"), [(found.name, text)])
+
+
+async def _table_named(session: Session, seen: Names, path: tuple[str, ...]) -> Table:
+    """Raises SqlError: no such table."""
+    if not path:
+        raise errors.bad("Say of which table: SHOW COLUMNS FROM table.")
+    schema = path[-2] if len(path) > 1 else seen.database
+    around = await look_around(session, seen, {schema})
+    for each in around.tables:
+        if (each.schema, each.name) == (schema, path[-1]):
+            return each
+    raise errors.no_table(f"Table '{path[-1]}' not found in database: {schema}")
 
 
 async def _listed(said: Show, columns: tuple[str, ...], told: list[Row]) -> Rows:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from modiste.actions import keys
 from modiste.sql import execute as language
-from modiste.sql import lexer
+from modiste.sql import lexer, shape
 from modiste.sql.errors import SqlError
 from modiste.sql.result import Column, Result
 from modiste.sql.session import Dialect, Place, Session
@@ -29,6 +29,16 @@ class Describe(Protocol):
     ) -> tuple[int, tuple[Column, ...] | None]: ...
 
 
+Columns = tuple[Column, ...] | None
+Kinds = Callable[[str, Session, Columns], Awaitable[Columns]]
+"""What `describe` told of the columns, with their kinds as far as looking at the data side tells.
+No model is asked. Raises SqlError where a source does not answer."""
+
+
+async def _as_known(text: str, session: Session, columns: Columns) -> Columns:
+    return columns
+
+
 @dataclass(frozen=True)
 class Entrance:
     admit: Callable[[str, Dialect], Awaitable[Session]]
@@ -39,6 +49,7 @@ class Entrance:
     describe: Describe
     count: Callable[[str, Dialect], int]
     """How many statements a text holds. Raises SqlError where nobody can tell."""
+    kinds: Kinds = _as_known
 
     def refuse_several(self, text: str, dialect: Dialect) -> None:
         """Where one statement is asked for, what somebody smuggles behind a `;` does not run."""
@@ -64,4 +75,4 @@ def of(place: Place) -> Entrance:
     def count(text: str, dialect: Dialect) -> int:
         return len(lexer.pieces(text, dialect))
 
-    return Entrance(admit, recheck, language.execute, language.describe, count)
+    return Entrance(admit, recheck, language.execute, language.describe, count, shape.kinds)

@@ -252,6 +252,8 @@ FIRST: dict[str, Read] = {
     "START": _transaction,
     "COMMIT": _transaction,
     "ROLLBACK": _transaction,
+    "SAVEPOINT": _transaction,
+    "RELEASE": _transaction,
     "SET": _set,
     "UPDATE": _update,
     "DELETE": _delete,

@@ -18,6 +18,7 @@ from modiste.types import DataSource, PredictorVersion, SqlView
 SCHEMA = "information_schema"
 SYSTEM = ("models", "models_versions", "ml_engines", "handlers", "databases", "projects", "views")
 SYSTEM_DATABASES = (SCHEMA, "log")
+FOREIGN_SCHEMAS = ("pg_catalog", SCHEMA, "mysql", "performance_schema", "sys")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,10 @@ class SourceTable:
 
 @dataclass(frozen=True)
 class Foreign:
-    """A table of the local engine's own catalog, which clients probe."""
+    """A table of MySQL's or PostgreSQL's own catalog, which clients look into."""
+
+    schema: str
+    name: str
 
 
 Target = PredictorVersion | SystemTable | SqlView | SourceTable | Foreign
@@ -94,9 +98,11 @@ class Names:
                 )
             return found
         head, rest = path[0], path[1:]
-        if rest and head in ("pg_catalog", SCHEMA, "mysql", "performance_schema"):
+        if rest and head in FOREIGN_SCHEMAS:
             known = head == SCHEMA and rest[-1] in SYSTEM
-            return SystemTable(rest[-1], None) if known else Foreign()
+            return SystemTable(rest[-1], None) if known else Foreign(head, rest[-1])
+        if not rest and head.startswith("pg_"):
+            return Foreign("pg_catalog", head)
         if len(path) == 2 and head in self.projects:
             return self._inside(head, rest[0])
         if rest and self.is_source(head):

@@ -17,7 +17,7 @@ from sqlglot import exp
 from modiste.sql import errors, local, model_join, names, predict
 from modiste.sql.computed import computed, labels_of
 from modiste.sql.names import SourceTable, Target
-from modiste.sql.query import Query, constant, dialect, fetch, is_constant, there
+from modiste.sql.query import Query, constant, dialect, fetch, is_constant, put, there
 from modiste.sql.result import Column, Row, Rows, rows
 from modiste.sql.session import Session
 from modiste.sql.statements import Raw, Select
@@ -32,6 +32,7 @@ async def select(said: Select, session: Session) -> Rows:
     seen = await names.load(session)
     query = Query(session, seen, said.using, said.raws, table_of)
     tree = said.tree
+    query.mentioned = frozenset(each.name for each in tree.find_all(exp.Literal))
     targets = _targets(query, tree)
     labels = labels_of(said)
     if not targets and not query.raws:
@@ -41,6 +42,48 @@ async def select(said: Select, session: Session) -> Rows:
     if (asked := _one_model(tree, targets)) is not None:
         return await _one_row(query, *asked, labels=labels)
     return _labelled(await table_of(query, tree), labels)
+
+
+async def shape(said: Select, session: Session) -> tuple[Column, ...] | None:
+    """The columns of a query that does not run; None where only running it tells.
+
+    Raises:
+        SqlError: as `select`.
+    """
+    seen = await names.load(session)
+    query = Query(session, seen, said.using, said.raws, table_of)
+    tree, labels = said.tree, labels_of(said)
+    targets = _targets(query, tree)
+    untyped = any(isinstance(t, SourceTable) and query.is_untyped(t.source) for _, t in targets)
+    if not untyped and (whole := _one_source(query, tree, targets)) is not None:
+        source, asked = whole
+        if query.is_untyped(source):
+            return None
+        text = asked if isinstance(asked, str) else asked.sql(dialect=dialect(query, source))
+        schema = await query.schema(source, text)
+        fits = labels is not None and not isinstance(asked, str) and len(labels) == len(schema)
+        return local.columns(schema, labels if fits else None)
+    if any(not isinstance(t, (PredictorVersion, SourceTable)) for _, t in targets):
+        return None
+    if labels is None and any(isinstance(t, PredictorVersion) for _, t in targets):
+        return None
+    for node, target in targets:
+        put(query, node, await _empty(query, target))
+    inner = exp.Subquery(this=computed(tree, session), alias=exp.TableAlias(this="q"))
+    found = await query.local(exp.select("*").from_(inner).limit(0))
+    fits = labels is not None and len(labels) == found.num_columns
+    return local.columns(found.schema, labels if fits else None)
+
+
+async def _empty(query: Query, target: Target | Raw) -> pa.Table:
+    """A table without rows in the place of a source's or a model's."""
+    if isinstance(target, PredictorVersion):
+        inputs = dict.fromkeys((target.predict.lower(), *predict.columns_of(target.options)))
+        return pa.table({name: pa.array([], pa.string()) for name in inputs})
+    if not isinstance(target, SourceTable):
+        raise errors.unsupported("This kind of table")
+    text = exp.select("*").from_(there(target)).sql(dialect=dialect(query, target.source))
+    return (await query.schema(target.source, text)).empty_table()
 
 
 async def table_of(query: Query, tree: exp.Expr) -> pa.Table:

@@ -14,8 +14,9 @@ import pyarrow as pa
 from sqlglot import exp
 
 from modiste.actions import data_sources
-from modiste.sql import catalog, errors, local, sources
+from modiste.sql import catalog, errors, local, mysql_catalog, pg_catalog, pg_words, sources
 from modiste.sql.grammar import statements
+from modiste.sql.metadata import Metadata, look_around
 from modiste.sql.names import Foreign, Names, SourceTable, SystemTable, Target
 from modiste.sql.session import Session
 from modiste.sql.statements import Raw, Select
@@ -36,6 +37,9 @@ class Query:
     whole: Callable[[Query, exp.Expr], Awaitable[pa.Table]]
     depth: int = 0
     tables: dict[str, pa.Table] = field(default_factory=dict)
+    mentioned: frozenset[str] = frozenset()
+    """Texts that stand in it."""
+    _around: Metadata | None = None
 
     def register(self, table: pa.Table) -> str:
         name = f"__t{len(self.tables)}"
@@ -43,14 +47,37 @@ class Query:
         return name
 
     async def local(self, tree: exp.Expr) -> pa.Table:
+        if self.session.dialect == "postgres" and (self._around or pg_words.foreign(tree)):
+            tree = pg_words.plain(tree, await self.around(), self._setting)
         text = tree.sql(dialect="duckdb")
         return await asyncio.to_thread(local.run, text, dict(self.tables))
+
+    async def around(self) -> Metadata:
+        """What clients see here that look around with this query."""
+        if self._around is None:
+            self._around = await look_around(self.session, self.names, self.mentioned)
+        return self._around
+
+    def _setting(self, name: str) -> str:
+        return self.session.variables.get(name.lower(), pg_words.SETTINGS.get(name.lower(), ""))
 
     async def read(self, source: str, sql: str) -> sources.Reading:
         place = self.session.place
         found = await place.read(lambda tx: data_sources.opened(tx, self.session.caller, source))
         timeout = place.database.settings.sql_timeout_s
         return await asyncio.to_thread(sources.read, found, sql, timeout)
+
+    def is_untyped(self, source: str) -> bool:
+        """Whether only rows tell what a query's columns are, as in SQLite."""
+        return any(each.name == source and each.engine == "sqlite" for each in self.names.sources)
+
+    async def schema(self, source: str, sql: str) -> pa.Schema:
+        """Of the rows of a query, which is asked for none, or for one where only that tells."""
+        few = int(self.is_untyped(source))
+        text = sql.strip().rstrip(";")
+        reading = await self.read(source, f"SELECT * FROM ({text}) AS q LIMIT {few}")  # noqa: S608
+        await asyncio.to_thread(reading.close)
+        return reading.schema
 
     async def fetched(self, source: str, sql: str) -> pa.Table:
         reading = await self.read(source, sql)
@@ -66,8 +93,8 @@ async def fetch(
         only: what to ask a source for instead of all; its FROM is replaced.
     """
     if isinstance(target, Foreign):
-        return
-    if isinstance(target, SystemTable):
+        table = _foreign(query.session, target, await query.around())
+    elif isinstance(target, SystemTable):
         table = await catalog.table(query.session, query.names, target)
     elif isinstance(target, SqlView):
         table = await _view(query, target)
@@ -85,6 +112,15 @@ async def fetch(
     else:
         raise errors.unsupported("A model where a table is expected")
     put(query, node, table)
+
+
+def _foreign(session: Session, target: Foreign, seen: Metadata) -> pa.Table:
+    """Raises SqlError: neither MySQL nor PostgreSQL has such a table."""
+    catalogs = mysql_catalog if session.dialect == "mysql" else pg_catalog
+    found = catalogs.table(target.schema, target.name, seen)
+    if found is None:
+        raise errors.no_table(f"Table '{target.schema}.{target.name}' not found")
+    return found
 
 
 def put(query: Query, node: exp.Table, table: pa.Table) -> None:

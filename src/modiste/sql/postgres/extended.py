@@ -8,6 +8,7 @@ there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from modiste.sql.entrance import Entrance
 from modiste.sql.errors import SqlError
@@ -71,7 +72,7 @@ class Extended:
     async def describe(self, body: Reading) -> None:
         kind, name = body.take(1), body.name()
         if kind == b"S":
-            statement = self._statement(name)
+            statement = await self._looked_at(name)
             self._channel.send(messages.parameters(statement.types))
             self._tell_columns(statement.columns, ())
             return
@@ -80,6 +81,13 @@ class Extended:
         columns = None if result is None or isinstance(result, Done) else result.columns
         portal.told = columns
         self._tell_columns(columns, portal.formats)
+
+    async def _looked_at(self, name: str) -> Statement:
+        """The statement with the kinds of its columns, which take a look at the data."""
+        statement = self._statement(name)
+        kinds = await self._entrance.kinds(statement.text, self._session, statement.columns)
+        self._statements[name] = statement = replace(statement, columns=kinds)
+        return statement
 
     async def execute(self, body: Reading) -> None:
         portal, most = self._portal(body.name()), max(0, body.long())
