@@ -1,7 +1,9 @@
 """The local engine computes, and reaches nothing."""
 
 import datetime
+import tempfile
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -43,3 +45,18 @@ def test_a_column_that_is_not_there_has_its_number() -> None:
     with pytest.raises(SqlError) as refused:
         local.run("SELECT b FROM t", {"t": pa.table({"a": [1]})})
     assert refused.value.code == 1054
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_its_memory_goes_to_a_folder_that_is_gone_afterwards(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Sorting 150 MB of texts within 50 MB."""
+    monkeypatch.setattr(local, "MEMORY", "50MB")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    text = (
+        "SELECT max(n) AS n FROM (SELECT row_number() OVER (ORDER BY m) AS n FROM "
+        "(SELECT md5(i::VARCHAR) || md5((i + 1)::VARCHAR) AS m FROM range(1500000) AS r(i)))"
+    )
+    assert local.run(text, {}).to_pylist() == [{"n": 1_500_000}]
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ this blocks: call it in threads. What a source says of a failure is told without
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -225,6 +225,8 @@ def _duckdb(source: Opened, sql: str) -> Reading:
 def _mysql(source: Opened, sql: str, timeout_s: float) -> Reading:
     import pymysql
 
+    from modiste.sql import mysql_source
+
     given = source.parameters
     connection = pymysql.connect(
         host=str(given["host"]),
@@ -236,16 +238,13 @@ def _mysql(source: Opened, sql: str, timeout_s: float) -> Reading:
         connect_timeout=10,
         read_timeout=timeout_s,
     )
-    with closing(connection), connection.cursor() as cursor:
-        cursor.execute("SET SESSION TRANSACTION READ ONLY")
-        cursor.execute(sql)
-        names = [each[0] for each in cursor.description or ()]
-        rows = cursor.fetchall()
-    columns = [pa.array(list(column)) for column in zip(*rows, strict=True)]
-    if not rows:
-        columns = [pa.array([], pa.string()) for _ in names]
-    table = pa.table(columns, names=names)
-    return Reading(table.schema, iter(table.to_batches()), lambda: None)
+    streamed = mysql_source.stream(connection, sql)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with _told(source, connected=True):
+            yield from streamed.batches
+
+    return Reading(streamed.schema, batches(), streamed.close)
 
 
 def _file(source: Opened) -> pa.Table:
