@@ -101,6 +101,19 @@ def random_adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
     return make
 
 
+def wait_for_postgresql(folder: Path, deadline: float) -> None:
+    """The socket is there a moment before the server answers."""
+    import psycopg
+
+    while True:
+        try:
+            psycopg.connect(f"host={folder} user=modiste dbname=postgres").close()
+            return
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline, "PostgreSQL did not answer within 60 s"
+            time.sleep(0.1)
+
+
 @pytest.fixture(scope="session")
 def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a private PostgreSQL on a Unix socket, without durability: tests only."""
@@ -139,6 +152,7 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
             assert server.poll() is None, "PostgreSQL did not start"
             assert time.monotonic() < deadline, "PostgreSQL did not start within 60 s"
             time.sleep(0.05)
+        wait_for_postgresql(folder, deadline)
         yield f"postgresql+psycopg://modiste@/postgres?host={folder}"
     finally:
         server.send_signal(signal.SIGQUIT)

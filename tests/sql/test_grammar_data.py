@@ -7,13 +7,11 @@ from modiste.sql.statements import (
     AlterDatabase,
     CreateDatabase,
     CreateJob,
-    CreateTable,
     CreateView,
     Describe,
     DropDatabase,
     DropJob,
     DropTable,
-    Insert,
     Raw,
     Show,
 )
@@ -28,9 +26,6 @@ SAID = {
     "ALTER DATABASE d PARAMETERS = {'a': 1}": AlterDatabase("d", {"a": 1}),
     "DROP PROJECT IF EXISTS p": DropDatabase("p", True),
     "CREATE VIEW v FROM d AS (SELECT 1)": CreateView(("v",), Raw("d", "SELECT 1")),
-    "CREATE TABLE a.b.c (SELECT 1)": CreateTable(("a", "b", "c"), "SELECT 1"),
-    "INSERT INTO a.b (x, y) SELECT 1, 2": Insert(("a", "b"), ("x", "y"), "SELECT 1, 2"),
-    "INSERT INTO a.b (SELECT 1)": Insert(("a", "b"), (), "SELECT 1"),
     "DROP TABLE IF EXISTS a.b": DropTable(("a", "b"), True),
     "CREATE JOB j AS (SELECT 'a;''b'; SELECT 2) START now END '2030-01-01' EVERY 2 hours "
     "IF (SELECT 1)": CreateJob(

@@ -70,11 +70,23 @@ def test_a_model_answers_one_row(speaker) -> None:  # type: ignore[no-untyped-de
         ("SELECT answer FROM m WHERE content='a' AND content='b'", "Multiple values provided for"),
         ("SELECT answer FROM m WHERE content='a' GROUP BY answer", "Only WHERE is allowed"),
         ("SELECT nope FROM m WHERE content='a'", "Table not found for column: nope"),
-        ("SELECT 1 FROM shop.asked WHERE id IN (SELECT answer FROM m WHERE content='a') "
-         "AND id IN (SELECT id FROM places.cities)", "join it instead"),
     ],
 )  # fmt: skip
 def test_what_a_model_cannot_be_asked_is_told(speaker, text: str, told: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(SqlError) as refused:
         speaker(text)
     assert told in refused.value.message
+
+
+def test_models_answer_within_conditions_columns_and_queries_in_from(speaker) -> None:  # type: ignore[no-untyped-def]
+    one = "SELECT answer FROM m WHERE content = 'x'"
+    assert speaker(f"SELECT id FROM shop.asked WHERE 'Hello there.' = ({one}) AND id < 3") == [
+        {"id": 1}, {"id": 2},
+    ]  # fmt: skip
+    joined = "SELECT m.answer FROM shop.asked AS t JOIN m ON m.content = t.text"
+    assert len(speaker(f"SELECT id FROM shop.asked WHERE 'Hello there.' IN ({joined})")) == 4
+    assert speaker(f"SELECT id, ({one}) AS a FROM shop.asked WHERE id = 1") == [
+        {"id": 1, "a": "Hello there."}
+    ]
+    assert speaker(f"SELECT upper(x.answer) AS u FROM ({one}) AS x") == [{"u": "HELLO THERE."}]
+    assert len(speaker(f"({one}) UNION ALL ({one})")) == 2

@@ -110,3 +110,53 @@ def test_a_version_whose_reader_is_gone_is_taken_up(speaker) -> None:  # type: i
 
     number = asyncio.run(asyncio.wait_for(go(), 60))
     speaker(f"CANCEL FINETUNE m.{number}; DROP MODEL m.{number}")
+
+
+def test_a_model_begins_with_rows_and_is_retrained_from_its_base(speaker) -> None:  # type: ignore[no-untyped-def]
+    query = "SELECT chat_id AS n, content AS t, role AS r FROM chats WHERE message_id = 1"
+    text = (f"CREATE MODEL mindsdb.rows FROM shop ({query}) PREDICT r"
+            " USING prompt_template = 'Who says {{t}}?', n_epochs=2, model_name='modiste-tiny'"
+            )  # fmt: skip
+
+    def begun(text: str, number: int) -> PredictorVersion:
+        async def go() -> None:
+            (row,) = await speaker.say(text)
+            assert (row["VERSION"], row["STATUS"]) == (number, "generating")
+            await asyncio.gather(*speaker.session.place.tasks)
+
+        asyncio.run(go())
+        with place.database.transaction(write=False) as tx:
+            return predictors.get(tx, actor, Named("mindsdb", "rows", number))
+
+    place, actor = speaker.session.place, speaker.session.caller
+    first = begun(text, 1)
+    assert (first.active, first.model, first.training["chats"]) == (True, "modiste-tiny", 50)
+    with place.database.transaction() as tx:
+        kept = files.open_content(tx, actor, first.training["training_file"])
+        assert b'"Who says Hi??"' in b"".join(kept.chunks)
+    with pytest.raises(SqlError, match="is being made; wait or cancel it first"):
+        speaker("RETRAIN rows")
+    speaker("CANCEL FINETUNE rows.1")
+    again = begun("RETRAIN rows USING tag = 'again', n_epochs = 1", 2)
+    assert (again.query, again.source, again.predict) == (query, "shop", "r")
+    assert again.options == {**first.options, "n_epochs": 1}
+    assert (again.tag, again.active, again.base_version) == ("again", False, None)
+    speaker("CANCEL FINETUNE rows.2")
+    other = begun(f"RETRAIN rows FROM shop ({query} LIMIT 45) PREDICT t USING active = 0", 3)
+    assert (other.predict, other.training["chats"], other.activate) == ("t", 45, False)
+    speaker("CANCEL FINETUNE rows.3; DROP MODEL rows")
+
+
+def test_a_model_without_rows_is_made_anew_with_what_it_had(speaker) -> None:  # type: ignore[no-untyped-def]
+    speaker("CREATE MODEL bare PREDICT a USING prompt_template = '{{q}}', max_tokens = 7")
+    (row,) = speaker("RETRAIN bare USING tag = 'x'")
+    assert (row["VERSION"], row["ACTIVE"], row["STATUS"], row["TAG"]) == (2, 1, "complete", "x")
+    assert '"max_tokens": 7' in str(row["TRAINING_OPTIONS"])
+    (row,) = speaker("RETRAIN bare USING model_name = 'nope'")
+    assert (row["STATUS"], row["ACTIVE"]) == ("error", 0)
+    assert speaker("SELECT a FROM bare WHERE q = 'x'") == [{"a": "Hello there."}]
+    with pytest.raises(SqlError, match="Database does not exist: nodb"):
+        speaker("RETRAIN bare FROM nodb (SELECT 1)")
+    with pytest.raises(SqlError, match="Model does not exist"):
+        speaker("RETRAIN nope")
+    speaker("DROP MODEL bare")

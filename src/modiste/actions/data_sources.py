@@ -1,8 +1,9 @@
 """Data sources: databases and files that SQL reads, kept with sealed credentials.
 
 Only an admin says what may be read, since the server connects to it; then every key with scope
-`data` reads it. What a source is asked with lies sealed in its row and leaves only through
-`opened`; everything that is shown has secrets blotted out.
+`data` reads it. Who writes into it is said by its parameter `writers`: admins (the default), every
+key with scope `data`, or none. What a source is asked with lies sealed in its row and leaves only
+through `opened` and `writable`; everything that is shown has secrets blotted out.
 """
 
 from __future__ import annotations
@@ -34,13 +35,16 @@ class _Engine(NamedTuple):
     optional: tuple[str, ...] = ()
 
 
-SERVER = _Engine(("host", "user", "database"), ("password", "port"))
+SERVER = _Engine(("host", "user", "database"), ("password", "port", "writers"))
+STORE = _Engine(("path",), ("writers",))
 FILE = _Engine(("path",))
+WRITERS = {"admin": Scope.ADMIN, "data": Scope.DATA, "none": None}
+"""Who may write, and which scope that takes."""
 ENGINES: dict[str, _Engine] = {
     "postgres": _Engine(SERVER.required, (*SERVER.optional, "schema", "sslmode")),
     "mysql": SERVER,
-    "sqlite": FILE,
-    "duckdb": FILE,
+    "sqlite": STORE,
+    "duckdb": STORE,
     "csv": FILE,
     "parquet": FILE,
     "jsonl": FILE,
@@ -75,7 +79,7 @@ def checked(
             f"engine is {engine!r}, expected one of {', '.join(sorted(ENGINES))}", param="engine"
         )
     parameters = dict(given)
-    if kind is FILE:
+    if kind in (FILE, STORE):
         parameters = {"path" if key in FILE_NAMES else key: v for key, v in given.items()}
     known = (*kind.required, *kind.optional)
     wrong = [_unknown(key, known) for key in parameters if key not in known]
@@ -83,9 +87,12 @@ def checked(
     port = parameters.get("port")
     if port is not None and not (str(port).isdigit() and 0 < int(port) < 65536):
         wrong.append(f"port is {port!r}, expected 1 to 65535")
+    writers = parameters.get("writers", "admin")
+    if "writers" in known and writers not in WRITERS:
+        wrong.append(f"writers is {writers!r}, expected {', '.join(WRITERS)}")
     if wrong:
         raise InvalidInput(f"PARAMETERS of {name}: {'; '.join(wrong)}.", param="parameters")
-    if kind is FILE:
+    if kind in (FILE, STORE):
         parameters["path"] = _permitted_file(settings, str(parameters["path"]))
     elif settings.sql_hosts and parameters["host"] not in settings.sql_hosts:
         raise Forbidden(
@@ -144,6 +151,27 @@ def opened(tx: Tx, actor: Actor, name: str) -> Opened:
     require(actor, Scope.DATA)
     row = _row(tx, actor, name)
     return Opened(row.name, row.engine, json.loads(sealed.opened(tx.settings, row.sealed)))
+
+
+def writable(tx: Tx, actor: Actor, name: str) -> Opened:
+    """For whoever connects to write.
+
+    Raises:
+        Forbidden: the key may not write there, or nobody may. NotFound: no such source.
+    """
+    source = opened(tx, actor, name)
+    scope = WRITERS[source.parameters.get("writers", "admin")]
+    if scope is None:
+        raise Forbidden(
+            f"{name} is only read: writers is 'none' in its PARAMETERS. An admin may ALTER "
+            f"DATABASE {name} PARAMETERS = {{'writers': 'admin'}}."
+        )
+    if not actor.may(scope):
+        raise Forbidden(
+            f"Into {name} only admins write, and this key has {', '.join(sorted(actor.scopes))}. "
+            f"An admin may ALTER DATABASE {name} PARAMETERS = {{'writers': 'data'}}."
+        )
+    return source
 
 
 def drop(tx: Tx, actor: Actor, name: str) -> DataSource:

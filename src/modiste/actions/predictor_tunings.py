@@ -1,5 +1,7 @@
 """How versions of predictors come to be by tuning: a row at once, a job once its rows are read.
 
+`create` makes a model so, `begin` goes on from a version, `again` begins anew from the base.
+
 Whoever reads the rows holds the version by saying so again and again (`alive`); one whose reader
 fell silent is taken by another. Job and version are tied in the transaction that makes the job.
 `settle` tells a version what became of its job; activation is part of that and never goes back
@@ -88,7 +90,7 @@ def begin(
         base_version=base.version,
         model=base.model,
         tag=None if options.get("tag") is None else str(options["tag"]),
-        activate=options.get("active") not in (0, False, "0", "false"),
+        activate=_activates(options),
         training={"phase": "preparing data"},
         actor=actor,
         created_at=tx.now(),
@@ -98,6 +100,98 @@ def begin(
     tx.session.add(row)
     tx.session.flush()
     return Tuning(row.seq, actor, row.noun(model))
+
+
+def create(
+    tx: Tx,
+    actor: Actor,
+    named: Named,
+    *,
+    predict: str,
+    query: str,
+    source: str | None,
+    options: Mapping[str, Any],
+) -> tuple[Tuning | None, predictors.Made]:
+    """A new model whose first version is tuned on rows; None where its base is not here.
+
+    Raises:
+        InvalidInput: options that cannot be. Conflict: the model is there.
+    """
+    require(actor, Scope.DATA)
+    hyperparameters(cleaned(options)[0])
+    made = predictors.create(
+        tx, actor, named, predict=predict, options=options, query=query, source=source
+    )
+    model, row = predictors.row_of(tx, actor, named)
+    if row.status is not PredictorStatus.GENERATING:
+        return None, made
+    row.training, row.alive_at = {"phase": "preparing data"}, tx.now()
+    return Tuning(row.seq, actor, row.noun(model)), made
+
+
+def again(
+    tx: Tx,
+    actor: Actor,
+    named: Named,
+    *,
+    predict: str | None,
+    query: str | None,
+    source: str | None,
+    options: Mapping[str, Any],
+) -> tuple[Tuning | None, predictors.Made]:
+    """The next version, made from the base that the options name, not from what was tuned since.
+
+    Rows are those of `query`, or of the version named; a model that never had any is made anew
+    without, and is complete at once. What USING does not say stays as it was.
+
+    Raises:
+        NotFound: no such model or version. InvalidInput: options that cannot be.
+        BadRequest: the version is being made.
+    """
+    require(actor, Scope.TRAIN)
+    model, before = predictors.row_of(tx, actor, named)
+    tx.lock(model)
+    if before.status is PredictorStatus.GENERATING:
+        raise BadRequest(f"{named.name}.{before.version} is being made; wait or cancel it first.")
+    if query is None:
+        query, source = before.query, before.source
+    if query is not None:
+        require(actor, Scope.DATA)
+    kept, notes = cleaned(options)
+    merged = {**before.options, **kept}
+    came = before.training.get("system") is not None and "prompt" not in kept
+    asks = merged.get("prompt_template") or merged.get("question_column")
+    if query is not None and came and asks and merged.get("prompt") == before.training["system"]:
+        del merged["prompt"]  # It came of the rows, and will come of these again.
+    predictors.check(merged, whole=True)
+    hyperparameters(merged)
+    row = SqlVersionRow(
+        model_seq=model.seq,
+        version=model.next_version,
+        status=PredictorStatus.COMPLETE if query is None else PredictorStatus.GENERATING,
+        predict=predict or before.predict,
+        options=merged,
+        query=query,
+        source=source,
+        tag=None if options.get("tag") is None else str(options["tag"]),
+        activate=_activates(options),
+        training={} if query is None else {"phase": "preparing data"},
+        actor=actor,
+        created_at=tx.now(),
+        finished_at=tx.now() if query is None else None,
+        alive_at=None if query is None else tx.now(),
+    )
+    notes += predictors.answered_by(tx, actor, row)
+    model.next_version += 1
+    tx.session.add(row)
+    tx.session.flush()
+    if row.status is PredictorStatus.COMPLETE and row.activate:
+        model.active_version = row.version
+    made = predictors.Made(row.noun(model), tuple(notes))
+    if row.status is not PredictorStatus.GENERATING:
+        row.alive_at = None
+        return None, made
+    return Tuning(row.seq, actor, row.noun(model)), made
 
 
 def abandoned(tx: Tx) -> tuple[Tuning, ...]:
@@ -257,6 +351,10 @@ def _ended() -> sa.Select[SqlModelRow, SqlVersionRow, JobRow]:
         .join(JobRow, JobRow.id == SqlVersionRow.job_id)
         .where(SqlVersionRow.status == PredictorStatus.GENERATING, JobRow.finished_at.is_not(None))
     )
+
+
+def _activates(options: Mapping[str, Any]) -> bool:
+    return options.get("active") not in (0, False, "0", "false")
 
 
 def _is_number(value: Any) -> bool:

@@ -113,7 +113,7 @@ def create(
     version = SqlVersionRow(
         model_seq=row.seq,
         version=1,
-        status=PredictorStatus.COMPLETE,
+        status=PredictorStatus.COMPLETE if query is None else PredictorStatus.GENERATING,
         predict=predict,
         options=kept,
         query=query,
@@ -123,9 +123,9 @@ def create(
         training={},
         actor=actor,
         created_at=tx.now(),
-        finished_at=tx.now(),
+        finished_at=tx.now() if query is None else None,
     )
-    notes += _answered_by(tx, actor, version, str(kept.get("model_name") or models.SHIPPED))
+    notes += answered_by(tx, actor, version)
     tx.session.add(version)
     tx.session.flush()
     return Made(version.noun(row), tuple(notes))
@@ -141,7 +141,7 @@ def cleaned(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     notes = []
     wrong = []
     for key, value in options.items():
-        if SECRET.search(key):
+        if key not in KNOWN and SECRET.search(key):
             notes.append(f"{key} is not needed here and was not kept.")
         elif key not in KNOWN:
             near = difflib.get_close_matches(key, sorted(KNOWN), n=1)
@@ -279,13 +279,14 @@ def _versions(tx: Tx, model: SqlModelRow) -> list[SqlVersionRow]:
     )
 
 
-def _answered_by(tx: Tx, actor: Actor, row: SqlVersionRow, name: str) -> list[str]:
-    """Name the model that answers; a note where it is another than the statement says."""
+def answered_by(tx: Tx, actor: Actor, row: SqlVersionRow) -> list[str]:
+    """Name the model that its options ask for; a note where it is another than they say."""
+    name = str(row.options.get("model_name") or models.SHIPPED)
     try:
         found = models.resolve(tx, actor, name)
     except ModisteError as error:
         there = [model.id for model in models.list_(tx, actor, include_archived=False)]
-        row.status = PredictorStatus.ERROR
+        row.status, row.finished_at = PredictorStatus.ERROR, tx.now()
         row.error = f"Invalid model name. Please use one of {there}. {error.message}"
         return [row.error]
     row.model = found.id

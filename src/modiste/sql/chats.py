@@ -1,7 +1,8 @@
 """Rows to chats: what FINETUNE trains on, and what is wrong with it, with chat and message.
 
 Long rows (`role`, `content`, and `chat_id` or `message_id` where there are any), one chat per row
-(`chat_json`, or a question and an answer). Only a last chat that a LIMIT cut off is left out, and
+(`chat_json`, or a question and an answer, or the columns of the
+model's template and its own). Only a last chat that a LIMIT cut off is left out, and
 counted; anything else that is wrong fails.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from modiste.sql import errors
+from modiste.sql import predict as predict_rows
 
 ROLES = ("system", "user", "assistant")
 FOLLOWS = {
@@ -42,7 +44,8 @@ def chats_of(rows: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> C
     """
     Args:
         rows: by lower-case column.
-        options: of the model: which columns hold question, context and answer.
+        options: of the model: which columns hold question, context and answer, or the template
+            that is filled as it is before every question; `predict` is the column it answers in.
 
     Raises:
         SqlError: no chats can be made of these columns, or one of them is none.
@@ -144,17 +147,23 @@ def _of_json(text: object, number: int) -> Chat:
 
 
 def _pairs(rows: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Iterator[Chat]:
+    first = rows[0]
     asked = str(options.get("question_column") or options.get("user_column") or "question").lower()
-    told = str(options.get("answer_column") or options.get("assistant_column") or "answer").lower()
-    context = str(options.get("context_column") or "context").lower()
-    if asked not in rows[0] or told not in rows[0]:
+    wanted = options.get("answer_column") or options.get("assistant_column")
+    predict = str(options.get("predict") or "answer").lower()
+    told = str(wanted or (predict if predict in first else "answer")).lower()
+    template = str(options.get("prompt_template") or "")
+    named = predict_rows.columns_of(options) if template else []
+    fills = bool(named) and all(name in first for name in named)
+    if told not in first or not (fills or asked in first):
         raise errors.bad(
-            f"No chats in columns {', '.join(rows[0])}: expected role and content, chat_json, or "
-            f"{asked} and {told}."
+            f"No chats in columns {', '.join(first)}: expected role and content, chat_json, or "
+            f"{asked if not named else ' and '.join(named)} and {wanted or predict}."
         )
+    context = str(options.get("context_column") or "context").lower()
     for row in rows:
-        question = row[asked]
-        if context in row and row[context] is not None:
+        question = predict_rows.filled(template, row) if fills else row[asked]
+        if not fills and context in row and row[context] is not None:
             question = f"Context: {row[context]}\nQuestion: {question}\nAnswer: "
         system = row.get("instruction")
         before = [] if system is None else [{"role": "system", "content": system}]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from modiste.actions import predictor_tunings, predictors, projects
 from modiste.actions.data_sources import SECRET
-from modiste.actions.predictors import Named
+from modiste.actions.predictor_tunings import Tuning
+from modiste.actions.predictors import Made, Named
 from modiste.errors import Conflict, NotFound
 from modiste.sql import catalog, errors, names, tuning
 from modiste.sql.result import Column, Done, Rows, rows
@@ -18,6 +20,7 @@ from modiste.sql.statements import (
     DropEngine,
     DropModel,
     Finetune,
+    Retrain,
     SetActive,
 )
 from modiste.types import PredictorStatus, PredictorVersion
@@ -57,19 +60,59 @@ async def create_model(said: CreateModel, session: Session) -> Rows:
     named = seen.named(said.name)
     if named.version is not None:
         raise errors.bad("A new model has no version; leave the number out.")
-    if said.source is not None:
-        raise errors.unsupported("CREATE MODEL ... FROM (create the model, then FINETUNE it)")
+    source = said.source
+    if source is not None and source.database is not None and not seen.is_source(source.database):
+        raise errors.no_database(source.database)
     there = seen.model(named)
     if there is not None and said.if_not_exists:
         return answer(there)
     place, actor = session.place, session.caller
     if there is not None and said.or_replace:
         await place.write(lambda tx: predictors.drop(tx, actor, named))
-    made = await place.write(
-        lambda tx: predictors.create(tx, actor, named, predict=said.predict, options=said.using)
-    )
+    if source is None:
+        made = await place.write(
+            lambda tx: predictors.create(tx, actor, named, predict=said.predict, options=said.using)
+        )
+        session.notes += made.notes
+        return answer(made.version)
+    begun, made = await place.write(
+        lambda tx: predictor_tunings.create(
+            tx, actor, named, predict=said.predict, query=source.sql, source=source.database,
+            options=said.using,
+        )
+    )  # fmt: skip
+    return await _begun(session, begun, made, said.using)
+
+
+async def retrain(said: Retrain, session: Session) -> Rows:
+    """As FINETUNE, but from the base, and on the rows it had where none are named."""
+    seen = await names.load(session)
+    named = seen.named(said.name)
+    raw = said.source
+    if raw is not None and raw.database is not None and not seen.is_source(raw.database):
+        raise errors.no_database(raw.database)
+    begun, made = await session.place.write(
+        lambda tx: predictor_tunings.again(
+            tx, session.caller, named, predict=said.predict,
+            query=None if raw is None else raw.sql,
+            source=None if raw is None else raw.database, options=said.using,
+        )
+    )  # fmt: skip
+    return await _begun(session, begun, made, said.using)
+
+
+async def _begun(
+    session: Session, tuning_: Tuning | None, made: Made, using: Mapping[str, object]
+) -> Rows:
+    """The row of a version whose rows are read meanwhile."""
     session.notes += made.notes
-    return answer(made.version)
+    if tuning_ is None:
+        return answer(made.version)
+    session.place.background(tuning.prepared(session.place, tuning_, session.dialect))
+    version = tuning_.version
+    if using.get("join_learn_process") not in (True, 1, "true", "1"):
+        return answer(version)
+    return answer(await _waited(session, Named(version.project, version.name, version.version)))
 
 
 async def finetune(said: Finetune, session: Session) -> Rows:
@@ -86,12 +129,7 @@ async def finetune(said: Finetune, session: Session) -> Rows:
             tx, session.caller, named, query=said.source.sql, source=source, options=said.using
         )
     )
-    session.place.background(tuning.prepared(session.place, begun, session.dialect))
-    if said.using.get("join_learn_process") in (True, 1, "true", "1"):
-        version = begun.version
-        numbered = Named(version.project, version.name, version.version)
-        return answer(await _waited(session, numbered))
-    return answer(begun.version)
+    return await _begun(session, begun, Made(begun.version, ()), said.using)
 
 
 async def _waited(session: Session, named: Named) -> PredictorVersion:

@@ -9,7 +9,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 from modiste.errors import ModisteError
-from modiste.sql import computed, do_models, do_show, do_sources, errors, grammar, lexer, plan
+from modiste.sql import (
+    computed,
+    do_models,
+    do_show,
+    do_sources,
+    do_tables,
+    errors,
+    grammar,
+    lexer,
+    plan,
+)
 from modiste.sql.result import Column, Done, Result
 from modiste.sql.session import Session
 from modiste.sql.statements import (
@@ -18,13 +28,17 @@ from modiste.sql.statements import (
     CreateDatabase,
     CreateEngine,
     CreateModel,
+    CreateTable,
     CreateView,
     Describe,
     DropDatabase,
     DropEngine,
     DropModel,
+    DropTable,
     DropView,
     Finetune,
+    Insert,
+    Retrain,
     Select,
     SetActive,
     SetVariables,
@@ -92,12 +106,16 @@ DO: dict[type[Statement], Callable[[Any, Session], Awaitable[Result]]] = {
     Use: do_sources.use,
     CreateView: do_sources.create_view,
     DropView: do_sources.drop_view,
+    CreateTable: do_tables.create_table,
+    DropTable: do_tables.drop_table,
+    Insert: do_tables.insert,
     CreateEngine: do_models.create_engine,
     DropEngine: do_models.drop_engine,
     CreateModel: do_models.create_model,
     DropModel: do_models.drop_model,
     SetActive: do_models.set_active,
     Finetune: do_models.finetune,
+    Retrain: do_models.retrain,
     CancelFinetune: do_models.cancel,
     Show: do_show.show,
     Describe: do_show.describe,

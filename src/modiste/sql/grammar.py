@@ -1,14 +1,14 @@
 """Text to statements: the first words decide, each statement then reads itself.
 
 Refuses with the place (line and column) of what it did not expect. Statements about data are read
-in `grammar_data`, queries in `grammar_query`.
+in `grammar_data`, what writes into databases in `grammar_tables`, queries in `grammar_query`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from modiste.sql import errors, grammar_data, grammar_query, lexer
+from modiste.sql import errors, grammar_data, grammar_query, grammar_tables, lexer
 from modiste.sql.lexer import Cursor, word
 from modiste.sql.session import Dialect
 from modiste.sql.statements import (
@@ -57,7 +57,7 @@ def _create(at: Cursor) -> Statement:
     if at.one_of(*MODEL):
         return _create_model(at, replace)
     if at.accept("TABLE"):
-        return grammar_data.create_table(at, replace)
+        return grammar_tables.create_table(at, replace)
     if at.accept("VIEW"):
         return grammar_data.create_view(at)
     if replace:
@@ -257,7 +257,7 @@ FIRST: dict[str, Read] = {
     "SET": _set,
     "UPDATE": _update,
     "DELETE": _delete,
-    "INSERT": grammar_data.insert,
+    "INSERT": grammar_tables.insert,
     "EVALUATE": _evaluate,
     "SELECT": grammar_query.select,
     "WITH": grammar_query.select,

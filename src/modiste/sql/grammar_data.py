@@ -10,14 +10,12 @@ from modiste.sql.statements import (
     AlterDatabase,
     CreateDatabase,
     CreateJob,
-    CreateTable,
     CreateView,
     Describe,
     DropDatabase,
     DropJob,
     DropTable,
     DropView,
-    Insert,
     Raw,
     Show,
     Statement,
@@ -91,36 +89,6 @@ def create_view(at: Cursor) -> Statement:
     database = at.name() if at.accept("FROM") else None
     at.accept("AS")
     return CreateView(name, Raw(database, at.inside()))
-
-
-def create_table(at: Cursor, replace: bool) -> Statement:
-    name = at.path()
-    at.accept("AS")
-    return CreateTable(name, _query(at), replace)
-
-
-def insert(at: Cursor) -> Statement:
-    at.expect("INSERT", "INTO")
-    name, columns = at.path(), []
-    first = word(at.peek(1))
-    if at.sees("(") and first not in ("SELECT", "WITH", "("):
-        at.expect("(")
-        columns = [at.name()]
-        while at.accept(","):
-            columns.append(at.name())
-        at.expect(")")
-    return Insert(name, tuple(columns), _query(at))
-
-
-def _query(at: Cursor) -> str:
-    """A query in parentheses or up to the end, as text."""
-    if at.sees("("):
-        return at.inside()
-    token = at.peek()
-    if word(token) not in ("SELECT", "WITH", "VALUES") or token is None:
-        at.fail("expected a query")
-    at.at = len(at.piece.tokens)
-    return at.piece.text[token.start : at.piece.tokens[-1].end + 1]
 
 
 def create_job(at: Cursor) -> Statement:

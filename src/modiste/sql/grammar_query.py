@@ -40,7 +40,10 @@ def select(at: Cursor) -> Select:
     """
     first = at.at
     edits, raws, using = _cut(at)
-    tree = _parsed(at.piece, first, edits)
+    # MySQL's grammar takes VALUES that stand alone for its function of that name.
+    bare = word(at.piece.tokens[first]) == "VALUES"
+    tree = _parsed(at.piece, first, edits, before="INSERT INTO t " if bare else "")
+    tree = tree.expression if bare else tree
     spelled = _spelled(at.piece, first)
     at.at = len(at.piece.tokens)
     return Select(_bound(tree, at), using, raws, spelled)

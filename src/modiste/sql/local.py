@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -26,6 +28,7 @@ CONFIG: dict[str, Any] = {
 }
 MEMORY = "1GB"
 """Of one query's joins, groups and sorting; more goes to a folder that is gone with the query."""
+WAIT_S = 10.0
 
 
 def run(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
@@ -54,6 +57,18 @@ def run(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
     finally:
         connection.close()
         spill.cleanup()
+
+
+def opened(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """A database file. In one process all hold it in the same way, so another way waits a while."""
+    until = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only, config=CONFIG)
+        except duckdb.ConnectionException as error:
+            if "different configuration" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
 
 
 def _first_line(error: Exception) -> str:

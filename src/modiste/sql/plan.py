@@ -103,16 +103,44 @@ async def table_of(query: Query, tree: exp.Expr) -> pa.Table:
         if isinstance(node, exp.Subquery):
             name = query.register(await table_of(query, node.this))
             node.replace(exp.to_table(name, alias=node.alias or None))
+    await _within(query, tree)
     targets = _targets(query, tree)
-    outer = {id(node) for node in _from(tree)}
-    inside = [t for n, t in targets if id(n) not in outer and isinstance(t, PredictorVersion)]
-    if inside:
-        raise errors.unsupported("A model within a condition; join it instead")
+    if (asked := _one_model(tree, targets)) is not None:
+        return await _table(await _one_row(query, *asked, labels=None))
     if any(isinstance(target, PredictorVersion) for _, target in targets):
         return await model_join.joined(query, tree, targets)
     for node, target in targets:
         await fetch(query, node, target)
     return await query.local(computed(tree, query.session))
+
+
+async def _within(query: Query, tree: exp.Select) -> None:
+    """Queries within conditions or columns that ask a model, as tables; they stand by themselves.
+
+    Raises:
+        SqlError: one names a column of the query around it.
+    """
+    outer = {id(node) for node in _from(tree)}
+    models = [
+        node for node, target in _targets(query, tree)
+        if isinstance(target, PredictorVersion) and id(node) not in outer
+    ]  # fmt: skip
+    for inner in list(tree.find_all(exp.Select)):
+        if inner.parent_select is tree and any(
+            node in inner.find_all(exp.Table) for node in models
+        ):
+            name = query.register(await table_of(query, inner))
+            inner.replace(exp.select("*").from_(name))
+
+
+async def _table(found: Rows) -> pa.Table:
+    """Rows as a table; of one column all are NULL where nobody answered."""
+    rows_ = [row async for batch in found.batches for row in batch]
+    columns = [pa.array(list(each)) for each in zip(*rows_, strict=True)]
+    columns = [
+        each.cast(pa.string()) if pa.types.is_null(each.type) else each for each in columns
+    ] or [pa.array([], pa.string()) for _ in found.columns]
+    return pa.table(columns, names=[column.name for column in found.columns])
 
 
 async def _with(query: Query, tree: exp.Expr) -> None:

@@ -102,6 +102,11 @@ def columns_of(options: Mapping[str, Any]) -> list[str]:
     return [str(options.get("user_column") or "question").lower()]
 
 
+def filled(template: str, row: Inputs) -> str:
+    """With the values of a row in place of `{{column}}`; NULL is empty."""
+    return PLACEHOLDER.sub(lambda found: _text(row[found[1].strip().lower()]), template)
+
+
 def _checked(using: Mapping[str, object]) -> dict[str, object]:
     wrong = sorted(set(using) - SETTABLE - OURS)
     if wrong:
@@ -125,9 +130,7 @@ def _prompt(version: PredictorVersion, row: Inputs, options: Mapping[str, Any]) 
     if names and all(row[name] is None for name in names):
         return None
     if options.get("prompt_template"):
-        text = PLACEHOLDER.sub(
-            lambda found: _text(row[found[1].strip().lower()]), str(options["prompt_template"])
-        )
+        text = filled(str(options["prompt_template"]), row)
     elif options.get("question_column") and options.get("context_column"):
         context, question = (_text(row[name]) for name in names)
         text = f"Context: {context}\nQuestion: {question}\nAnswer: "

@@ -61,7 +61,7 @@ def dialect(source: Opened) -> str:
 def check(source: Opened, timeout_s: float) -> None:
     """Raises SqlError: it does not answer."""
     if source.engine in FILES:
-        with _told(source):
+        with told(source):
             _file(source)
     else:
         read(source, "SELECT 1", timeout_s).table()
@@ -91,9 +91,9 @@ def read(source: Opened, sql: str, timeout_s: float) -> Reading:
         SqlError: it is no single query, or the source does not answer or refuses it.
     """
     _refuse_others(source, sql)
-    with _told(source):
+    with told(source):
         if source.engine == "postgres":
-            return _adbc(_postgres(source, timeout_s), sql, source)
+            return _adbc(postgres(source, timeout_s), sql, source)
         if source.engine == "sqlite":
             return _adbc(_sqlite(source), sql, source)
         if source.engine == "duckdb":
@@ -124,7 +124,7 @@ def _refuse_others(source: Opened, sql: str) -> None:
 
 
 @contextmanager
-def _told(source: Opened, *, connected: bool = False) -> Iterator[None]:
+def told(source: Opened, *, connected: bool = False) -> Iterator[None]:
     """What a driver raises, as an error of ours, without the password."""
     try:
         yield
@@ -149,12 +149,13 @@ def _is_refusal(error: Exception) -> bool:
     return named or bool(state and state[:2] not in ("08", "28", "3D"))
 
 
-def _postgres(source: Opened, timeout_s: float) -> Any:
+def postgres(source: Opened, timeout_s: float, *, write: bool = False) -> Any:
+    """A connection, in a transaction that reads unless it is to `write`."""
     import adbc_driver_postgresql.dbapi as driver
 
     given = source.parameters
     options = {
-        "default_transaction_read_only": "on",
+        "default_transaction_read_only": "off" if write else "on",
         "statement_timeout": str(int(timeout_s * 1000)),
         "timezone": "UTC",
     }
@@ -183,7 +184,7 @@ def _escaped(value: str) -> str:
 def _sqlite(source: Opened) -> Any:
     import adbc_driver_sqlite.dbapi as driver
 
-    path = _there(source)
+    path = there(source)
     return driver.connect(f"file:{quote(str(path))}?mode=ro")
 
 
@@ -195,7 +196,7 @@ def _adbc(connection: Any, sql: str, source: Opened) -> Reading:
         connection.close()
 
     try:
-        with _told(source, connected=True):
+        with told(source, connected=True):
             cursor.execute(sql)
             reader = cursor.fetch_record_batch()
         schema = pa.schema([_plain_field(field) for field in reader.schema])
@@ -204,7 +205,7 @@ def _adbc(connection: Any, sql: str, source: Opened) -> Reading:
         raise
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with _told(source, connected=True):
+        with told(source, connected=True):
             for batch in reader:
                 yield _plain(batch, schema)
 
@@ -212,9 +213,7 @@ def _adbc(connection: Any, sql: str, source: Opened) -> Reading:
 
 
 def _duckdb(source: Opened, sql: str) -> Reading:
-    import duckdb
-
-    connection = duckdb.connect(str(_there(source)), read_only=True, config=local.CONFIG)
+    connection = local.opened(there(source), read_only=True)
     try:
         table = connection.sql(sql).to_arrow_table()
     finally:
@@ -222,13 +221,12 @@ def _duckdb(source: Opened, sql: str) -> Reading:
     return Reading(table.schema, iter(table.to_batches()), lambda: None)
 
 
-def _mysql(source: Opened, sql: str, timeout_s: float) -> Reading:
+def mysql(source: Opened, timeout_s: float) -> Any:
+    """A connection, which may do whatever its user may."""
     import pymysql
 
-    from modiste.sql import mysql_source
-
     given = source.parameters
-    connection = pymysql.connect(
+    return pymysql.connect(
         host=str(given["host"]),
         port=int(given.get("port") or 3306),
         user=str(given["user"]),
@@ -237,18 +235,24 @@ def _mysql(source: Opened, sql: str, timeout_s: float) -> Reading:
         charset="utf8mb4",
         connect_timeout=10,
         read_timeout=timeout_s,
+        write_timeout=timeout_s,
     )
-    streamed = mysql_source.stream(connection, sql)
+
+
+def _mysql(source: Opened, sql: str, timeout_s: float) -> Reading:
+    from modiste.sql import mysql_source
+
+    streamed = mysql_source.stream(mysql(source, timeout_s), sql)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        with _told(source, connected=True):
+        with told(source, connected=True):
             yield from streamed.batches
 
     return Reading(streamed.schema, batches(), streamed.close)
 
 
 def _file(source: Opened) -> pa.Table:
-    path = _there(source)
+    path = there(source)
     if source.engine == "csv":
         from pyarrow import csv
 
@@ -262,7 +266,8 @@ def _file(source: Opened) -> pa.Table:
     return json.read_json(path)
 
 
-def _there(source: Opened) -> Path:
+def there(source: Opened) -> Path:
+    """Raises SqlError: no such file."""
     path = Path(source.parameters["path"])
     if not path.is_file():
         raise errors.bad(f"Can't connect to db: {source.name}: there is no file {path}")

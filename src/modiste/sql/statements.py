@@ -185,10 +185,13 @@ class DropView(Statement):
 
 @dataclass(frozen=True)
 class CreateTable(Statement):
+    """`of` are the query whose rows it gets, or its columns."""
+
     tag = "CREATE TABLE"
     name: Path
-    query: str
+    of: Select | exp.Schema
     or_replace: bool = False
+    if_not_exists: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ class Insert(Statement):
     tag = "INSERT"
     name: Path
     columns: tuple[str, ...]
-    query: str
+    query: Select
 
 
 @dataclass(frozen=True)

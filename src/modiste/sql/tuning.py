@@ -1,4 +1,4 @@
-"""FINETUNE behind the row it answers with: rows are read, become files, and a job like any other.
+"""FINETUNE, and its like, behind the row it answers with: rows become files, and a job like any.
 
 Runs in the background of the process that took the version, which says all the while that it
 lives. When that process ends, the next one to start reads the rows again (`resumed`); once the job
@@ -36,7 +36,8 @@ async def prepared(place: Place, tuning: Tuning, dialect: Dialect) -> None:
         version = tuning.version
         session = Session(tuning.actor, place, database=version.project, dialect=dialect)
         raw = Raw(version.source, str(version.query))
-        found = await _files(session, raw, dict(version.options), _name(version.label))
+        options = {"predict": version.predict, **version.options}
+        found = await _files(session, raw, options, _name(version.label))
         await place.write(
             lambda tx: predictor_tunings.submit(
                 tx,
@@ -78,7 +79,7 @@ async def explained(session: Session, named: Named, said: Finetune) -> Rows:
     place, actor = session.place, session.caller
     version = await place.read(lambda tx: predictors.get(tx, actor, named))
     kept, _ = predictors.cleaned(said.using)
-    options = {**version.options, **kept}
+    options = {"predict": version.predict, **version.options, **kept}
     name = _name(f"{version.label}-plan")
     found = await _files(session, said.source, options, name, expires_in_s=PLAN_FILES_S)
     estimate = await asyncio.to_thread(
