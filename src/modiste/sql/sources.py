@@ -90,6 +90,8 @@ def read(source: Opened, sql: str, timeout_s: float) -> Reading:
     Raises:
         SqlError: it is no single query, or the source does not answer or refuses it.
     """
+    if "\0" in sql:  # Drivers end the text there.
+        raise errors.bad(f"{source.name}: character 0 cannot be passed on to a source.")
     _refuse_others(source, sql)
     with told(source):
         if source.engine == "postgres":
