@@ -25,6 +25,7 @@ from modiste.serve.sequence import (
     FinishReason,
     Generate,
     Logprob,
+    Pooling,
     PromptLogprobs,
     Tokens,
 )
@@ -96,11 +97,14 @@ class ScriptedEngine:
         yield self.failure or Finished(request.id, FinishReason.STOP, n_told + 1)
 
     async def embed(self, request: Embed) -> tuple[float, ...]:
-        """As many ones as the text has tokens, in a vector of the base's size, made length 1."""
+        """As many ones as the text has tokens, in a vector of the base's size, made length 1; of a
+        classifier, that no label holds."""
         self.embedded.append(request)
         await asyncio.sleep(self.pause_s)
         if self.failure:
             raise self.failure.error()
+        if request.pooling is Pooling.HEADS:
+            return (0.0,) * 256
         n = min(len(request.ids), 256)
         return (n**-0.5,) * n + (0.0,) * (256 - n)
 

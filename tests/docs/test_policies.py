@@ -22,10 +22,11 @@ def fences(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.S)
 
 
-def test_the_policy_of_the_page_is_one_and_its_python_redacts(
+def test_the_policies_of_the_page_are_some_and_its_python_redacts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (text,) = fences("yaml")
+    text, of_classifier = fences("yaml")
+    assert read(of_classifier, file="harm.yaml").name == "harm"
     assert read(text, file="policy.yaml").name == "support"
     (tmp_path / "policy.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)

@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from modiste.actions import inference
+from modiste.actions import inference, shipped_classifier
 from modiste.actions.inference import Served, Serving
-from modiste.errors import InvalidInput, ModisteError
+from modiste.actions.keys import require
+from modiste.actions.weights import Weights
+from modiste.errors import InvalidInput, ModisteError, StorageFull
 from modiste.prepare import classified
 from modiste.serve.sequence import Embed, Pooling
-from modiste.types import Actor, ClassifierTarget, Message
+from modiste.types import Actor, ClassifierTarget, Message, Scope
 
 AT_ONCE = 64
 """Inputs of one request in the engine at the same time."""
@@ -64,8 +67,7 @@ async def create(serving: Serving, actor: Actor, ask: ClassifyAsk) -> Classified
         raise InvalidInput(
             f"input has {len(ask.inputs)} entries, expected 1 to {MAX_INPUTS}", param="input"
         )
-    served = await inference.find(serving, actor, ask.model, classifies=True)
-    found = await inference.weights_of(serving, served)
+    served, found = await _reader(serving, actor, ask.model)
     ids = await asyncio.to_thread(_ids, served, ask.inputs)
     places = asyncio.Semaphore(AT_ONCE)
 
@@ -89,6 +91,22 @@ async def create(serving: Serving, actor: Actor, ask: ClassifyAsk) -> Classified
         raise failures.exceptions[0] from None
     said = [task.result() for task in tasks]
     return Classified(served.model.classifier_targets, said, sum(map(len, ids)))
+
+
+async def _reader(serving: Serving, actor: Actor, name: str) -> tuple[Served, Weights]:
+    """Raises: as `create`."""
+    if name != shipped_classifier.NAME:
+        served = await inference.find(serving, actor, name, classifies=True)
+        return served, await inference.weights_of(serving, served)
+    require(actor, Scope.INFER)
+    model = shipped_classifier.model()
+    renderer = await serving.renderers.get(Path(model.path))
+    cache_dir = serving.database.settings.cache_dir
+    try:
+        weights = await asyncio.to_thread(shipped_classifier.weights, cache_dir)
+    except OSError as error:
+        raise StorageFull(f"{cache_dir} cannot be written: {error.strerror}") from None
+    return Served(model, renderer, actor.key_id), weights
 
 
 def _ids(served: Served, inputs: Sequence[Input]) -> list[list[int]]:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from modiste.actions import classifications
+from modiste.actions import classifications, shipped_classifier
 from modiste.actions.answers import Completion
 from modiste.actions.classifications import ClassifyAsk
 from modiste.actions.inference import Serving
@@ -146,10 +146,34 @@ def _said(told: Completion) -> Said:
 async def _classifier(
     serving: Serving, actor: Actor, classifier: Classifier, items: Sequence[Item]
 ) -> Readings:
-    ask = ClassifyAsk(classifier.model, tuple(item.text for item in items))
+    texts = [(at, part) for at, item in enumerate(items) for part in _parts(classifier, item.text)]
+    told: list[dict[str, dict[str, float]]] = []
     async with asyncio.timeout(classifier.timeout_s):
-        told = await classifications.create(serving, actor, ask)
-    return [_labelled(classifier, each) for each in told.by_name()]
+        for begin in range(0, len(texts), classifications.MAX_INPUTS):
+            some = tuple(part for _, part in texts[begin : begin + classifications.MAX_INPUTS])
+            answer = await classifications.create(
+                serving, actor, ClassifyAsk(classifier.model, some)
+            )
+            told += answer.by_name()
+    found: dict[int, Reading | Failure] = {}
+    for (at, _), each in zip(texts, told, strict=True):
+        found[at] = _higher(found.get(at), _labelled(classifier, each))
+    return [found[at] for at in range(len(items))]
+
+
+def _parts(classifier: Classifier, text: str) -> list[str]:
+    if classifier.model != shipped_classifier.NAME:
+        return [text]
+    return list(shipped_classifier.pieces(text))
+
+
+def _higher(one: Reading | Failure | None, other: Reading | Failure) -> Reading | Failure:
+    """What is violated in a part of a text is violated in the text."""
+    if one is None or isinstance(other, Failure):
+        return other
+    if isinstance(one, Failure):
+        return one
+    return Reading({name: max(one.scores[name], score) for name, score in other.scores.items()})
 
 
 def _labelled(

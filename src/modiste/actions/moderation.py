@@ -2,8 +2,8 @@
 
 Detectors look at the same time; what one of them cannot say is decided by the policy. A name that
 clients of a vendor send (`mistral-moderation-latest`, `omni-moderation-latest`) is answered by the
-policy that is attached to everything, or else by the one that ships with the package, which has
-rules alone and scores only what rules can find.
+policy that is attached to everything, or else by the one that ships with the package: rules, and
+the classifier that ships with it too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PLACE_OF = {
 
 @cache
 def shipped() -> Kept:
-    """The policy of those who have none: rules for personal data, secrets and attacks on models."""
+    """The policy of those who have none: rules, and the shipped classifier."""
     file = resources.files("modiste.moderate") / "policies" / "default.yaml"
     return Kept(read(file.read_text(encoding="utf-8"), file="default.yaml"), 0)
 

@@ -85,6 +85,8 @@ class PolicyUsed(BaseModel):
     name: str
     version: int
     """0: it is not kept."""
+    not_looked_for: list[str]
+    """Categories of its taxonomy that it says nothing about."""
 
 
 class ModerationOut(BaseModel):
@@ -148,7 +150,11 @@ async def _answered(
     answer = ModerationOut(
         id=f"modr-{uuid4().hex}",
         model=model or kept.policy.name,
-        policy=PolicyUsed(name=kept.policy.name, version=kept.version),
+        policy=PolicyUsed(
+            name=kept.policy.name,
+            version=kept.version,
+            not_looked_for=list(kept.policy.not_looked_for()),
+        ),
         results=[_result(each) for each in told],
     )
     return JSONResponse(answer.model_dump(mode="json"))

@@ -121,6 +121,11 @@ class Policy(Part):
         known = _known(self, spec)
         return spec.definition or (known.definition if known else "")
 
+    def not_looked_for(self) -> tuple[str, ...]:
+        """Codes of its taxonomy that are no category here, so that nothing is said about them."""
+        known = taxonomy(self.taxonomy).categories if self.taxonomy else ()
+        return tuple(code for code in known if not self.has(code))
+
     def places(self) -> frozenset[Place]:
         return frozenset(place for each in self.categories for place in each.applies_to)
 

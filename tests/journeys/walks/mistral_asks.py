@@ -66,7 +66,8 @@ def moderations():
     same(told.model, model)
     fine, attack = told.results
     same((fine.categories["jailbreaking"], fine.category_scores["jailbreaking"]), (False, 0.0))
-    same((attack.categories["jailbreaking"], attack.category_scores["pii"]), (True, 0.0))
+    same((attack.categories["jailbreaking"], attack.categories["pii"]), (True, False))
+    expect(0 < fine.category_scores["violence_and_threats"] < 0.5, fine.category_scores)
     chat = [{"role": "user", "content": ATTACK}, {"role": "assistant", "content": "No."}]
     told = client.classifiers.moderate_chat(model=model, inputs=[chat, chat[:1]])
     same([each.categories.get("jailbreaking") for each in told.results], [None, True])
