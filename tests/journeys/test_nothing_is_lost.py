@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -270,6 +271,47 @@ def test_what_a_killed_front_acknowledged_is_there_when_it_is_back(
     with_key = {"Authorization": f"Bearer {key['secret']}"}
     assert server.http.get("/v1/models", headers=with_key).status_code == 200
     server.http.post(f"/v1/fine_tuning/jobs/{job_id}/cancel")
+
+
+def test_a_finetune_by_sql_outlives_the_front_that_read_its_rows(server: Server) -> None:
+    """Its front dies while it reads 30,000 chats; the next one takes the version up."""
+    folder = server.home / "sql"
+    folder.mkdir(exist_ok=True)
+    with sqlite3.connect(folder / "many.db") as made:
+        made.execute("CREATE TABLE pairs (question, answer)")
+        rows = ((f"What is {n}?", f"It is {n}.") for n in range(30_000))
+        made.executemany("INSERT INTO pairs VALUES (?, ?)", rows)
+    sql(server, "CREATE DATABASE many ENGINE = 'sqlite' PARAMETERS = {'path': 'many.db'}")
+    sql(server, "CREATE MODEL killed PREDICT answer USING model_name = 'modiste-tiny', "
+                "prompt_template = '{{question}}'")  # fmt: skip
+    (made_row,) = sql(server, "FINETUNE killed FROM many (SELECT * FROM pairs) USING n_epochs = 1")
+    front = server.part("modiste.api.app")
+    front.kill()
+    server.part("modiste.api.app", after=front)
+    server.wait_until_ready()
+    assert (made_row["VERSION"], made_row["STATUS"]) == (2, "generating")
+    asked = "SELECT * FROM models WHERE name = 'killed' AND version = 2"
+    (version,) = sql(server, asked)
+    assert (version["STATUS"], version["TRAINING_PHASE_NAME"]) == ("generating", "preparing data")
+    deadline = time.monotonic() + 150
+    while version["TRAINING_PHASE_NAME"] == "preparing data":
+        assert time.monotonic() < deadline, version
+        time.sleep(0.2)
+        (version,) = sql(server, asked)
+    assert version["STATUS"] == "generating", version
+    sql(server, "CANCEL FINETUNE killed.2")
+    while version["STATUS"] == "generating":
+        assert time.monotonic() < deadline, version
+        time.sleep(0.2)
+        (version,) = sql(server, asked)
+    active = sql(server, "SELECT version FROM models WHERE name = 'killed' AND active = 1")
+    assert [row["version"] for row in active] == [1]
+
+
+def sql(server: Server, text: str) -> list[dict[str, Any]]:
+    told = server.http.post("/api/sql/query", json={"query": text}).json()
+    assert told["type"] != "error", told
+    return [dict(zip(told["column_names"], row, strict=True)) for row in told.get("data") or []]
 
 
 def test_everyone_who_waits_for_a_killed_engine_is_told_and_the_next_one_is_served(
