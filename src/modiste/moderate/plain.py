@@ -46,6 +46,8 @@ SPELT = re.compile(r"(?<!\w)\w(?:([ ._*\-])\w(?:\1\w)+)(?!\w)")
 
 
 def plain(text: str) -> Plain:
+    if text.isascii() and "\\u" not in text:  # Nothing below would change but the case.
+        return Plain(text.lower(), tuple(range(len(text) + 1)))
     letters: list[str] = []
     at: list[int] = []
     for place, character in _characters(text):
