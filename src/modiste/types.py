@@ -909,6 +909,42 @@ class SqlView:
     source: str | None
 
 
+class SqlUnit(StrEnum):
+    """What the time between two runs of a job is counted in."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+@dataclass(frozen=True)
+class SqlJob:
+    """Statements that run at their times. Texts are shown without secrets."""
+
+    project: str
+    name: str
+    query: str
+    if_query: str | None
+    start_at: datetime
+    end_at: datetime | None = None
+    every: tuple[int, SqlUnit] | None = None
+    next_run_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SqlJobRun:
+    """One run of a job; without an end it is under way."""
+
+    project: str
+    name: str
+    query: str
+    run_start: datetime
+    run_end: datetime | None
+    error: str | None
+
+
 class PredictorStatus(StrEnum):
     GENERATING = "generating"
     COMPLETE = "complete"

@@ -13,7 +13,6 @@ KINDS = sorted(
     key=lambda kind: kind.__name__,
 )  # fmt: skip
 REFUSED = {
-    "CREATE JOB": "CREATE JOB j AS (SELECT 1)", "DROP JOB": "DROP JOB j",
     "EVALUATE": "EVALUATE f FROM (SELECT 1)",
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from modiste.errors import BadRequest, Conflict, InvalidInput, NotFound
 from modiste.store.database import Tx
 from modiste.store.sql_tables import (
     SqlEngineRow,
+    SqlJobRow,
     SqlModelRow,
     SqlProjectRow,
     SqlSourceRow,
@@ -58,7 +59,8 @@ def drop(tx: Tx, actor: Actor, name: str) -> None:
     row = tx.session.get(SqlProjectRow, (actor.org, name))
     if row is None:
         raise NotFound(f"Database does not exist: {name}", code="database_not_found")
-    inside = _inside(tx, actor, name)
+    jobs = sa.select(SqlJobRow.name).where(SqlJobRow.org == actor.org, SqlJobRow.project == name)
+    inside = [*_inside(tx, actor, name), *tx.session.scalars(jobs)]
     if inside:
         raise Conflict(f"{name} still holds {', '.join(inside)}; drop them first.")
     tx.session.delete(row)

@@ -1,4 +1,4 @@
-"""The tables that say what is there: models in versions, engines, databases, views.
+"""The tables that say what is there: models in versions, engines, databases, views, jobs.
 
 Labels and order are those that scripts for MindsDB expect; `models` has every version, with 19
 columns, `models_versions` the same in 16. Nothing in here holds a secret.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 
 import pyarrow as pa
 
 from modiste import __version__
-from modiste.actions import data_sources, jobs, projects
+from modiste.actions import data_sources, jobs, projects, sql_jobs
 from modiste.errors import ModisteError
 from modiste.sql import errors
 from modiste.sql.names import SYSTEM_DATABASES, Names, SystemTable
@@ -42,6 +43,9 @@ LABELS = {
     "databases": ("NAME", "TYPE", "ENGINE", "CONNECTION_DATA"),
     "projects": ("NAME",),
     "views": ("NAME", "PROJECT", "QUERY"),
+    "jobs": ("NAME", "PROJECT", "START_AT", "END_AT", "NEXT_RUN_AT", "SCHEDULE_STR", "QUERY",
+             "IF_QUERY", "VARIABLES"),
+    "jobs_history": ("NAME", "PROJECT", "RUN_START", "RUN_END", "ERROR", "QUERY"),
 }  # fmt: skip
 PHASES = ("preparing data", "queued", "validating", "training")
 BUSY = {"QUEUED": "queued", "VALIDATING": "validating", "VALIDATED": "queued"}
@@ -79,7 +83,30 @@ async def table(session: Session, names: Names, target: SystemTable) -> pa.Table
     if target.name == "views":
         kept = [view for view in names.views if target.project in (None, view.project)]
         return _table(target.name, [(v.name, v.project, v.query) for v in kept])
+    if target.name in ("jobs", "jobs_history"):
+        return await _jobs(session, target)
     raise errors.no_table(f"Table '{target.name}' not found")
+
+
+async def _jobs(session: Session, target: SystemTable) -> pa.Table:
+    """Those to come, or the runs that were."""
+    actor = session.caller
+    if target.name == "jobs":
+        found = await session.place.read(lambda tx: sql_jobs.list_(tx, actor))
+        return _table(target.name, [
+            (job.name, job.project, _time(job.start_at), _time(job.end_at), _time(job.next_run_at),
+             sql_jobs.every_text(job.every), job.query, job.if_query, None)
+            for job in found if target.project in (None, job.project)
+        ])  # fmt: skip
+    runs = await session.place.read(lambda tx: sql_jobs.history(tx, actor))
+    return _table(target.name, [
+        (run.name, run.project, _time(run.run_start), _time(run.run_end), run.error, run.query)
+        for run in runs if target.project in (None, run.project)
+    ])  # fmt: skip
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def databases(names: Names) -> list[tuple[object, ...]]:
@@ -118,7 +145,7 @@ def model_row(
         "CURRENT_TRAINING_PHASE": at,
         "TOTAL_TRAINING_PHASES": None if at is None else len(PHASES),
         "TRAINING_PHASE_NAME": phase,
-        "CREATED_AT": version.created_at.strftime("%Y-%m-%d %H:%M:%S.%f"),
+        "CREATED_AT": _time(version.created_at),
         "TRAINING_TIME": taken,
     }
     return tuple(told[name] for name in columns)

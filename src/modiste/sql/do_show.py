@@ -81,8 +81,6 @@ async def show(said: Show, session: Session) -> Rows:
 
 
 async def _system(said: Show, session: Session, seen: Names, what: str) -> Rows:
-    if what == "jobs":
-        raise errors.unsupported("SHOW JOBS")
     name = "models" if what == "predictors" else what
     project = said.source[0] if said.source else None
     if project is not None and project not in seen.projects:
@@ -174,8 +172,10 @@ async def describe(said: Describe, session: Session) -> Rows:
         SqlError: not there.
     """
     seen = await names.load(session)
-    if said.what in ("job", "table"):
-        raise errors.unsupported(f"DESCRIBE {said.what.upper()}")
+    if said.what == "table":
+        raise errors.unsupported("DESCRIBE TABLE")
+    if said.what == "job":
+        return await _one(session, seen, "jobs", said.name[-1], errors.no_table)
     if said.what in ("database", "project"):
         return await _one(session, seen, "databases", said.name[-1], errors.no_database)
     if said.what == "ml_engine":

@@ -11,6 +11,7 @@ from typing import Any
 from modiste.errors import ModisteError
 from modiste.sql import (
     computed,
+    do_jobs,
     do_models,
     do_show,
     do_sources,
@@ -27,12 +28,14 @@ from modiste.sql.statements import (
     CancelFinetune,
     CreateDatabase,
     CreateEngine,
+    CreateJob,
     CreateModel,
     CreateTable,
     CreateView,
     Describe,
     DropDatabase,
     DropEngine,
+    DropJob,
     DropModel,
     DropTable,
     DropView,
@@ -61,7 +64,7 @@ async def execute(
         if not isinstance(said, Show):
             session.notes.clear()
         try:
-            result = await _done(said, session)
+            result = await done(said, session)
         except ModisteError as error:
             raise errors.translated(error) from error
         yield result
@@ -82,7 +85,8 @@ async def describe(text: str, session: Session) -> tuple[int, tuple[Column, ...]
     return n, None if names is None else tuple(Column(name) for name in names)
 
 
-async def _done(said: Statement, session: Session) -> Result:
+async def done(said: Statement, session: Session) -> Result:
+    """One statement that was read already. Raises SqlError and other ModisteErrors."""
     do = DO.get(type(said))
     if do is None:
         raise errors.unsupported(said.tag)
@@ -106,6 +110,8 @@ DO: dict[type[Statement], Callable[[Any, Session], Awaitable[Result]]] = {
     Use: do_sources.use,
     CreateView: do_sources.create_view,
     DropView: do_sources.drop_view,
+    CreateJob: do_jobs.create_job,
+    DropJob: do_jobs.drop_job,
     CreateTable: do_tables.create_table,
     DropTable: do_tables.drop_table,
     Insert: do_tables.insert,

@@ -38,13 +38,16 @@ def mount(app: FastAPI) -> None:
 
 @asynccontextmanager
 async def opened(app: FastAPI, database: Database, serving: Serving) -> AsyncIterator[None]:
-    """What statements need while the front runs; tunings whose reader is gone are taken up."""
+    """What statements need while the front runs; tunings whose reader is gone are taken up,
+    and jobs run when they are due.
+    """
     place = Place(database, serving)
     app.state.sql = place
     if not missing():
-        from modiste.sql import tuning
+        from modiste.sql import clock, tuning
 
         place.background(tuning.resumed(place))
+        place.background(clock.ticking(place))
     try:
         yield
     finally:

@@ -16,7 +16,10 @@ from modiste.store.database import Tx
 from modiste.types import DataSource, PredictorVersion, SqlView
 
 SCHEMA = "information_schema"
-SYSTEM = ("models", "models_versions", "ml_engines", "handlers", "databases", "projects", "views")
+SYSTEM = (
+    "models", "models_versions", "ml_engines", "handlers", "databases", "projects", "views",
+    "jobs", "jobs_history",
+)  # fmt: skip
 SYSTEM_DATABASES = (SCHEMA, "log")
 FOREIGN_SCHEMAS = ("pg_catalog", SCHEMA, "mysql", "performance_schema", "sys")
 
@@ -103,6 +106,10 @@ class Names:
             return SystemTable(rest[-1], None) if known else Foreign(head, rest[-1])
         if not rest and head.startswith("pg_"):
             return Foreign("pg_catalog", head)
+        if len(path) == 2 and head == "log":
+            if rest[0] != "jobs_history":
+                raise errors.no_table(f"Table '{rest[0]}' not found in database: log")
+            return SystemTable("jobs_history", None)
         if len(path) == 2 and head in self.projects:
             return self._inside(head, rest[0])
         if rest and self.is_source(head):

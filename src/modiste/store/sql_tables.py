@@ -21,6 +21,9 @@ from modiste.types import (
     PredictorStatus,
     PredictorVersion,
     SqlEngine,
+    SqlJob,
+    SqlJobRun,
+    SqlUnit,
     SqlView,
 )
 
@@ -76,6 +79,82 @@ class SqlViewRow(Base):
 
     def noun(self) -> SqlView:
         return SqlView(self.project, self.name, self.query, self.source)
+
+
+class SqlJobRow(Base):
+    __tablename__ = "sql_jobs"
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    org: Mapped[str] = mapped_column(sa.String(8))
+    project: Mapped[str] = mapped_column(sa.String(100))
+    name: Mapped[str] = mapped_column(sa.String(100))
+    query: Mapped[str] = mapped_column(sa.Text)
+    """As it may be shown."""
+    if_query: Mapped[str | None] = mapped_column(sa.Text)
+    sealed: Mapped[str] = mapped_column(sa.Text)
+    """Both, as they run."""
+    dialect: Mapped[str] = mapped_column(sa.String(20))
+    start_at: Mapped[datetime] = mapped_column(Time)
+    end_at: Mapped[datetime | None] = mapped_column(Time)
+    every_n: Mapped[int | None] = mapped_column(sa.Integer)
+    every_unit: Mapped[SqlUnit | None] = mapped_column(Word(SqlUnit))
+    next_run_at: Mapped[datetime | None] = mapped_column(Time)
+    """NULL where no run follows."""
+    last_run_at: Mapped[datetime | None] = mapped_column(Time)
+    last: Mapped[JSON] = mapped_column(Noun(JSON))
+    """What LAST stands for in the next run, by its place in the statements."""
+    actor: Mapped[Actor] = mapped_column(Noun(Actor))
+    created_at: Mapped[datetime] = mapped_column(Time)
+    lease: Mapped[str | None] = mapped_column(sa.String(36))
+    """Of the run under way."""
+    lease_until: Mapped[datetime | None] = mapped_column(Time)
+
+    __table_args__ = (
+        sa.UniqueConstraint("org", "project", "name", name="uq_sql_jobs_name"),
+        sa.Index("ix_sql_jobs_next", "next_run_at"),
+    )
+
+    @property
+    def every(self) -> tuple[int, SqlUnit] | None:
+        return None if self.every_n is None or self.every_unit is None else (
+            self.every_n, self.every_unit
+        )  # fmt: skip
+
+    def noun(self) -> SqlJob:
+        return SqlJob(
+            self.project,
+            self.name,
+            self.query,
+            self.if_query,
+            self.start_at,
+            self.end_at,
+            self.every,
+            self.next_run_at,
+        )
+
+
+class SqlJobRunRow(Base):
+    __tablename__ = "sql_job_runs"
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    org: Mapped[str] = mapped_column(sa.String(8))
+    project: Mapped[str] = mapped_column(sa.String(100))
+    name: Mapped[str] = mapped_column(sa.String(100))
+    job_seq: Mapped[int] = mapped_column(sa.Integer)
+    """The job may be gone."""
+    due_at: Mapped[datetime] = mapped_column(Time)
+    run_start: Mapped[datetime] = mapped_column(Time)
+    run_end: Mapped[datetime | None] = mapped_column(Time)
+    error: Mapped[str | None] = mapped_column(sa.Text)
+    query: Mapped[str] = mapped_column(sa.Text)
+
+    __table_args__ = (
+        sa.UniqueConstraint("job_seq", "due_at", name="uq_sql_job_runs_due"),
+        sa.Index("ix_sql_job_runs_org", "org", "seq"),
+    )
+
+    def noun(self) -> SqlJobRun:
+        return SqlJobRun(
+            self.project, self.name, self.query, self.run_start, self.run_end, self.error
+        )
 
 
 class SqlModelRow(Base):
