@@ -138,6 +138,18 @@ def test_a_revoked_key_stops_its_jobs_and_scopes_are_those_of_now(
     assert job.next_run_at is None
 
 
+def test_a_job_sealed_with_another_key_is_told_and_holds_up_nobody(
+    database: Database, admin: Actor, clock: list[datetime]
+) -> None:
+    make(database, admin, "lost")
+    (database.settings.home / "secrets.key").unlink()
+    make(database, admin, "fine")
+    (run,) = claim(database)
+    assert run.name == "fine"
+    (told, _) = history(database, admin)
+    assert (told.name, str(told.error)[:34]) == ("lost", "A secret was sealed with another k")
+
+
 def test_names_are_free_or_refused_and_secrets_are_not_shown(
     database: Database, admin: Actor
 ) -> None:

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from modiste.actions import keys, projects
 from modiste.actions.keys import require
-from modiste.errors import Conflict, NotFound
+from modiste.errors import Conflict, Corrupt, NotFound
 from modiste.store import sealed
 from modiste.store.database import Tx
 from modiste.store.sql_tables import SqlJobRow, SqlJobRunRow
@@ -236,9 +236,14 @@ def _begun(tx: Tx, row: SqlJobRow, due_at: datetime) -> Run | None:
         row.next_run_at = None
         told.run_end, told.error = now, REVOKED
         return None
+    try:
+        statements, condition = json.loads(sealed.opened(tx.settings, row.sealed))
+    except Corrupt as error:  # One job that cannot be read must not hold up the others.
+        row.next_run_at = None
+        told.run_end, told.error = now, error.message
+        return None
     row.lease, row.lease_until = str(uuid.uuid4()), now + timedelta(seconds=LEASE_S)
     before, row.last_run_at = row.last_run_at, now
-    statements, condition = json.loads(sealed.opened(tx.settings, row.sealed))
     return Run(
         row.seq,
         told.seq,

@@ -29,8 +29,10 @@ FORM = "%Y-%m-%d %H:%M:%S"
 async def ticking(place: Place) -> None:
     """From now on, run jobs when they are due. Ends with the process."""
     while True:
-        with suppress(ModisteError):  # Of the store, which says the same to whoever asks it.
+        try:
             await tick(place)
+        except Exception:
+            log.exception("the clock of SQL jobs could not look; it goes on")
         await asyncio.sleep(TICK_S)
 
 
