@@ -16,7 +16,7 @@ from typing import Any, cast
 from modiste.actions import sql_jobs
 from modiste.actions.sql_jobs import GONE, LEASE_S, Run
 from modiste.errors import ModisteError
-from modiste.sql import errors, execute, last
+from modiste.sql import execute, last
 from modiste.sql.grammar import statements
 from modiste.sql.result import Rows
 from modiste.sql.session import Dialect, Place, Session
@@ -116,10 +116,3 @@ async def _alive(place: Place, run: Run) -> None:
         await asyncio.sleep(LEASE_S / 5)
         with suppress(ModisteError):
             await place.write(lambda tx: sql_jobs.alive(tx, run))
-
-
-def check(texts: Sequence[str], dialect: Dialect, *, condition: bool = False) -> None:
-    """Raises SqlError: a statement cannot be read, or a condition does not end in a query."""
-    said = [each for text in texts for each in statements(text, dialect)]
-    if condition and last.query_of(said[-1]) is not said[-1]:
-        raise errors.bad("IF ends in a query; the job runs when that has a row.")

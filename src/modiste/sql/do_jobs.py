@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from modiste.actions import sql_jobs
 from modiste.actions.sql_jobs import Body
 from modiste.errors import Conflict, NotFound
-from modiste.sql import clock, errors, names
+from modiste.sql import errors, last, names
+from modiste.sql.grammar import statements
 from modiste.sql.result import Done
-from modiste.sql.session import Session
+from modiste.sql.session import Dialect, Session
 from modiste.sql.statements import CreateJob, DropJob
 from modiste.types import SqlUnit
 
@@ -20,9 +22,9 @@ async def create_job(said: CreateJob, session: Session) -> Done:
         SqlError: a statement of it cannot be read, a date is none, or the name is taken.
     """
     named = (await names.load(session)).named(said.name)
-    clock.check(said.body, session.dialect)
+    _check(said.body, session.dialect)
     if said.condition:
-        clock.check(said.condition, session.dialect, condition=True)
+        _check(said.condition, session.dialect, condition=True)
     start, end = _moment("START", said.start), _moment("END", said.end)
     if end is not None and start is not None and end < start:
         raise errors.bad(f"END {said.end} is before START {said.start}.")
@@ -61,3 +63,10 @@ def _moment(word: str, text: str | None) -> datetime | None:
     if found is None:
         raise errors.bad(f"{word} is {text!r}, expected 'YYYY-MM-DD HH:MM:SS' (UTC) or now.")
     return found
+
+
+def _check(texts: Sequence[str], dialect: Dialect, *, condition: bool = False) -> None:
+    """Raises SqlError: a statement cannot be read, or a condition does not end in a query."""
+    said = [each for text in texts for each in statements(text, dialect)]
+    if condition and last.query_of(said[-1]) is not said[-1]:
+        raise errors.bad("IF ends in a query; the job runs when that has a row.")
