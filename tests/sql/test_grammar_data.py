@@ -2,6 +2,7 @@
 
 import pytest
 
+from modiste.sql.errors import SqlError
 from modiste.sql.grammar import statements
 from modiste.sql.statements import (
     AlterDatabase,
@@ -52,3 +53,18 @@ def test_show_takes_a_condition() -> None:
     assert isinstance(said, Show)
     assert said.where is not None
     assert said.where.sql() == "active = 1"
+
+
+@pytest.mark.parametrize(
+    ("said", "every"), [("'60 minutes'", (60, "minute")), ("'hour'", (1, "hour")),
+                        ("2 weeks", (2, "week"))],
+)  # fmt: skip
+def test_a_job_comes_every_so_often_also_in_quotes(said: str, every: tuple[int, str]) -> None:
+    (job,) = statements(f"CREATE JOB j (SELECT 1) EVERY {said}", "mysql")
+    assert isinstance(job, CreateJob)
+    assert job.every == every
+
+
+def test_a_quoted_time_that_is_none_is_refused() -> None:
+    with pytest.raises(SqlError, match="expected minute"):
+        statements("CREATE JOB j (SELECT 1) EVERY '2 fortnights'", "mysql")

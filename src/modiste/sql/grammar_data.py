@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlglot.tokens import TokenType
 
 from modiste.sql import grammar_query, lexer
@@ -130,8 +132,15 @@ def _date(at: Cursor) -> str:
 
 
 def _every(at: Cursor) -> tuple[int, str]:
+    """`EVERY 2 hours`; MindsDB's SDK writes it as a string."""
     token = at.peek()
     n = 1
+    if token is not None and token.token_type is TokenType.STRING:
+        said = re.fullmatch(r"(?:(\d{1,6})\s+)?([a-z]+?)s?", token.text.strip().lower())
+        if said is None or said[2].upper() not in UNITS:
+            at.fail("expected minute, hour, day, week or month")
+        at.next()
+        return int(said[1] or 1), "minute" if said[2] == "min" else said[2]
     if token is not None and token.token_type is TokenType.NUMBER:
         n = int(at.next().text)
     unit = at.one_of(*UNITS, *(f"{unit}S" for unit in UNITS)).removesuffix("S")

@@ -128,6 +128,14 @@ def makes_views(server, shop):
     assert server.views.list() == []
 
 
+def makes_jobs(server):
+    job = server.jobs.create("hourly", query_str="SELECT 1; SHOW MODELS", repeat_min=60)
+    assert job.name == "hourly"
+    assert [each.name for each in server.jobs.list()] == ["hourly"]
+    server.jobs.drop("hourly")
+    assert server.jobs.list() == []
+
+
 def is_told_what_is_not_here(server):
     refused(lambda: server.agents.list(), "agents", "not supported")
     refused(lambda: server.knowledge_bases.list(), "knowledge bases", "not supported")
@@ -145,6 +153,7 @@ def main():
     model = predicts(server, shop)
     knows_versions(server, shop, model)
     makes_views(server, shop)
+    makes_jobs(server)
     is_told_what_is_not_here(server)
     server.drop_model("m")
     server.drop_database("shop")
