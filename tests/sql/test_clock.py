@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -40,10 +41,11 @@ def history(speaker: Speaker, name: str) -> Table:
 
 
 @pytest.fixture
-def shop(speaker: Speaker) -> Speaker:
+def shop(speaker: Speaker) -> Iterator[Speaker]:
     speaker("CREATE OR REPLACE TABLE shop.news (id int, text text)")
     speaker("CREATE OR REPLACE TABLE shop.told (id int, answer text)")
-    return speaker
+    yield speaker
+    speaker("DROP TABLE shop.news; DROP TABLE shop.told")
 
 
 def test_new_rows_are_answered_each_once_by_what_is_after_last(shop: Speaker) -> None:
