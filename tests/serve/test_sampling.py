@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from modiste.nn import native
 from modiste.serve import sampling
-from modiste.serve.sampling import Draw, logprob, pick, uniform
+from modiste.serve.sampling import Draw, logprob, uniform
 from modiste.serve.sequence import Sampling
 
 
@@ -55,12 +56,33 @@ def test_numbers_of_neighbouring_seeds_and_positions_are_uniform():
     assert distance < 1.95 / n**0.5
 
 
+@pytest.fixture(params=["numpy", *native.VARIANTS])
+def picked(request, monkeypatch):
+    """How the twin in numpy, and every variant that runs here, draws from one row of logits."""
+    library = None if request.param == "numpy" else native.open_variant(request.param)
+    if library is None and request.param != "numpy":
+        pytest.skip(f"{request.param} was not built or does not run here")
+    monkeypatch.setattr(native, "library", lambda: library)
+    monkeypatch.setattr(sampling, "uniform", lambda seed, position: seed)
+
+    def pick(logits, numbers, **how):
+        """A token for each of `numbers`, which stand in for the generator's."""
+        draws = [draw(seed=u, **how) for u in numbers]
+        rows = torch.as_tensor(np.asarray(logits, dtype=np.float32)).repeat(len(draws), 1)
+        return choose(rows, draws)
+
+    return pick
+
+
+NUMBERS = [uniform(5, position) for position in range(4000)]
+
+
 @pytest.mark.parametrize("top_p", [0.3, 0.9, 1.0])
-def test_tokens_come_with_their_probability(top_p):
+def test_tokens_come_with_their_probability(picked, top_p):
     logprobs = random_logprobs(30)
     expected = nucleus(logprobs, top_p)
-    n = 4000
-    drawn = [pick(logprobs, top_p, uniform(5, position)) for position in range(n)]
+    drawn = picked(logprobs, NUMBERS, top_p=top_p)
+    n = len(drawn)
     assert set(drawn) <= set(expected)
     common = [token for token, p in expected.items() if p * n >= 5]
     if len(common) > 1:
@@ -70,26 +92,44 @@ def test_tokens_come_with_their_probability(top_p):
         assert chi_square_p(np.array(observed), share / share.sum() * sum(observed)) > 0.001
 
 
-@pytest.mark.parametrize("size", [5, 300, 20_000])
-@pytest.mark.parametrize("spread", [0.001, 1.0, 8.0])
-def test_looking_at_the_head_first_changes_nothing(size, spread):
-    logprobs = random_logprobs(size, spread=spread)
-    probabilities = np.exp(logprobs.astype(np.float64))
-    order = np.argsort(-logprobs, kind="stable")
-    mass = np.cumsum(probabilities[order])
-    for position in range(50):
-        u = uniform(9, position)
-        # Float32 log-probabilities sum to 1 within 1e-5 or so; a draw that near an edge may go
-        # either way, so it is left out: expected in under 1 of 50 for the largest size.
-        at = int(np.searchsorted(mass, u, side="right"))
-        if at < size and min(mass[at] - u, u - (mass[at - 1] if at else 0)) > 1e-9:
-            assert pick(logprobs, 1.0, u) == order[at]
+@pytest.mark.parametrize("picked", native.VARIANTS, indirect=True)
+@pytest.mark.parametrize("size", [1, 5, 300, 20_000])
+@pytest.mark.parametrize("spread", [0.0, 0.001, 1.0, 8.0, 300.0])
+def test_compiled_kernels_draw_what_numpy_draws(picked, size, spread):
+    # A number within 1e-13 of the border of two tokens may go either way: once in 1e9 such runs.
+    logits = random_logprobs(size, spread=spread)
+    logits[1::7] = logits[: len(logits[1::7])]
+    logits[3::5] = -np.inf
+    for how in (
+        {"temperature": 1.0},
+        {"temperature": 0.3},
+        {"temperature": 1e-320},
+        {"temperature": 1.7, "top_p": 0.9},
+        {"temperature": 0.7, "top_p": 0.2},
+        {"temperature": 1.0, "top_p": 0.999999},
+        {"temperature": 0.05, "top_k": 40},
+        {"temperature": 1.3, "top_k": 3, "top_p": 0.8},
+        {"temperature": 1.0, "min_p": 0.1},
+        {"temperature": 1.0, "top_k": 50, "min_p": 0.01, "top_p": 0.95},
+    ):
+        numbers = NUMBERS[: 2 if size > 1000 else 12]
+        ours = [sampling.pick(logits, Sampling(**how), u) for u in numbers]
+        assert picked(logits, numbers, **how) == ours, how
 
 
-def test_the_last_draw_of_a_rounded_mass_is_still_a_token():
-    logprobs = np.full(7, np.log(1 / 7) - 1e-4, dtype=np.float32)
-    assert pick(logprobs, 1.0, 1 - 2**-53) == 6
-    assert pick(logprobs, 0.99999, 1 - 2**-53) == 6
+def test_ties_at_the_border_go_by_token_id(picked):
+    logits = [0.0, 2.0, 2.0, 2.0, -1.0]
+    assert set(picked(logits, NUMBERS[:200], top_k=2)) == {1, 2}
+    # Each of the three holds 0.30; half of the mass takes two.
+    assert set(picked(logits, NUMBERS[:200], top_p=0.5)) == {1, 2}
+
+
+def test_the_last_number_is_still_a_token(picked):
+    last = 1 - 2**-53
+    logits = np.full(7, np.log(1 / 7) - 1e-4, dtype=np.float32)
+    assert picked(logits, [last]) == [6]
+    assert picked(logits, [last], top_p=0.99999) == [6]
+    assert picked([0.0, 0.0, -np.inf], [last]) == [1]
 
 
 def test_zero_temperature_and_zero_top_p_take_the_most_likely():
@@ -146,14 +186,14 @@ def test_only_allowed_tokens_are_drawn_however_unlikely():
 @pytest.mark.parametrize(("top_k", "min_p", "top_p"), [
     (1, 0.0, 1.0), (5, 0.0, 1.0), (5, 0.0, 0.6), (None, 0.2, 1.0), (4, 0.1, 0.8), (99, 0.0, 1.0),
 ])  # fmt: skip
-def test_top_k_and_min_p_cut_before_top_p(top_k, min_p, top_p):
+def test_top_k_and_min_p_cut_before_top_p(picked, top_k, min_p, top_p):
     logprobs = random_logprobs(30, spread=2.0)
     probabilities = np.exp(logprobs.astype(np.float64))
     order = np.argsort(-probabilities, kind="stable")[:top_k]
     order = order[probabilities[order] >= min_p * probabilities.max()]
     mass = np.cumsum(probabilities[order])
     order = order[: int(np.searchsorted(mass, top_p * mass[-1])) + 1]
-    drawn = [pick(logprobs, top_p, uniform(5, n), top_k=top_k, min_p=min_p) for n in range(2000)]
+    drawn = picked(logprobs, NUMBERS[:2000], top_p=top_p, top_k=top_k, min_p=min_p)
     likely = order[probabilities[order] / probabilities[order].sum() > 0.01]
     # Fixed seed. A token of one per cent stays away from 2000 draws once in e^20.
     assert set(likely.tolist()) <= set(drawn) <= set(order.tolist())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from ctypes import POINTER, Structure, c_float, c_int, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_double, c_float, c_int, c_int64, c_void_p
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -27,7 +27,7 @@ VARIABLE = "MODISTE_NATIVE"
 """Names one variant, or nothing that exists (`off`) for torch alone: to compare, to find faults."""
 LANES = 16
 """Outputs of a panel."""
-LAYOUT = 3
+LAYOUT = 4
 """Of the structures below, as in `native/decoder.c`."""
 
 
@@ -120,6 +120,17 @@ class CCells(Structure):
     _fields_ = [("keys", c_void_p), ("values", c_void_p), ("n_cells", c_int64)]
 
 
+class CDraw(Structure):
+    _fields_ = [
+        ("row", c_int64),
+        ("temperature", c_double),
+        ("top_p", c_double),
+        ("min_p", c_double),
+        ("u", c_double),
+        ("top_k", c_int64),
+    ]
+
+
 class CRotary(Structure):
     _fields_ = [("cos", c_void_p), ("sin", c_void_p)]
 
@@ -128,6 +139,7 @@ class Library(NamedTuple):
     variant: str
     forward: Any
     linear: Any
+    sample: Any
 
 
 @cache
@@ -180,4 +192,7 @@ def _typed(variant: str, loaded: ctypes.CDLL) -> Library:
     ]
     linear.restype = None
     linear.argtypes = [POINTER(CLinear), c_int64, c_void_p, c_void_p]
-    return Library(variant, forward, linear)
+    sample = loaded.modiste_sample
+    sample.restype = c_int
+    sample.argtypes = [c_int64, c_void_p, c_int64, POINTER(CDraw), c_void_p]
+    return Library(variant, forward, linear, sample)

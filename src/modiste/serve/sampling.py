@@ -2,7 +2,8 @@
 
 There is no generator state: the n-th token of a request with seed s is drawn with
 splitmix64(s, n), so a request gives the same tokens whatever else is served, and after a restart.
-Tokens are drawn by inverting the cumulated probability, most likely first, ties by token id.
+Tokens are drawn by inverting the cumulated probability of those that may be drawn, in the order of
+their ids; which may be drawn goes by falling logit, ties by id.
 
 Legend: M rows that need a token, V vocabulary.
 """
@@ -17,15 +18,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from modiste.nn import native
+from modiste.nn.native import address
 from modiste.serve.sequence import Logprob, Sampling
 
 MASK = 2**64 - 1
 GOLDEN = 0x9E3779B97F4A7C15
 
-LOWEST = np.finfo(np.float32).min
-HEADS_NATS = (5.0, 12.0, -float(LOWEST) / 2)
-"""Tokens less likely than the best by exp(-5) are sorted only where a draw needs them, and so on.
-The order of the likelier ones is the same either way, and so is what is drawn."""
+COLDEST = 1e-300
+"""A temperature below it is taken for it, so that its inverse is a number."""
 
 
 class Draw(NamedTuple):
@@ -77,41 +78,46 @@ def logprob(logprobs_V: npt.NDArray[np.float32], token: int, n_top: int) -> Logp
 
 
 def _tokens(logits_MV: Tensor, draws: Sequence[Draw]) -> list[int]:
-    warm = [row for row, draw in enumerate(draws) if draw.sampling.temperature > 0]
-    chosen: list[int] = logits_MV.argmax(-1).tolist()
-    if warm:
-        temperatures = torch.tensor([draws[row].sampling.temperature for row in warm])
-        scaled = logits_MV if len(warm) == len(draws) else logits_MV[warm]
-        logprobs = torch.log_softmax(scaled / temperatures[:, None], dim=-1).numpy()
-        for logprobs_V, row in zip(logprobs, warm, strict=True):
-            how, u = draws[row].sampling, uniform(draws[row].seed, draws[row].position)
-            chosen[row] = pick(logprobs_V, how.top_p, u, top_k=how.top_k, min_p=how.min_p)
-    return chosen
+    compiled = native.library()
+    numbers = [
+        uniform(draw.seed, draw.position) if draw.sampling.temperature else 0.0 for draw in draws
+    ]
+    if compiled is None or logits_MV.dtype != torch.float32:
+        rows = logits_MV.float().numpy()
+        return [
+            pick(*row) for row in zip(rows, (draw.sampling for draw in draws), numbers, strict=True)
+        ]
+    logits_MV = logits_MV.contiguous()
+    asked = (native.CDraw * len(draws))()
+    for row, (draw, u) in enumerate(zip(draws, numbers, strict=True)):
+        how = draw.sampling
+        asked[row] = native.CDraw(row, how.temperature, how.top_p, how.min_p, u, how.top_k or 0)
+    tokens = np.empty(len(draws), dtype=np.int64)
+    vocabulary = logits_MV.shape[1]
+    if compiled.sample(vocabulary, address(logits_MV), len(draws), asked, tokens.ctypes.data):
+        raise MemoryError("no memory for choosing tokens")
+    return tokens.tolist()
 
 
-def pick(
-    logprobs_V: npt.NDArray[np.float32],
-    top_p: float,
-    u: float,
-    *,
-    top_k: int | None = None,
-    min_p: float = 0.0,
-) -> int:
+def pick(logits_V: npt.NDArray[np.float32], how: Sampling, u: float) -> int:
     """The token at `u` (0 to 1) of the cumulated probability of those that may be drawn.
 
-    `top_k` and `min_p` cut first, then `top_p` takes its share of what they leave.
+    `top_k` and `min_p` cut first, then `top_p` takes its share of what they leave. This is what
+    `nn/native/sampling.h` computes for all rows at once; it is used where nothing was compiled.
     """
-    if top_k is None and not min_p:
-        ids, mass = _most_likely_first(logprobs_V, reach=u if top_p >= 1 else top_p)
-        whole = 1.0
-    else:
-        ids, mass = _cut(logprobs_V, top_k, min_p)
-        whole = mass[-1]
-    # Rounding may leave the whole mass a hair under top_p; the last token ends the nucleus then.
-    last = len(mass) - 1
-    end = min(int(np.searchsorted(mass, top_p * whole)), last) if top_p < 1 else last
-    total = mass[end] if top_p < 1 else whole
-    return int(ids[min(int(np.searchsorted(mass, u * total, side="right")), end)])
+    best = logits_V.max()
+    if how.temperature == 0 or best == np.inf:
+        return int(logits_V.argmax())
+    scale = 1 / max(how.temperature, COLDEST)
+    weights = np.exp((logits_V.astype(np.float64) - float(best)) * scale)
+    if how.top_k is not None and how.top_k < len(logits_V):
+        _keep(weights, _head(logits_V, np.ones_like(weights), how.top_k))
+    weights[weights < how.min_p] = 0
+    if how.top_p < 1:
+        _keep(weights, _head(logits_V, weights, how.top_p * float(weights.sum())))
+    mass = np.cumsum(weights)
+    at = int(np.searchsorted(mass, u * mass[-1], side="right"))
+    return at if at < len(mass) else int(np.flatnonzero(weights)[-1])
 
 
 def uniform(seed: int, position: int) -> float:
@@ -144,33 +150,17 @@ def _change(logits_V: Tensor, draw: Draw) -> None:
         logits_V[torch.from_numpy(~draw.allowed_V)] = -torch.inf
 
 
-def _most_likely_first(
-    logprobs_V: npt.NDArray[np.float32], *, reach: float
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Token ids in falling probability, at least until their cumulated probability passes `reach`
-    or there are no more; and that cumulated probability."""
-    best = logprobs_V.max()
-    for nats in HEADS_NATS:
-        ids, mass = _sorted(logprobs_V, np.flatnonzero(logprobs_V >= best - nats))
-        if mass[-1] > reach:
-            break
-    return ids, mass
+def _head(
+    logits_V: npt.NDArray[np.float32], amounts_V: npt.NDArray[np.float64], wanted: float
+) -> npt.NDArray[np.int64]:
+    """The most likely tokens whose amounts together reach `wanted`; ties by token id."""
+    order = np.argsort(-logits_V, kind="stable")
+    end = int(np.searchsorted(np.cumsum(amounts_V[order]), wanted))
+    return order[: end + 1]
 
 
-def _cut(
-    logprobs_V: npt.NDArray[np.float32], top_k: int | None, min_p: float
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The same of all tokens that both leave."""
-    n = len(logprobs_V) if top_k is None else min(top_k, len(logprobs_V))
-    least = max(np.partition(logprobs_V, -n)[-n], LOWEST)
-    if min_p:
-        least = max(least, logprobs_V.max() + np.float32(np.log(min_p)))
-    ids, mass = _sorted(logprobs_V, np.flatnonzero(logprobs_V >= least))
-    return ids[:n], mass[:n]
-
-
-def _sorted(
-    logprobs_V: npt.NDArray[np.float32], among: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    ids = among[np.argsort(-logprobs_V[among], kind="stable")]
-    return ids, np.cumsum(np.exp(logprobs_V[ids].astype(np.float64)))
+def _keep(weights_V: npt.NDArray[np.float64], tokens: npt.NDArray[np.int64]) -> None:
+    """Takes all others away."""
+    kept = weights_V[tokens]
+    weights_V[:] = 0
+    weights_V[tokens] = kept

@@ -8,6 +8,7 @@
  * size, C cells, R rank. */
 #include "attention.h"
 #include "feed_forward.h"
+#include "sampling.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -133,8 +134,18 @@ int modiste_forward(const Decoder *d, int64_t N, float *x, int64_t n_spans, cons
 
 void modiste_linear(const Linear *w, int64_t N, const float *x, float *y) { linear(w, N, x, y); }
 
+/* logits: [rows][V]; tokens: [n], one for each draw. 0, or 1 where there is no memory. */
+int modiste_sample(int64_t V, const float *logits, int64_t n, const Draw *draws, int64_t *tokens) {
+  double *weights = malloc((size_t)V * (sizeof(double) + sizeof(Candidate)));
+  if (weights == NULL) return 1;
+  Bench bench = {weights, (Candidate *)(weights + V)};
+  for (int64_t i = 0; i < n; i++) tokens[i] = drawn(V, logits + draws[i].row * V, draws + i, bench);
+  free(weights);
+  return 0;
+}
+
 /* Which layout of structs this was compiled for; counted up with every change of one. */
-int modiste_layout(void) { return 3; }
+int modiste_layout(void) { return 4; }
 
 /* Whether this processor and system run what this file was compiled for. */
 int modiste_usable(void) {
