@@ -4,6 +4,8 @@
 
 TASK is a folder here. Rows to tune on and rows to ask share no question: where the source has a
 split it is kept, elsewhere a hash of the question decides. Both files keep the source's order.
+For a sweep, the rows to ask come in halves as well, `eval-1` to choose by and `eval-2` to confirm
+by, and so does `general`, plain English on which a guard sees what was forgotten.
 """
 
 from __future__ import annotations
@@ -84,6 +86,32 @@ def medquad(data: Path) -> tuple[Iterable[Row], Iterable[Row]]:
     return train, (row for row in found if share(row["focus"]) >= 0.9)
 
 
+def general_english(data: Path) -> Iterable[Row]:
+    """Articles of US government offices: where they begin, and how they go on."""
+    for row in rows(data / "f_gov_news" / "articles.jsonl.gz"):
+        words = row["text"].split()
+        if len(words) >= 120:
+            yield {"begin": " ".join(words[:60]), "rest": " ".join(words[60:120])}
+
+
+def halves(name: str, found: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
+    kept = list(found)
+    first = [share(json.dumps(row)) < 0.5 for row in kept]
+    yield f"{name}-1", [row for row, here in zip(kept, first, strict=True) if here]
+    yield f"{name}-2", [row for row, here in zip(kept, first, strict=True) if not here]
+
+
+def files(task: str, data: Path) -> Iterator[tuple[str, Iterable[Row]]]:
+    train, asked = TASKS[task](data)
+    asked = list(asked)
+    yield "train", train
+    yield "eval", asked
+    if task in SWEPT:
+        yield from halves("eval", asked)
+        yield from halves("general", general_english(data))
+
+
+SWEPT = ("intents-snips",)
 TASKS: dict[str, Callable[[Path], tuple[Iterable[Row], Iterable[Row]]]] = {
     "text-to-sql": text_to_sql,
     "intents-clinc150": clinc150,
@@ -100,7 +128,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    for name, found in zip(("train", "eval"), TASKS[asked.task](asked.data), strict=True):
+    for name, found in files(asked.task, asked.data):
         with (asked.out / f"{name}.jsonl").open("w", encoding="utf-8") as file:
             n = sum(bool(file.write(json.dumps(row, ensure_ascii=False) + "\n")) for row in found)
         print(f"{asked.out / name}.jsonl: {n} rows")

@@ -14,6 +14,7 @@ import yaml
 from modiste.evaluate.dataset import items_in
 from modiste.evaluate.planned import planned
 from modiste.evaluate.suite import Suite
+from modiste.evaluate.sweep import SweepSpec, cells
 from modiste.prepare.checked import checked
 from modiste.tune import config
 
@@ -36,6 +37,36 @@ def test_every_task_has_a_folder_with_a_tuning_and_a_suite(prepare: ModuleType) 
     assert sorted(prepare.TASKS) == FOLDERS
     for name in FOLDERS:
         assert (EXAMPLES / name / "tune.yaml").is_file()
+
+
+def test_a_sweeps_files_are_what_it_takes(prepare: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text("{}\n")
+    for name in prepare.SWEPT:
+        folder = EXAMPLES / name
+        sweep = checked(SweepSpec, yaml.safe_load((folder / "sweep.yaml").read_text()), file="s")
+        assert sweep.fresh is not None
+        suites = [sweep.target, *sweep.guards, sweep.fresh.target, *sweep.fresh.guards]
+        asked = [
+            checked(Suite, yaml.safe_load((folder / suite).read_text()), file=suite).dataset.path
+            for suite in suites
+        ]
+        assert asked == ["eval-1.jsonl", "general-1.jsonl", "eval-2.jsonl", "general-2.jsonl"]
+        told = yaml.safe_load((folder / sweep.tune).read_text())
+        for cell in cells(sweep.grid):
+            (tmp_path / "tune.yaml").write_text(yaml.safe_dump({**told, **cell.values}))
+            assert config.load(tmp_path / "tune.yaml").spec.model == "modiste-tiny"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"the public data is not at {DATA}")
+def test_the_halves_of_a_sweep_share_no_row(prepare: ModuleType) -> None:
+    (name,) = prepare.SWEPT
+    made = {file: list(rows) for file, rows in prepare.files(name, DATA) if file != "train"}
+    assert sorted(made) == ["eval", "eval-1", "eval-2", "general-1", "general-2"]
+    assert len(made["eval-1"]) + len(made["eval-2"]) == len(made["eval"]) == 700
+    first, second = ({row["begin"] for row in made[f"general-{n}"]} for n in (1, 2))
+    assert first
+    assert second
+    assert not first & second
 
 
 @pytest.mark.parametrize("name", FOLDERS)

@@ -161,7 +161,7 @@ def _print_table(head: str, differences: Sequence[Difference]) -> None:
                 each.name,
                 amount(each, each.baseline),
                 amount(each, each.candidate),
-                *_interval(each),
+                *interval(each),
                 each.counts,
                 each.estimate.n if each.estimate else 0,
                 str(each.verdict),
@@ -175,7 +175,8 @@ def _print_table(head: str, differences: Sequence[Difference]) -> None:
         say(printable(said))
 
 
-def _interval(each: Difference) -> tuple[str, str]:
+def interval(each: Difference) -> tuple[str, str]:
+    """A difference, and the ends of its interval."""
     if each.estimate is None:
         return "–", ""
     factor, unit = each.kind.wording.factor, each.kind.wording.unit

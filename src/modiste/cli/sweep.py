@@ -16,6 +16,7 @@ import typer
 
 from modiste import settings
 from modiste.cli import follow, jobs, runs, tune, tune_inputs
+from modiste.cli.eval_compare import interval
 from modiste.cli.output import AsJson, print_json, print_table, say
 from modiste.cli.suite_file import sent, suite_in
 from modiste.client import Client, connect
@@ -221,9 +222,10 @@ class _Sweep:
 
 def _print(selection: Selection, told: tuple[bool, str] | None) -> None:
     print_table(
-        ["cell", "target", "gain", "guards", "model"],
+        ["cell", "target", "gain", "95 % interval", "verdict", "guards", "model"],
         [_shown(row, selection) for row in selection.rows],
         empty="No cell was tuned and evaluated.",
+        numbers=("target", "gain"),
     )
     typer.echo(selection.why)
     if told is not None:
@@ -235,15 +237,15 @@ def _print(selection: Selection, told: tuple[bool, str] | None) -> None:
 def _shown(row: Row, selection: Selection) -> tuple[str, ...]:
     primary = row.measured.target.primary
     guards = "; ".join(
-        f"{guard.suite}: {'kept' if guard.passed else 'may be lost'} (p {guard.p:.3f})"
-        for guard in row.guards
+        f"{guard.suite}: {interval(guard.difference)[0]}, {guard.told}" for guard in row.guards
     )
     value = "–" if primary.candidate is None else runs.shown(primary.candidate, primary.kind.unit)
     chosen = " ←" if row is selection.winner else ""
     return (
         row.measured.cell.name + chosen,
         value,
-        primary.decision.sentence,
+        *interval(primary),
+        str(primary.verdict),
         guards or "none",
         row.measured.model,
     )

@@ -147,14 +147,20 @@ def _row(each: Difference, axis: Axis) -> str:
     note = escape(each.decision.sentence + _missing(each))
     return (
         f'<tr class="has-note"><td>{escape(name)}</td>'
-        f'<td class="n">{shown(each.baseline, unit)}</td>'
-        f'<td class="n">{shown(each.candidate, unit)}</td><td class="n">{ends}</td>'
+        f'<td class="n">{_short(shown(each.baseline, unit))}</td>'
+        f'<td class="n">{_short(shown(each.candidate, unit))}</td><td class="n">{ends}</td>'
         f'<td class="plot wide">{drawn}</td>'
         f'<td class="wide">{wins_bar(each.wins, each.ties, each.losses)}'
         f"{'' if each.of_items else MARK}</td>"
         f"<td>{verdict_pill(each)}</td></tr>"
         f'<tr class="note"><td colspan="7">{note}</td></tr>'
     )
+
+
+def _short(figure: str) -> str:
+    """Without a long unit, which the head of the table tells."""
+    number, _, unit = figure.partition(" ")
+    return figure if len(unit) <= 2 else number
 
 
 def _missing(each: Difference) -> str:

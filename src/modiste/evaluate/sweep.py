@@ -104,6 +104,10 @@ class Guarded(NamedTuple):
     def passed(self) -> bool:
         return self.p < ALPHA
 
+    @property
+    def told(self) -> str:
+        return "kept" if self.passed else "may be lost"
+
 
 class Row(NamedTuple):
     measured: Measured

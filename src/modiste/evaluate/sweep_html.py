@@ -185,12 +185,19 @@ def _targets(selection: Selection) -> str:
 
 
 def _kept(guard: Guarded) -> str:
-    return f"{'kept' if guard.passed else 'may be lost'} (p {guard.p:.3f})"
+    return f"{guard.told}, p {_p(guard.p)}"
+
+
+def _p(p: float) -> str:
+    """Never 0 or 1."""
+    if p < 0.001:
+        return "< 0.001"
+    return "> 0.999" if p > 0.999 else f"= {p:.3f}"
 
 
 def _guard(spec: SweepSpec, suite: str, selection: Selection) -> str:
     found = [
-        replace(guard.difference, part=(f"cell {at}, {_kept(guard)}", row.measured.cell.name))
+        replace(guard.difference, part=(f"cell {at} ({_kept(guard)})", row.measured.cell.name))
         for at, row in enumerate(selection.rows, start=1)
         for guard in row.guards
         if guard.suite == suite

@@ -84,9 +84,8 @@ def _tokens(logits_MV: Tensor, draws: Sequence[Draw]) -> list[int]:
     ]
     if compiled is None or logits_MV.dtype != torch.float32:
         rows = logits_MV.float().numpy()
-        return [
-            pick(*row) for row in zip(rows, (draw.sampling for draw in draws), numbers, strict=True)
-        ]
+        each = zip(rows, draws, numbers, strict=True)
+        return [pick(logits_V, draw.sampling, u) for logits_V, draw, u in each]
     logits_MV = logits_MV.contiguous()
     asked = (native.CDraw * len(draws))()
     for row, (draw, u) in enumerate(zip(draws, numbers, strict=True)):
