@@ -66,6 +66,15 @@ def test_good_files_can_be_trained_and_counted(write) -> None:  # type: ignore[n
     assert (estimate.data_tokens, estimate.cost_currency) == (found.n_tokens, "EUR")
 
 
+def test_sequences_have_room_for_the_longest_validation_row(write) -> None:  # type: ignore[no-untyped-def]
+    long = {"messages": [{"role": "user", "content": "a " * 600}, GOOD["messages"][1]]}  # type: ignore[operator]
+    _, made = look([write("t", *[GOOD] * 200)], [write("v", long)])
+    found, alone = look([write("t", *[GOOD] * 200)])
+    assert found.longest < 256
+    assert alone.spec.max_length == 256
+    assert made.spec.max_length == 1024
+
+
 def test_every_bad_row_is_named_with_what_to_do(write) -> None:  # type: ignore[no-untyped-def]
     found, made = look([write("t.jsonl", *[GOOD] * 97, BAD, BAD, BAD)])
     error = refused(found, made)

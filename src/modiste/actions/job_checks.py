@@ -69,6 +69,7 @@ class Found:
     n_trained_tokens: int
     n_validation_tokens: int
     longest: int
+    """Sample of all, validation rows too: a sequence has room for it."""
     targets: Settled | None
     """Of a classifier."""
     warnings: tuple[Problem, ...]
@@ -136,7 +137,7 @@ def read(
         n_examples=round(samples / conversations(found.spec)),
         n_trained_tokens=round(sum(r.n_trained_tokens / f.share_read for r, f in pairs)),
         n_validation_tokens=sum(r.n_tokens for r in findings.validation),
-        longest=max((r.longest_sample for r in findings.train), default=0),
+        longest=max((r.longest_sample for r in findings.reports), default=0),
         targets=settled,
         warnings=tuple(p for r in findings.reports for p in r.warnings),
         share_read=min((file.share_read for file in train), default=1.0),
