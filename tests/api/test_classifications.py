@@ -30,6 +30,14 @@ def test_an_answer_has_one_result_per_input_by_target() -> None:
     assert told["usage"]["total_tokens"] == 12
 
 
+def test_the_classifier_that_ships_tells_its_labels(mistral: httpx.Client) -> None:
+    told = mistral.get("/v1/models/modiste-moderation").json()
+    (target,) = told["classifier_targets"]
+    assert "selfharm" in target["labels"]
+    listed = mistral.get("/v1/models").json()["data"]
+    assert "modiste-moderation" not in [model["id"] for model in listed]
+
+
 @pytest.mark.parametrize(
     ("path", "given"),
     [

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from modiste.actions import aliases
+from modiste.actions import aliases, shipped_classifier
 from modiste.actions.keys import organisation, require
 from modiste.errors import BadRequest, Conflict, Forbidden, InvalidInput, ModisteError, NotFound
 from modiste.nn import encoder_files
@@ -79,7 +79,9 @@ def bases(tx: Tx, actor: Actor) -> tuple[Model, ...]:
 
 
 def get(tx: Tx, actor: Actor, model_id: str) -> Model:
-    """One model by id or alias, archived ones too."""
+    """One model by id or alias, archived ones too, and the classifier that ships."""
+    if model_id == shipped_classifier.NAME:
+        return shipped_classifier.model()
     return _with_aliases(tx, _find(tx, actor, model_id))
 
 

@@ -23,6 +23,7 @@ from modiste.types import Model, ModelKind
 NAME = "modiste-moderation"
 FOLDER = Path(__file__).resolve().parent.parent / "bases" / "moderation"
 BASE = FOLDER.parent / "tiny"
+BASE_NAME = "modiste-tiny"
 FILES = (
     "adapter_config.json",
     "adapter_model.safetensors",
@@ -47,6 +48,8 @@ def model() -> Model:
         kind=ModelKind.FINE_TUNED,
         created_at=datetime(2026, 11, 30, tzinfo=UTC),
         max_context_length=CONTEXT,
+        root=BASE_NAME,
+        base=BASE_NAME,
         path=str(BASE),
         owned_by="modiste",
         classifier_targets=read_about(FOLDER).targets,

@@ -156,6 +156,7 @@ class TunedModelCard(_Card):
     type: Literal["fine-tuned"] = "fine-tuned"
     root: str
     job: str
+    """Empty for the classifier that ships."""
     classifier_targets: list[ClassifierTargetOut] | None = None
     """Ours: what a classifier tells. Null where the model writes text."""
     archived: bool
@@ -260,7 +261,7 @@ def model_card(
         {
             **shared,
             "root": model.root,
-            "job": model.job_id,
+            "job": model.job_id or "",
             "archived": model.archived,
             "stale": model.stale is not None,
             "classifier_targets": targets_out(model.classifier_targets) or None,
