@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt \
                $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: help install quickstart clients test test-slow check static format clean
+.PHONY: help install quickstart clients test test-slow check static format docs-sql clean
 
 help:
 	@echo "make quickstart  install and tune the shipped base model on an example task"
@@ -53,6 +53,9 @@ static: install
 	$(BIN)/lint-imports
 
 check: static test
+
+docs-sql: install
+	MODISTE_WRITE_PAGES=1 $(BIN)/python -m pytest -m slow -n0 tests/journeys/test_sql_page.py
 
 format: install
 	$(BIN)/ruff format .

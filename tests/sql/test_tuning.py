@@ -53,6 +53,9 @@ def test_rows_become_files_and_a_job_while_the_row_is_told_at_once(speaker) -> N
     assert (sides["chats"], sides["phase"], sides["job_id"]) == ("50", "queued", job.id)
     (shown,) = speaker(f"SELECT * FROM models WHERE version = {made.version}")
     assert (shown["CURRENT_TRAINING_PHASE"], shown["TRAINING_PHASE_NAME"]) == (2, "queued")
+    (progress,) = speaker("SHOW FINETUNE PROGRESS LIKE 'm'")
+    assert (progress["VERSION"], progress["PHASE"]) == (str(made.version), "queued")
+    assert (progress["STEP"], progress["JOB"]) == (None, job.id)
     with pytest.raises(SqlError, match="model creation not completed"):
         speaker(f"SELECT answer FROM {label} WHERE content = 'x'")
     speaker(f"CANCEL FINETUNE {label}")

@@ -18,7 +18,7 @@ from modiste.sql.names import Names, SystemTable
 from modiste.sql.result import Column, Row, Rows, rows, texts
 from modiste.sql.session import Session
 from modiste.sql.statements import Describe, Show
-from modiste.types import Job, PredictorVersion
+from modiste.types import Job, PredictorStatus, PredictorVersion
 
 EMPTY = {
     "warnings": ("Level", "Code", "Message"),
@@ -36,6 +36,7 @@ EMPTY = {
     "processlist": ("Id", "User"),
 }
 """What drivers and tools ask for and we have none of."""
+PROGRESS = ("MODEL", "VERSION", "PHASE", "STEP", "TOTAL_STEPS", "TRAIN_LOSS", "SECONDS_LEFT", "JOB")
 
 
 async def show(said: Show, session: Session) -> Rows:
@@ -53,6 +54,8 @@ async def show(said: Show, session: Session) -> Rows:
         ]
         width = 3 if said.full else 1
         return await _listed(said, ("Database", "TYPE", "ENGINE")[:width], told)
+    if what == "finetune progress":
+        return await _progress(said, session, seen)
     if what == "tables":
         return await _tables(said, session, seen)
     if what in ("columns", "fields"):
@@ -87,6 +90,26 @@ async def _system(said: Show, session: Session, seen: Names, what: str) -> Rows:
         raise errors.no_database(project)
     table = await catalog.table(session, seen, SystemTable(name, project))
     return await _filtered(said, table)
+
+
+async def _progress(said: Show, session: Session, seen: Names) -> Rows:
+    """Every version of a project that is being made, and how far its job is."""
+    project = said.source[0] if said.source else session.database
+    if project not in seen.projects:
+        raise errors.no_database(project)
+    told: list[Row] = []
+    for version in seen.versions:
+        if version.project != project or version.status is not PredictorStatus.GENERATING:
+            continue
+        job = await catalog.job_of(session, version)
+        done = None if job is None else job.progress
+        figures: tuple[str | None, ...] = (None,) * 4
+        if done is not None:
+            loss, left = f"{done.train_loss:.4g}", f"{done.eta_s:.0f}"
+            figures = (str(done.step), str(done.total_steps), loss, left)
+        phase = await catalog.phase_of(session, version)
+        told.append((version.name, str(version.version), phase, *figures, job and job.id))
+    return await _listed(said, PROGRESS, told)
 
 
 async def _tables(said: Show, session: Session, seen: Names) -> Rows:
