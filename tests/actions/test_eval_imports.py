@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,9 @@ from modiste.actions import eval_imports, evaluations, files
 from modiste.actions.eval_imports import import_run
 from modiste.actions.sweep import sweep
 from modiste.errors import BadRequest, Forbidden, InvalidInput, NotFound, TooLarge
-from modiste.evaluate.items import SAMPLES, Answer, Item, Sample, scored
+from modiste.evaluate import imported as imports
+from modiste.evaluate.imported import Imported
+from modiste.evaluate.items import SAMPLES, Answer, Failure, Item, Sample, scored
 from modiste.store.database import Database
 from modiste.types import Actor, EvalRun, EvalStatus, File, Purpose, Scope
 
@@ -171,3 +174,49 @@ def test_sizes_are_bounded(
     monkeypatch.setattr(eval_imports, "MAX_SPEC_BYTES", len(json.dumps(spec())) - 1)
     with pytest.raises(TooLarge, match="run has"):
         import_run(database, admin, spec=spec(), file_id=sent.id)
+
+
+def test_a_run_that_lacks_answers_is_not_asked_again_here(
+    database: Database, admin: Actor, upload: Any
+) -> None:
+    late = Answer(failure=Failure("timeout", "late"))
+    sample = SAMPLES.dump_json(Sample(Item("9", {}, "yes"), 0, (), late))
+    file = upload(*lines(1, 0), sample, filename="late.jsonl", purpose=Purpose.EVALS)
+    run = import_run(database, admin, spec=spec(), file_id=file.id)
+    assert run.counts.failed == 1
+    with database.transaction() as tx, pytest.raises(BadRequest, match="only what asked for them"):
+        evaluations.resume(tx, admin, run.id)
+
+
+def graded(*values: float, **changes: Any) -> eval_imports.Graded:
+    told = Imported.model_validate(spec(**changes))
+    samples = imports.samples_of(lines(*values), told, name="given")
+    metrics = imports.figures(told, samples)
+    return eval_imports.Graded(told, samples, metrics, "acc.mean", {"acc": "same"}, "mine")
+
+
+def test_what_was_graded_in_this_process_is_kept_for_its_key_alone(
+    database: Database, admin: Actor, other: Actor
+) -> None:
+    run = eval_imports.keep(database, admin, graded(1, 0, 1), group=GROUP)
+    assert (run.subject, run.group, run.status) == ("mine", GROUP, EvalStatus.SUCCESS)
+    sweep(database, grace=timedelta(0))
+    with database.transaction(write=False) as tx:
+        loaded = evaluations.load(tx, admin, run.id)
+        assert (len(loaded.samples), loaded.record.scorers) == (3, {"acc": "same"})
+        with pytest.raises(Forbidden, match="for another key alone"):
+            evaluations.load(tx, other, run.id)
+
+
+def test_what_cannot_be_kept_leaves_nothing(
+    database: Database, admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NotFound):
+        eval_imports.keep(database, admin, graded(1, model="nosuch"))
+    with pytest.raises(Forbidden):
+        eval_imports.keep(database, replace(admin, scopes=frozenset({Scope.DATA})), graded(1))
+    monkeypatch.setattr(eval_imports, "MAX_SAMPLES_BYTES", 10)
+    with pytest.raises(TooLarge, match="at most 10 are kept"):
+        eval_imports.keep(database, admin, graded(1))
+    with database.transaction(write=False) as tx:
+        assert evaluations.list_(tx, admin).total == 0

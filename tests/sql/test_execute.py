@@ -37,4 +37,7 @@ def test_parameters_and_columns_are_known_without_running(speaker) -> None:  # t
     assert columns is not None
     assert [column.name for column in columns] == ["a", "upper(b)"]
     assert asyncio.run(describe("SHOW MODELS", speaker.session)) == (0, None)
+    n, columns = asyncio.run(describe("COMPARE ? WITH ?", speaker.session))
+    assert columns is not None
+    assert (n, [column.name for column in columns][:3]) == (2, ["METRIC", "A", "B"])
     assert speaker.engine.asked == []

@@ -213,6 +213,11 @@ def resume(tx: Tx, actor: Actor, run_id: str) -> EvalRun:
     asks = row.source is None
     if row.status is EvalStatus.SUCCESS and not (asks and row.counts.failed):
         raise BadRequest(f"Every item of run {row.id} has its answer.", code="run_finished")
+    if "imported" in row.spec:
+        raise BadRequest(
+            f"Run {row.id} was imported with its answers; only what asked for them asks again.",
+            code="run_imported",
+        )
     if asks and row.samples_sha256 is not None:
         earlier = (f"{SAMPLES_NAME}.jsonl", row.samples_sha256)
         row.blobs = {**row.blobs, SAMPLES_NAME: earlier}
@@ -428,7 +433,7 @@ def _new_row(
 def _refuse_stranger(row: EvalRunRow, actor: Actor) -> None:
     if row.private and row.created_by != actor.key_id and not actor.may(Scope.ADMIN):
         raise Forbidden(
-            f"Run {row.id} read a file that is for another key alone, and so are its samples.",
+            f"Run {row.id} read what is for another key alone, and so are its samples.",
             code="samples_private",
         )
 

@@ -1,4 +1,5 @@
-"""The tables that say what is there: models in versions, engines, databases, views, jobs.
+"""The tables that say what is there: models in versions, engines, databases, views, jobs, and what
+`house_tables` knows.
 
 Labels and order are those that scripts for MindsDB expect; `models` has every version, with 19
 columns, `models_versions` the same in 16. Nothing in here holds a secret.
@@ -15,8 +16,8 @@ import pyarrow as pa
 from modiste import __version__
 from modiste.actions import data_sources, jobs, projects, sql_jobs
 from modiste.errors import ModisteError
-from modiste.sql import errors
-from modiste.sql.names import SYSTEM_DATABASES, Names, SystemTable
+from modiste.sql import errors, house_tables
+from modiste.sql.names import HOUSE, SYSTEM_DATABASES, Names, SystemTable
 from modiste.sql.result import Kind
 from modiste.sql.session import Session
 from modiste.store.database import Tx
@@ -46,6 +47,7 @@ LABELS = {
     "jobs": ("NAME", "PROJECT", "START_AT", "END_AT", "NEXT_RUN_AT", "SCHEDULE_STR", "QUERY",
              "IF_QUERY", "VARIABLES"),
     "jobs_history": ("NAME", "PROJECT", "RUN_START", "RUN_END", "ERROR", "QUERY"),
+    **house_tables.LABELS,
 }  # fmt: skip
 PHASES = ("preparing data", "queued", "validating", "training")
 BUSY = {"QUEUED": "queued", "VALIDATING": "validating", "VALIDATED": "queued"}
@@ -85,6 +87,10 @@ async def table(session: Session, names: Names, target: SystemTable) -> pa.Table
         return _table(target.name, [(v.name, v.project, v.query) for v in kept])
     if target.name in ("jobs", "jobs_history"):
         return await _jobs(session, target)
+    if target.name in HOUSE:
+        actor, name = session.caller, target.name
+        told = await session.place.read(lambda tx: house_tables.rows(tx, actor, name))
+        return _table(name, told)
     raise errors.no_table(f"Table '{target.name}' not found")
 
 
@@ -186,7 +192,9 @@ def _engine(engine: SqlEngine) -> tuple[object, ...]:
 
 
 def kind(table_name: str, column: str) -> Kind:
-    """All is text, but for the numbers of models."""
+    """All is text, but for the numbers of models, runs and datasets."""
+    if table_name in HOUSE:
+        return house_tables.kind(column)
     if table_name in ("models", "models_versions"):
         return "integer" if column in WHOLE else "float" if column in REAL else "text"
     return "text"

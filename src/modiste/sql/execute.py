@@ -11,8 +11,10 @@ from typing import Any
 from modiste.errors import ModisteError
 from modiste.sql import (
     computed,
+    do_evals,
     do_jobs,
     do_models,
+    do_promotions,
     do_show,
     do_sources,
     do_tables,
@@ -26,6 +28,7 @@ from modiste.sql.session import Session
 from modiste.sql.statements import (
     AlterDatabase,
     CancelFinetune,
+    Compare,
     CreateDatabase,
     CreateEngine,
     CreateJob,
@@ -39,8 +42,10 @@ from modiste.sql.statements import (
     DropModel,
     DropTable,
     DropView,
+    Evaluate,
     Finetune,
     Insert,
+    Promote,
     Retrain,
     Select,
     SetActive,
@@ -80,17 +85,14 @@ async def describe(text: str, session: Session) -> tuple[int, tuple[Column, ...]
     n = lexer.n_parameters(pieces)
     found = grammar.statements(text, session.dialect, [None] * n)
     if len(found) != 1 or not isinstance(found[0], Select):
-        return n, None
+        return n, KNOWN.get(type(found[0])) if len(found) == 1 else None
     names = computed.labels_of(found[0])
     return n, None if names is None else tuple(Column(name) for name in names)
 
 
 async def done(said: Statement, session: Session) -> Result:
     """One statement that was read already. Raises SqlError and other ModisteErrors."""
-    do = DO.get(type(said))
-    if do is None:
-        raise errors.unsupported(said.tag)
-    return await do(said, session)
+    return await DO[type(said)](said, session)
 
 
 async def _set(said: SetVariables, session: Session) -> Done:
@@ -123,8 +125,17 @@ DO: dict[type[Statement], Callable[[Any, Session], Awaitable[Result]]] = {
     Finetune: do_models.finetune,
     Retrain: do_models.retrain,
     CancelFinetune: do_models.cancel,
+    Evaluate: do_evals.evaluate,
+    Compare: do_evals.compare,
+    Promote: do_promotions.promote,
     Show: do_show.show,
     Describe: do_show.describe,
     SetVariables: _set,
     Transaction: _transaction,
 }
+KNOWN: dict[type[Statement], tuple[Column, ...]] = {
+    Evaluate: do_evals.EVALUATED,
+    Compare: do_evals.COMPARED,
+    Promote: do_promotions.PROMOTED,
+}
+"""Columns of statements that answer with rows, and always with the same ones."""

@@ -1,14 +1,22 @@
 """Text to statements: the first words decide, each statement then reads itself.
 
 Refuses with the place (line and column) of what it did not expect. Statements about data are read
-in `grammar_data`, what writes into databases in `grammar_tables`, queries in `grammar_query`.
+in `grammar_data`, what writes into databases in `grammar_tables`, what measures models in
+`grammar_evals`, queries in `grammar_query`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from modiste.sql import errors, grammar_data, grammar_query, grammar_tables, lexer
+from modiste.sql import (
+    errors,
+    grammar_data,
+    grammar_evals,
+    grammar_query,
+    grammar_tables,
+    lexer,
+)
 from modiste.sql.lexer import Cursor, word
 from modiste.sql.session import Dialect
 from modiste.sql.statements import (
@@ -17,7 +25,6 @@ from modiste.sql.statements import (
     CreateModel,
     DropEngine,
     DropModel,
-    Evaluate,
     Finetune,
     Retrain,
     SetActive,
@@ -229,13 +236,6 @@ def _named_version(at: Cursor, project: tuple[str, ...]) -> tuple[str, ...]:
     return (*project, str(told["name"]), str(told["version"]))
 
 
-def _evaluate(at: Cursor) -> Statement:
-    at.expect("EVALUATE")
-    metric = at.name()
-    at.expect("FROM")
-    return Evaluate(metric, at.inside(), using(at))
-
-
 FIRST: dict[str, Read] = {
     "CREATE": _create,
     "DROP": _drop,
@@ -258,7 +258,9 @@ FIRST: dict[str, Read] = {
     "UPDATE": _update,
     "DELETE": _delete,
     "INSERT": grammar_tables.insert,
-    "EVALUATE": _evaluate,
+    "EVALUATE": grammar_evals.evaluate,
+    "COMPARE": grammar_evals.compare,
+    "PROMOTE": grammar_evals.promote,
     "SELECT": grammar_query.select,
     "WITH": grammar_query.select,
     "(": grammar_query.select,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from modiste.actions import data_sources
 from modiste.sql import catalog, predict, source_columns, sources
-from modiste.sql.names import SCHEMA, SYSTEM, SYSTEM_DATABASES, Names
+from modiste.sql.names import HOUSE, SCHEMA, SYSTEM, SYSTEM_DATABASES, Names
 from modiste.sql.result import Column
 from modiste.sql.session import Session
 
@@ -58,7 +58,7 @@ async def look_around(session: Session, names: Names, named: Collection[str]) ->
 
 
 def _system(schema: str) -> Iterable[Table]:
-    for name in SYSTEM:
+    for name in (*SYSTEM, *(HOUSE if schema == SCHEMA else ())):
         told = catalog.LABELS[name]
         columns = tuple(Column(each, catalog.kind(name, each)) for each in told)
         yield Table(schema, name, "SYSTEM VIEW", columns)

@@ -20,6 +20,8 @@ SYSTEM = (
     "models", "models_versions", "ml_engines", "handlers", "databases", "projects", "views",
     "jobs", "jobs_history",
 )  # fmt: skip
+HOUSE = ("evals", "datasets")
+"""Tables that no project has: they are in `information_schema` alone."""
 SYSTEM_DATABASES = (SCHEMA, "log")
 FOREIGN_SCHEMAS = ("pg_catalog", SCHEMA, "mysql", "performance_schema", "sys")
 
@@ -102,7 +104,7 @@ class Names:
             return found
         head, rest = path[0], path[1:]
         if rest and head in FOREIGN_SCHEMAS:
-            known = head == SCHEMA and rest[-1] in SYSTEM
+            known = head == SCHEMA and rest[-1] in (*SYSTEM, *HOUSE)
             return SystemTable(rest[-1], None) if known else Foreign(head, rest[-1])
         if not rest and head.startswith("pg_"):
             return Foreign("pg_catalog", head)

@@ -234,3 +234,25 @@ class Evaluate(Statement):
     metric: str
     query: str
     using: Using = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Compare(Statement):
+    """Two versions on the rows of a query, or two runs by their ids, without a query."""
+
+    tag = "COMPARE"
+    a: Path
+    b: Path
+    source: Raw | None
+    using: Using = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Promote(Statement):
+    """Without `to` the model's own name, `@production`."""
+
+    tag = "PROMOTE"
+    name: Path
+    to: str | None = None
+    using: Using = field(default_factory=dict)
+    override: str | None = None
