@@ -7,12 +7,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -20,6 +21,10 @@ from modiste import settings as settings_module
 from modiste.settings import Settings
 from modiste.store.database import Database
 from modiste.work import supervisor
+
+sys.path.insert(0, str(Path(__file__).parent))
+if TYPE_CHECKING:
+    from receivers import Hook, Mailbox
 
 TINY = {
     "vocab_size": 199,
@@ -202,6 +207,32 @@ def database(settings: Settings) -> Iterator[Database]:
     database.migrate()
     yield database
     database.close()
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> Iterator[Callable[..., Mailbox]]:
+    """`mailbox(tls="starttls")` is a mail server on loopback."""
+    from receivers import Mailbox
+
+    made: list[Mailbox] = []
+
+    def make(**options: Any) -> Mailbox:
+        made.append(Mailbox(tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    """A receiver of webhooks on loopback."""
+    from receivers import Hook
+
+    made = Hook()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Settings know their source, refuse what they do not know, and print no secret."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,51 @@ def test_ports_of_sql_clients_are_switched_off_by_a_word(tmp_path: Path) -> None
     environment = {"MODISTE_SQL_POSTGRES_PORT": "off"}
     loaded = settings.load({"home": tmp_path}, environment=environment)
     assert (loaded.sql_mysql_port, loaded.sql_postgres_port) == (None, None)
+
+
+MAIL = {"smtp_host": "mail.example.org", "mail_from": "m@example.org", "mail_to": "a@example.org"}
+SIGNED = "whsec_" + "a" * 44
+
+
+def test_whom_to_tell_is_read_and_its_secrets_are_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "modiste.yaml").write_text(
+        "smtp_host: mail.example.org\nsmtp_tls: off\nmail_from: m@example.org\n"
+        f"mail_to: [a@example.org, b@example.org, a@example.org]\nwebhook_secret: {SIGNED}\n"
+    )
+    environment = {"MODISTE_WEBHOOK_URL": "https://hooks.example.org/x?key=quiet"}
+    loaded = settings.load({"home": tmp_path}, environment)
+    assert [target for _, target in loaded.told] == ["a@example.org", "b@example.org", ""]
+    assert loaded.smtp_tls == "off"
+    assert len(loaded.webhook_key) == 33
+    assert "quiet" not in repr(loaded)
+    assert SIGNED not in repr(loaded)
+    assert settings.load({"home": tmp_path / "other"}, {}).told == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"mail_to": None}, r"mail_to .* smtp_host and mail_to go together"),
+        ({"smtp_host": None, "mail_from": None}, "smtp_host and mail_to go together"),
+        ({"mail_from": None}, "say which address mail comes from"),
+        ({"mail_from": "m@example.org\nBcc: x@example.org"}, "is no mail address such as"),
+        ({"mail_to": "a" * 250 + "@b.de"}, "is no mail address such as"),
+        ({"mail_to": "a@example.org,Bob <b@example.org>"}, "'Bob <b@example.org>' is no mail"),
+        ({"smtp_host": "mail.example.org\r\nRSET"}, "smtp_host from flag"),
+        ({"smtp_user": "u"}, "smtp_user and smtp_password go together"),
+        ({"smtp_user": "u", "smtp_password": "p", "smtp_tls": "off"}, "not sent in the clear"),
+        ({"webhook_url": "https://x.test/"}, "go together; one of them is missing.*makes one"),
+        ({"webhook_secret": SIGNED}, "webhook_url and webhook_secret go together"),
+        ({"webhook_url": "https://x.test/", "webhook_secret": "whsec_abc"}, "24 to 64 random"),
+        ({"webhook_url": "ftp://x.test/", "webhook_secret": SIGNED}, "is no web address"),
+        ({"webhook_url": "https://u:pw@x.test/", "webhook_secret": SIGNED}, "holds a user"),
+        ({"webhook_url": "https://x.test/#a", "webhook_secret": SIGNED}, "holds a fragment"),
+    ],
+)
+def test_half_of_whom_to_tell_or_a_wrong_address_is_refused(
+    tmp_path: Path, changes: dict[str, str | None], told: str
+) -> None:
+    with pytest.raises(InvalidInput, match=told) as caught:
+        settings.load({"home": tmp_path, **MAIL, **changes}, {})
+    assert "pw" not in caught.value.message
+    assert len(re.findall(r"\w+ from (?:flag|default): ", caught.value.message)) == 1

@@ -6,12 +6,16 @@ the nearest known name. Reading settings touches no file but `modiste.yaml` and 
 
 from __future__ import annotations
 
+import base64
+import binascii
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -26,6 +30,7 @@ from pydantic import (
 )
 
 from modiste.errors import InvalidInput
+from modiste.types import NoticeChannel
 
 ENVIRONMENT_PREFIX = "MODISTE_"
 NOT_SETTINGS = frozenset({"MODISTE_DATA", "MODISTE_NATIVE"})
@@ -51,6 +56,26 @@ class ServeLinear(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
     INT8 = "int8"
+
+
+class SmtpTls(StrEnum):
+    """How mail goes to the server: encrypted after a first word, from the first byte, never."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    OFF = "off"
+
+
+SMTP_PORTS: Mapping[SmtpTls, int] = {SmtpTls.STARTTLS: 587, SmtpTls.TLS: 465, SmtpTls.OFF: 25}
+MAIL_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"\\]+@[^\s@<>()\[\],;:\"\\]+")
+MOST_OF_AN_ADDRESS = 254
+"""RFC 5321 lets no more of it pass."""
+WEBHOOK_KEY_BYTES = range(24, 65)
+"""As Standard Webhooks wants it."""
+HOW_TO_SIGN = (
+    """`python -c 'import base64, secrets; print("whsec_" + """
+    """base64.b64encode(secrets.token_bytes(32)).decode())'` makes one"""
+)
 
 
 class Settings(BaseModel):
@@ -168,6 +193,34 @@ class Settings(BaseModel):
     sql_timeout_s: float = Field(
         default=600.0, gt=0, description="Longest time a source may take for a query"
     )
+    smtp_host: str | None = Field(
+        default=None,
+        pattern=r"^[!-~]+$",
+        description="Mail server by which mail_to is told how jobs ended; default no mail",
+    )
+    smtp_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Default 587; with smtp_tls tls 465, off 25"
+    )
+    smtp_tls: SmtpTls = Field(
+        default=SmtpTls.STARTTLS,
+        description="Mail is encrypted by starttls, by tls from the first byte, or not (off)",
+    )
+    smtp_user: str | None = Field(default=None, description="Name at the mail server, if any")
+    smtp_password: SecretStr | None = Field(default=None, validate_default=True)
+    mail_from: str | None = Field(
+        default=None, validate_default=True, description="Address that mail comes from"
+    )
+    mail_to: tuple[str, ...] = Field(
+        default=(), validate_default=True, description="Addresses that are told how jobs ended"
+    )
+    webhook_url: SecretStr | None = Field(
+        default=None, description="URL that is told how jobs ended; upstream_hosts must permit it"
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        validate_default=True,
+        description="Key that webhooks are signed with: whsec_ and base64 of 24 to 64 bytes",
+    )
     upstream_connect_timeout_s: float = Field(default=5.0, gt=0)
     upstream_first_token_timeout_s: float = Field(default=60.0, gt=0)
     upstream_token_timeout_s: float = Field(
@@ -177,9 +230,9 @@ class Settings(BaseModel):
         default=600.0, gt=0, description="Longest time for an answer that is not streamed"
     )
 
-    @field_validator("upstream_hosts", "sql_hosts", mode="before")
+    @field_validator("upstream_hosts", "sql_hosts", "mail_to", mode="before")
     @classmethod
-    def _hosts_in_one_text(cls, hosts: Any) -> Any:
+    def _several_in_one_text(cls, hosts: Any) -> Any:
         """As the environment gives them: `public,127.0.0.1:8000`."""
         return tuple(each.strip() for each in hosts.split(",")) if isinstance(hosts, str) else hosts
 
@@ -196,11 +249,71 @@ class Settings(BaseModel):
             raise ValueError(f"{n} processes need executor torchrun or ray; it is local")
         return n
 
+    @field_validator("smtp_tls", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, mode: Any) -> Any:
+        return SmtpTls.OFF if mode is False else mode  # YAML reads `off` as false.
+
+    @field_validator("smtp_password")
+    @classmethod
+    def _named_and_encrypted(
+        cls, password: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        if (password is None) is not (info.data.get("smtp_user") is None):
+            raise ValueError("smtp_user and smtp_password go together; one of them is missing")
+        if password is not None and info.data.get("smtp_tls") is SmtpTls.OFF:
+            raise ValueError("a password is not sent in the clear: set smtp_tls to starttls or tls")
+        return password
+
+    @field_validator("mail_from")
+    @classmethod
+    def _comes_from_somebody(cls, sender: str | None, info: ValidationInfo) -> str | None:
+        if sender is None and info.data.get("smtp_host"):
+            raise ValueError("smtp_host is set; say which address mail comes from, too")
+        return sender if sender is None else _mail_address(sender)
+
+    @field_validator("mail_to")
+    @classmethod
+    def _goes_to_somebody(cls, to: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        host = info.data.get("smtp_host", to)  # A wrong one has its own message.
+        if bool(to) is not bool(host):
+            raise ValueError("smtp_host and mail_to go together; one of them is missing")
+        return tuple(dict.fromkeys(_mail_address(each) for each in to))
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _web_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and (wrong := _wrong_in_webhook(url.get_secret_value())):
+            raise ValueError(wrong)
+        return url
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signs(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        url = info.data.get("webhook_url", secret)  # A wrong one has its own message.
+        if (secret is None) is not (url is None):
+            raise ValueError(
+                f"webhook_url and webhook_secret go together; one of them is missing. {HOW_TO_SIGN}"
+            )
+        if secret is not None and len(_webhook_key(secret)) not in WEBHOOK_KEY_BYTES:
+            raise ValueError(f"not whsec_ and then base64 of 24 to 64 random bytes; {HOW_TO_SIGN}")
+        return secret
+
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def source_of(self, name: str) -> str:
         """`default`, `file <path>`, `environment MODISTE_X` or `flag`."""
         return self._sources.get(name, "default")
+
+    @property
+    def told(self) -> tuple[tuple[NoticeChannel, str], ...]:
+        """Who is told how jobs ended: channels, and addresses of mail."""
+        mail = tuple((NoticeChannel.EMAIL, each) for each in self.mail_to)
+        return mail if self.webhook_url is None else (*mail, (NoticeChannel.WEBHOOK, ""))
+
+    @property
+    def webhook_key(self) -> bytes:
+        return b"" if self.webhook_secret is None else _webhook_key(self.webhook_secret)
 
     @property
     def database(self) -> str:
@@ -308,6 +421,36 @@ def _parse_mapping(key: str, value: str) -> Any:
     if wrong:
         raise InvalidInput(f"MODISTE_BASE_ALIASES: {wrong} is not of the form name=base,name=base")
     return {name.strip(): target.strip() for name, _, target in pairs}
+
+
+def _mail_address(text: str) -> str:
+    """An address is a line of a protocol and of a header, so nothing else may be in it."""
+    right = text.isascii() and text.isprintable() and len(text) <= MOST_OF_AN_ADDRESS
+    if not (right and MAIL_ADDRESS.fullmatch(text)):
+        raise ValueError(f"{text!r} is no mail address such as team@example.org")
+    return text
+
+
+def _wrong_in_webhook(url: str) -> str | None:
+    """The URL is not said back: it may be all that a receiver knows senders by."""
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    if not (right and url.isascii() and url.isprintable() and " " not in url):
+        return "is no web address such as https://hooks.example.org/modiste"
+    if "@" in parts.netloc:
+        return "holds a user or a password; receivers know us by the signature, leave them out"
+    return "holds a fragment; leave out everything from # on" if "#" in url else None
+
+
+def _webhook_key(secret: SecretStr) -> bytes:
+    """Empty where it is not base64."""
+    try:
+        return base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def _unknown_key(key: str, source: str) -> str:

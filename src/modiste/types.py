@@ -390,6 +390,39 @@ class Job:
     """Newest first. Filled when one job is retrieved, empty in lists."""
 
 
+class NoticeChannel(StrEnum):
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+
+
+class NoticeStatus(StrEnum):
+    WAITING = "waiting"
+    """To be sent, now or again."""
+    SENT = "sent"
+    FAILED = "failed"
+    """Given up after the last attempt."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What one receiver is told of the end of one job."""
+
+    id: str
+    """The same in every attempt, so that receivers know a second one."""
+    job_id: str
+    channel: NoticeChannel
+    target: str
+    """The address of mail; empty for the webhook."""
+    status: NoticeStatus
+    attempts: int
+    created_at: datetime
+    due_at: datetime | None = None
+    """Of the next attempt; None where there is none to come."""
+    ended_at: datetime | None = None
+    error: str | None = None
+    """What the last attempt failed by."""
+
+
 class ModelKind(StrEnum):
     BASE = "base"
     FINE_TUNED = "fine-tuned"

@@ -2,7 +2,8 @@
 
 QUEUED → VALIDATING → VALIDATED → QUEUED → STARTED → RUNNING → SUCCESS, with failures, cancellation
 and, while paused, a way back to QUEUED. Every change writes exactly one event, in the same
-transaction. A final status is never left, and with it go the job's secrets.
+transaction. A final status is never left, and with it go the job's secrets, and come the notices to
+whoever is to be told of the end (`notices`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import sqlalchemy as sa
 
 from modiste.errors import ModisteError
 from modiste.store.database import Tx
+from modiste.store.notice_tables import NoticeRow
 from modiste.store.tables import JobEventRow, JobRow, JobSecretRow
-from modiste.types import JobStatus
+from modiste.types import JobStatus, NoticeStatus
 
 S = JobStatus
 NEXT: Mapping[JobStatus, frozenset[JobStatus]] = {
@@ -50,6 +52,7 @@ def move(tx: Tx, job: JobRow, status: JobStatus, message: str = "", *, level: st
         job.queued_for = None
         job.pause_requested = job.paused = False
         tx.session.execute(sa.delete(JobSecretRow).where(JobSecretRow.job_id == job.id))
+        _tell(tx, job)
     announce(tx, job, message, level=level)
 
 
@@ -67,3 +70,20 @@ def announce(tx: Tx, job: JobRow, message: str, *, level: str = "info") -> None:
         )
     )
     tx.session.flush()
+
+
+def _tell(tx: Tx, job: JobRow) -> None:
+    """One row for each receiver; a front sends them."""
+    for channel, target in tx.settings.told:
+        tx.session.add(
+            NoticeRow(
+                id=f"msg_{uuid.uuid4().hex}",
+                job_id=job.id,
+                channel=channel,
+                target=target,
+                status=NoticeStatus.WAITING,
+                attempts=0,
+                due_at=tx.now(),
+                created_at=tx.now(),
+            )
+        )

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -48,9 +48,11 @@ from modiste.api import (
     lineage,
     moderations,
     native,
+    notifications,
     policies,
     promotions,
     reports,
+    telling,
     texts,
     tokens,
     upstreams,
@@ -87,6 +89,7 @@ OURS = (
     exports.router,
     evals.router,
     tokens.router,
+    notifications.router,
 )
 """What no vendor has, under `/v1` alone; before the others, some of whose paths match anything."""
 INFERENCE = (
@@ -102,10 +105,14 @@ KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that none is closed under a request."""
 
 
-def build_app(settings: Settings, *, engine: EngineStream | None = None) -> FastAPI:
+def build_app(
+    settings: Settings, *, engine: EngineStream | None = None, tells: bool = True
+) -> FastAPI:
     """The whole HTTP surface. Nothing is opened before the app starts.
 
-    `engine` stands in for the engine process where there is none.
+    Args:
+        engine: stands in for the engine process where there is none.
+        tells: people are told of ended jobs; not by a process that a worker may stop at any time.
     """
 
     @asynccontextmanager
@@ -118,7 +125,10 @@ def build_app(settings: Settings, *, engine: EngineStream | None = None) -> Fast
         house = House(settings, database, stream, Renderers(), uploads, intake, elsewhere)
         app.state.house = house
         try:
-            async with sql.opened(app, database, house.serving):
+            async with AsyncExitStack() as running:
+                await running.enter_async_context(sql.opened(app, database, house.serving))
+                if tells:
+                    await running.enter_async_context(telling.telling(database))
                 yield
         finally:
             await elsewhere.close()

@@ -280,7 +280,7 @@ def main(argv: list[str] | None = None) -> int:
             log.error("another process runs the batch in %s", run_dir)
             return EXIT_LOCKED
         request = REQUESTS.validate_json((run_dir / REQUEST).read_bytes())
-        asyncio.run(run(request, run_dir, build_app(settings_module.load())))
+        asyncio.run(run(request, run_dir, build_app(settings_module.load(), tells=False)))
     return 0
 
 

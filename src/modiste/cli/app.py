@@ -36,6 +36,7 @@ COMMANDS = {
     "policies": "Moderation: add, list, show, diff, test, attach, detach, delete.",
     "gate": "Gates before deployment: would this model pass?",
     "keys": "Keys of the API: create, list, revoke.",
+    "notifications": "Mail and webhooks about ended jobs: test, list.",
     "doctor": "What is installed, what is missing, what to do.",
 }
 """Each lives in the module of its name, which holds `app`."""

@@ -7,10 +7,11 @@ from alembic import context
 from modiste.store.batch_tables import BatchRow
 from modiste.store.data_tables import DatasetRow
 from modiste.store.model_tables import AliasRow
+from modiste.store.notice_tables import NoticeRow
 from modiste.store.policy_tables import PolicyRow
 from modiste.store.sql_tables import SqlModelRow
 
-TABLES = (DatasetRow, AliasRow, BatchRow, PolicyRow, SqlModelRow)
+TABLES = (DatasetRow, AliasRow, BatchRow, NoticeRow, PolicyRow, SqlModelRow)
 """One of each file, so that all tables are known; they share one metadata."""
 
 connection = context.config.attributes["connection"]
