@@ -11,7 +11,7 @@ from modiste.actions import predictors
 from modiste.actions.predictors import Named
 from modiste.prepare import render
 from modiste.serve.sequence import Failed
-from modiste.sql import predict
+from modiste.sql import predict, window
 from modiste.sql.errors import SqlError
 from modiste.types import PredictorVersion
 
@@ -99,7 +99,7 @@ def test_no_more_than_so_many_are_asked_at_a_time(speaker: Any, version: Predict
     speaker.engine.generate = watched
     told = ask(speaker, version, *[{"content": str(n)} for n in range(50)], max_tokens=1)
     assert told == ["H"] * 50
-    assert 1 < most <= predict.AT_A_TIME
+    assert 1 < most <= window.AT_A_TIME
 
 
 def test_what_cannot_be_asked_is_told(speaker: Any, version: PredictorVersion) -> None:

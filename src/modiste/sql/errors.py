@@ -74,6 +74,16 @@ def unsupported(what: str) -> SqlError:
     return SqlError(f"{what}: not supported yet.", code=1235, sqlstate="0A000")
 
 
+def too_many_rows(n: int, most: int, *, counted: int) -> SqlError:
+    """Of rows that a model would be asked for; they were counted up to so many."""
+    found = f"{n:,}" if n <= counted else f"More than {counted:,}"
+    wished = n if n <= counted else "as many as you mean"
+    return bad(
+        f"{found} rows would be asked, and {most:,} are allowed: add LIMIT, or USING max_rows = "
+        f"{wished}."
+    )
+
+
 def translated(error: ModisteError) -> SqlError:
     """What an action said, as this door says it."""
     if isinstance(error, SqlError):

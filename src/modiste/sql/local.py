@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -29,6 +31,66 @@ CONFIG: dict[str, Any] = {
 MEMORY = "1GB"
 """Of one query's joins, groups and sorting; more goes to a folder that is gone with the query."""
 WAIT_S = 10.0
+STREAM_ROWS = 2048
+
+
+@dataclass
+class Reading:
+    """A query under way. Read `batches` to its end, or `close` it."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    close: Callable[[], None]
+
+    def table(self) -> pa.Table:
+        try:
+            return pa.Table.from_batches(self.batches, schema=self.schema)
+        finally:
+            self.close()
+
+
+class Engine:
+    """One connection over tables by name, for one thread at a time; `close` it.
+
+    A reader in place of a table is read once, as far as a query needs it.
+    """
+
+    def __init__(self, tables: Mapping[str, pa.Table | pa.RecordBatchReader]) -> None:
+        self._spill = tempfile.TemporaryDirectory(prefix="modiste-sql-")
+        config = {**CONFIG, "memory_limit": MEMORY, "temp_directory": self._spill.name}
+        self._connection = duckdb.connect(config=config)
+        self._connection.execute("SET TimeZone = 'UTC'")
+        for name, table in tables.items():
+            self._connection.register(name, table)
+        self._connection.execute("SET lock_configuration = true")
+
+    def put(self, name: str, table: pa.Table | pa.RecordBatchReader) -> None:
+        """In place of what had the name."""
+        self._connection.register(name, table)
+
+    def table(self, sql: str) -> pa.Table:
+        """Raises SqlError: what DuckDB makes of it."""
+        with _told():
+            return self._connection.sql(sql).to_arrow_table()
+
+    def stream(self, sql: str) -> Reading:
+        """As `table`, whose rows come as they are computed. Closing it closes this engine."""
+        with _told():
+            reader = self._connection.sql(sql).to_arrow_reader(STREAM_ROWS)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            with _told():
+                yield from reader
+
+        return Reading(reader.schema, batches(), self.close)
+
+    def interrupt(self) -> None:
+        """From another thread: end what runs."""
+        self._connection.interrupt()
+
+    def close(self) -> None:
+        self._connection.close()
+        self._spill.cleanup()
 
 
 def run(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
@@ -37,26 +99,26 @@ def run(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
     Raises:
         SqlError: what DuckDB makes of it.
     """
-    spill = tempfile.TemporaryDirectory(prefix="modiste-sql-")
-    config = {**CONFIG, "memory_limit": MEMORY, "temp_directory": spill.name}
-    connection = duckdb.connect(config=config)
+    engine = Engine(tables)
     try:
-        connection.execute("SET TimeZone = 'UTC'")
-        for name, table in tables.items():
-            connection.register(name, table)
-        connection.execute("SET lock_configuration = true")
-        return connection.sql(sql).to_arrow_table()
+        return engine.table(sql)
+    finally:
+        engine.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What DuckDB raises, as an error of ours."""
+    try:
+        yield
     except duckdb.BinderException as error:
         raise errors.no_column(_first_line(error)) from None
     except duckdb.CatalogException as error:
         raise errors.no_table(_first_line(error)) from None
     except duckdb.ParserException as error:
         raise errors.SqlError(_first_line(error), code=1064, sqlstate="42601") from None
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError, pa.ArrowException) as error:  # A reader says the latter two.
         raise errors.bad(_first_line(error)) from None
-    finally:
-        connection.close()
-        spill.cleanup()
 
 
 def opened(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:

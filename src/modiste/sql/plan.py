@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import pyarrow as pa
 from sqlglot import exp
 
 from modiste.sql import errors, local, model_join, names, predict
 from modiste.sql.computed import computed, labels_of
+from modiste.sql.model_flow import Flow
 from modiste.sql.names import SourceTable, Target
 from modiste.sql.query import Query, constant, dialect, fetch, is_constant, put, there
-from modiste.sql.result import Column, Row, Rows, rows
+from modiste.sql.result import Column, Row, Rows, begun, rows
 from modiste.sql.session import Session
 from modiste.sql.statements import Raw, Select
 from modiste.types import PredictorVersion
@@ -41,7 +43,10 @@ async def select(said: Select, session: Session) -> Rows:
         return await _streamed(query, *whole, labels=labels)
     if (asked := _one_model(tree, targets)) is not None:
         return await _one_row(query, *asked, labels=labels)
-    return _labelled(await table_of(query, tree), labels)
+    found = await _found(query, tree)
+    return (
+        _labelled(found, labels) if isinstance(found, pa.Table) else await _flowing(found, labels)
+    )
 
 
 async def shape(said: Select, session: Session) -> tuple[Column, ...] | None:
@@ -88,8 +93,14 @@ async def _empty(query: Query, target: Target | Raw) -> pa.Table:
 
 async def table_of(query: Query, tree: exp.Expr) -> pa.Table:
     """All rows of a query, whatever is in it."""
+    found = await _found(query, tree)
+    return found if isinstance(found, pa.Table) else await found.table()
+
+
+async def _found(query: Query, tree: exp.Expr) -> pa.Table | Flow:
+    """Rows that models answer as they come, else all of them."""
     if isinstance(tree, exp.Subquery) and not tree.args.get("limit"):
-        return await table_of(query, tree.this)
+        return await _found(query, tree.this)
     tree = tree.copy()
     await _with(query, tree)
     if isinstance(tree, exp.SetOperation):
@@ -226,13 +237,25 @@ async def _streamed(
 
     async def batches() -> AsyncGenerator[list[Row], None]:
         try:
+            yield []
             while (batch := await asyncio.to_thread(next, reading.batches, None)) is not None:
                 yield await asyncio.to_thread(local.values, batch)
         finally:
             await asyncio.to_thread(reading.close)
 
     fits = labels is not None and not raw and len(labels) == len(reading.schema)
-    return Rows(local.columns(reading.schema, labels if fits else None), batches())
+    return Rows(local.columns(reading.schema, labels if fits else None), await begun(batches()))
+
+
+async def _flowing(flow: Flow, labels: list[str] | None) -> Rows:
+    async def batches() -> AsyncGenerator[list[Row], None]:
+        async with aclosing(flow.batches):
+            yield []
+            async for batch in flow.batches:
+                yield local.values(batch)
+
+    fits = labels is not None and len(labels) == len(flow.schema)
+    return Rows(local.columns(flow.schema, labels if fits else None), await begun(batches()))
 
 
 def _one_model(

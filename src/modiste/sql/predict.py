@@ -1,4 +1,4 @@
-"""Rows to answers: templates filled, equal prompts asked once, a bounded number at a time.
+"""Rows to answers: templates filled, prompts asked in a `window`, or all rows as one chat.
 
 A row whose placeholders are all NULL has a NULL answer and asks nobody. There is no hidden system
 message: what a version was tuned with is its `prompt`, and `prompt=` in USING overrides it. The
@@ -8,8 +8,11 @@ first failure ends the statement and cancels what is under way, unless `on_error
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from modiste.actions import completions
@@ -18,9 +21,9 @@ from modiste.errors import Busy, ModisteError
 from modiste.serve.sequence import Sampling
 from modiste.sql import errors
 from modiste.sql.session import Session
+from modiste.sql.window import Window, already
 from modiste.types import Message, PredictorStatus, PredictorVersion, Role
 
-AT_A_TIME = 32
 MAX_ROWS = 10_000
 MAX_TOKENS = 100
 BUSY_TRIES = 20
@@ -40,6 +43,110 @@ class _Prompt(NamedTuple):
     """Role and text."""
 
 
+@dataclass
+class Asking:
+    """A version and all that was said of how it is asked; rows are asked one by one, or as a chat.
+
+    It counts what failed, for `finished` to tell.
+    """
+
+    session: Session
+    version: PredictorVersion
+    options: Mapping[str, Any]
+    sampling: Sampling
+    most: int
+    """Rows that are allowed."""
+    skips: bool
+    """A question that fails has a NULL answer."""
+    n_asked: int = 0
+    n_failed: int = 0
+    failure: str = ""
+
+    @property
+    def is_chat(self) -> bool:
+        """All rows are one conversation, so they are asked together."""
+        return bool(self.options.get("mode", "default") != "default")
+
+    def inputs(self) -> list[str]:
+        """Names of the columns that are read, in lower case."""
+        known = self.options.get("assistant_column") if self.is_chat else None
+        return [*columns_of(self.options), *([str(known).lower()] if known else [])]
+
+    def refuse_missing(self, names: Sequence[str]) -> None:
+        """Raises SqlError: a column that is read is not among these."""
+        missing = sorted({name for name in columns_of(self.options) if name not in names})
+        if missing:
+            raise errors.no_column(
+                f"{self.version.name} reads column {', '.join(missing)}, and the data has "
+                f"{', '.join(names) or 'none'}."
+            )
+
+    def ask(self, window: Window, row: Inputs) -> asyncio.Future[str | None]:
+        prompt = _prompt(row, self.options)
+        if prompt is None:
+            return already(None)
+        key = None
+        if self.sampling.temperature == 0:
+            text = repr(prompt.messages).encode(errors="surrogatepass")
+            key = (id(self), hashlib.blake2b(text, digest_size=16).digest())
+        return window.ask(key, lambda: self._answer(prompt))
+
+    def finished(self) -> None:
+        if self.n_failed:
+            self.session.notes.append(
+                f"{self.n_failed} of {self.n_asked} prompts failed: {self.failure}"
+            )
+
+    async def _answer(self, prompt: _Prompt) -> str | None:
+        self.n_asked += 1
+        try:
+            return await _one(self, prompt)
+        except ModisteError as error:
+            if not self.skips:
+                raise
+            self.n_failed += 1
+            self.failure = self.failure or error.message
+            return None
+
+    async def conversation(self, rows: Sequence[Inputs]) -> list[str | None]:
+        """One chat of all rows: an answer to each where the mode says full, else to the last."""
+        whole = str(self.options["mode"]).endswith("full")
+        talk: list[tuple[str, str]] = []
+        if self.options.get("prompt"):
+            talk.append(("system", str(self.options["prompt"])))
+        known = str(self.options.get("assistant_column") or "").lower()
+        found: list[str | None] = []
+        for number, row in enumerate(rows):
+            prompt = _prompt(row, {**self.options, "prompt": None})
+            if prompt is None:
+                found.append(None)
+                continue
+            talk += prompt.messages
+            if whole or number == len(rows) - 1:
+                said = await _one(self, _Prompt(tuple(talk)))
+                talk.append(("assistant", said))
+                found.append(said)
+                continue
+            if row.get(known):
+                talk.append(("assistant", _text(row[known])))
+            found.append("")
+        return found
+
+
+def asking(session: Session, version: PredictorVersion, using: Mapping[str, object]) -> Asking:
+    """
+    Raises:
+        SqlError: the version cannot answer, or `using` says what cannot be.
+    """
+    refuse_unready(version)
+    options = {**version.options, **_checked(using)}
+    if "partition_size" in using:
+        session.notes.append("partition_size changes nothing here: rows are asked as they come.")
+    most = _whole(using, "max_rows", MAX_ROWS)
+    sampling = _sampling(options, session.notes)
+    return Asking(session, version, options, sampling, most, using.get("on_error") == "null")
+
+
 async def answers(
     session: Session, version: PredictorVersion, rows: Sequence[Inputs], using: Mapping[str, object]
 ) -> list[str | None]:
@@ -51,32 +158,26 @@ async def answers(
     Raises:
         SqlError: the version cannot answer, a column is missing, too many rows, or a model failed.
     """
-    refuse_unready(version)
-    options = {**version.options, **_checked(using)}
-    limit = _whole(using, "max_rows", MAX_ROWS)
-    if "partition_size" in using:
-        session.notes.append("partition_size changes nothing here: rows are asked as they come.")
-    if len(rows) > limit:
-        raise errors.bad(
-            f"{len(rows):,} rows would be asked, and {limit:,} are allowed: add LIMIT, or "
-            f"USING max_rows = {len(rows)}."
-        )
-    mode = options.get("mode", "default")
-    if mode != "default":
-        return await _conversation(session, version, rows, options, whole=mode.endswith("full"))
-    prompts = [_prompt(version, row, options) for row in rows]
-    sampling = _sampling(options, session.notes)
-    same = sampling.temperature == 0
-    wanted: dict[object, _Prompt] = {}
-    for number, prompt in enumerate(prompts):
-        if prompt is not None:
-            wanted.setdefault(prompt if same else number, prompt)
-    skips = using.get("on_error") == "null"
-    told = await _all(session, version, wanted, sampling, options, skips=skips)
-    return [
-        None if prompt is None else told[prompt if same else number]
-        for number, prompt in enumerate(prompts)
-    ]
+    made = asking(session, version, using)
+    if len(rows) > made.most:
+        raise errors.too_many_rows(len(rows), made.most, counted=len(rows))
+    for row in rows:
+        made.refuse_missing(tuple(row))
+    if made.is_chat:
+        try:
+            return await made.conversation(rows)
+        except ModisteError as error:
+            raise errors.translated(error) from None
+    window, pieces = Window(), iter([rows])
+
+    async def more() -> Sequence[Inputs] | None:
+        return next(pieces, None)
+
+    told = window.in_order(more, lambda row: (made.ask(window, row),))
+    async with aclosing(told):
+        found = [answer async for ready in told for _, (answer,) in ready]
+    made.finished()
+    return found
 
 
 def refuse_unready(version: PredictorVersion) -> None:
@@ -119,14 +220,8 @@ def _checked(using: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in using.items() if key in SETTABLE}
 
 
-def _prompt(version: PredictorVersion, row: Inputs, options: Mapping[str, Any]) -> _Prompt | None:
+def _prompt(row: Inputs, options: Mapping[str, Any]) -> _Prompt | None:
     names = columns_of(options)
-    missing = sorted({name for name in names if name not in row})
-    if missing:
-        raise errors.no_column(
-            f"{version.name} reads column {', '.join(missing)}, and the data has "
-            f"{', '.join(row) or 'none'}."
-        )
     if names and all(row[name] is None for name in names):
         return None
     if options.get("prompt_template"):
@@ -181,59 +276,15 @@ def _sampling(options: Mapping[str, Any], notes: list[str]) -> Sampling:
         raise errors.translated(error) from None
 
 
-async def _all(
-    session: Session,
-    version: PredictorVersion,
-    wanted: Mapping[object, _Prompt],
-    sampling: Sampling,
-    options: Mapping[str, Any],
-    *,
-    skips: bool,
-) -> dict[object, str | None]:
-    told: dict[object, str | None] = {}
-    waiting = iter(wanted.items())
-    failed: list[str] = []
-
-    async def work() -> None:
-        for key, prompt in waiting:
-            try:
-                told[key] = await _one(session, version, prompt, sampling, options)
-            except ModisteError as error:
-                if not skips:
-                    raise
-                told[key] = None
-                failed.append(error.message)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(AT_A_TIME, len(wanted))):
-                group.create_task(work())
-    except* ModisteError as failures:
-        raise errors.translated(_first(failures)) from None
-    if failed:
-        session.notes.append(f"{len(failed)} of {len(wanted)} prompts failed: {failed[0]}")
-    return told
-
-
-def _first(failures: ExceptionGroup[ModisteError]) -> ModisteError:
-    found = failures.exceptions[0]
-    return _first(found) if isinstance(found, ExceptionGroup) else found
-
-
-async def _one(
-    session: Session,
-    version: PredictorVersion,
-    prompt: _Prompt,
-    sampling: Sampling,
-    options: Mapping[str, Any],
-) -> str:
-    stop = options.get("stop") or ()
+async def _one(asking: Asking, prompt: _Prompt) -> str:
+    stop = asking.options.get("stop") or ()
     ask = Ask(
-        model=str(version.model),
+        model=str(asking.version.model),
         messages=tuple(Message(Role(role), text) for role, text in prompt.messages),
-        sampling=sampling,
+        sampling=asking.sampling,
         stop=(stop,) if isinstance(stop, str) else tuple(str(each) for each in stop),
     )
+    session = asking.session
     tried = 0
     while True:
         try:
@@ -244,36 +295,3 @@ async def _one(
             if tried == BUSY_TRIES or error.error_code == "budget_spent":
                 raise
             await asyncio.sleep(min(error.retry_after_s or 0.5, 5.0))
-
-
-async def _conversation(
-    session: Session,
-    version: PredictorVersion,
-    rows: Sequence[Inputs],
-    options: Mapping[str, Any],
-    *,
-    whole: bool,
-) -> list[str | None]:
-    """One chat of all rows: an answer to each (`whole`), or to the last alone."""
-    sampling = _sampling(options, session.notes)
-    talk: list[tuple[str, str]] = []
-    if options.get("prompt"):
-        talk.append(("system", str(options["prompt"])))
-    known = str(options.get("assistant_column") or "").lower()
-    found: list[str | None] = []
-    for number, row in enumerate(rows):
-        prompt = _prompt(version, row, {**options, "prompt": None})
-        last = number == len(rows) - 1
-        if prompt is None:
-            found.append(None)
-            continue
-        talk += prompt.messages
-        if whole or last:
-            said = await _one(session, version, _Prompt(tuple(talk)), sampling, options)
-            talk.append(("assistant", said))
-            found.append(said)
-            continue
-        if row.get(known):
-            talk.append(("assistant", _text(row[known])))
-        found.append("")
-    return found

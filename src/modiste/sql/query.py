@@ -16,6 +16,7 @@ from sqlglot import exp
 from modiste.actions import data_sources
 from modiste.sql import catalog, errors, local, mysql_catalog, pg_catalog, pg_words, sources
 from modiste.sql.grammar import statements
+from modiste.sql.local import Reading
 from modiste.sql.metadata import Metadata, look_around
 from modiste.sql.names import Foreign, Names, SourceTable, SystemTable, Target
 from modiste.sql.session import Session
@@ -47,10 +48,13 @@ class Query:
         return name
 
     async def local(self, tree: exp.Expr) -> pa.Table:
+        return await asyncio.to_thread(local.run, await self.text(tree), dict(self.tables))
+
+    async def text(self, tree: exp.Expr) -> str:
+        """As the local engine reads it."""
         if self.session.dialect == "postgres" and (self._around or pg_words.foreign(tree)):
             tree = pg_words.plain(tree, await self.around(), self._setting)
-        text = tree.sql(dialect="duckdb")
-        return await asyncio.to_thread(local.run, text, dict(self.tables))
+        return tree.sql(dialect="duckdb")
 
     async def around(self) -> Metadata:
         """What clients see here that look around with this query."""
@@ -61,7 +65,7 @@ class Query:
     def _setting(self, name: str) -> str:
         return self.session.variables.get(name.lower(), pg_words.SETTINGS.get(name.lower(), ""))
 
-    async def read(self, source: str, sql: str) -> sources.Reading:
+    async def read(self, source: str, sql: str) -> Reading:
         place = self.session.place
         found = await place.read(lambda tx: data_sources.opened(tx, self.session.caller, source))
         timeout = place.database.settings.sql_timeout_s

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 Kind = Literal["text", "integer", "float", "boolean", "timestamp", "json", "bytes"]
 Row = tuple[object, ...]
 BATCH_ROWS = 1000
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,15 @@ class Done:
 
 
 Result = Rows | Done
+
+
+async def begun(batches: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """The same, past its first batch, which is empty: closed from now on, it closes what it holds.
+
+    A generator that was never begun runs nothing when it is closed.
+    """
+    await anext(batches)
+    return batches
 
 
 def rows(columns: Sequence[Column], values: Sequence[Row]) -> Rows:

@@ -6,9 +6,8 @@ this blocks: call it in threads. What a source says of a failure is told without
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -19,29 +18,15 @@ from sqlglot.errors import TokenError
 
 from modiste.actions.data_sources import Opened
 from modiste.sql import errors, local
+from modiste.sql.local import Reading
 
-ROWS = 10_000
-"""Of a batch, where the driver lets us say."""
+BATCH_BYTES = 1024 * 1024
+"""Of a batch that PostgreSQL tells."""
 READING = frozenset(
     {"SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "DESCRIBE", "DESC", "EXPLAIN"}
 )
 FILES = ("csv", "parquet", "jsonl")
 DIALECTS = {"postgres": "postgres", "sqlite": "sqlite", "duckdb": "duckdb", "mysql": "mysql"}
-
-
-@dataclass
-class Reading:
-    """A query under way. Read `batches` to its end, or `close` it."""
-
-    schema: pa.Schema
-    batches: Iterator[pa.RecordBatch]
-    close: Callable[[], None]
-
-    def table(self) -> pa.Table:
-        try:
-            return pa.Table.from_batches(self.batches, schema=self.schema)
-        finally:
-            self.close()
 
 
 class Listed(NamedTuple):
@@ -199,6 +184,9 @@ def _adbc(connection: Any, sql: str, source: Opened) -> Reading:
 
     try:
         with told(source, connected=True):
+            if source.engine == "postgres":
+                hint = {"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)}
+                cursor.adbc_statement.set_options(**hint)
             cursor.execute(sql)
             reader = cursor.fetch_record_batch()
         schema = pa.schema([_plain_field(field) for field in reader.schema])

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
 
@@ -28,18 +29,16 @@ ARROW: dict[Kind, pa.DataType] = {
 }
 
 
-class Spool:
-    """`add` rows, then read `batches`, once; a context that ends the file."""
+class Stash:
+    """Write batches, then read them, once; a context that ends the file."""
 
-    def __init__(self, columns: Sequence[Column], folder: Path) -> None:
+    def __init__(self, schema: pa.Schema, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        # Numbers are the names: two columns of a query may be called the same.
-        self.schema = pa.schema([(str(at), ARROW[c.kind]) for at, c in enumerate(columns)])
-        self.n_rows = 0
+        self.schema = schema
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(folder))  # noqa: SIM115 - closed in __exit__.
         self._writer = pa.ipc.new_stream(self._file, self.schema)
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -47,6 +46,25 @@ class Spool:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         self._file.close()
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        self._writer.write_batch(rows)
+
+    def reader(self) -> pa.RecordBatchReader:
+        self._writer.close()
+        self._file.seek(0)
+        return pa.ipc.open_stream(self._file)
+
+
+class Spool(Stash):
+    """The same of rows: `add` them, then read `batches`, once."""
+
+    def __init__(self, columns: Sequence[Column], folder: Path) -> None:
+        # Numbers are the names: two columns of a query may be called the same.
+        super().__init__(
+            pa.schema([(str(at), ARROW[c.kind]) for at, c in enumerate(columns)]), folder
+        )
+        self.n_rows = 0
 
     def add(self, rows: Sequence[Row]) -> None:
         """Raises SqlError: a value that does not fit its column, such as an integer of 65 bits."""
@@ -59,10 +77,8 @@ class Spool:
             ]
         except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
             raise errors.bad(f"A value cannot be written: {error}") from None
-        self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self.schema))
+        self.write(pa.RecordBatch.from_arrays(columns, schema=self.schema))
         self.n_rows += len(rows)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        self._writer.close()
-        self._file.seek(0)
-        yield from pa.ipc.open_stream(self._file)
+        yield from self.reader()
