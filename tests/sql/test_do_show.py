@@ -35,3 +35,13 @@ def test_a_model_is_described_from_all_sides(speaker) -> None:  # type: ignore[n
     assert speaker("DESCRIBE DATABASE shop")[0]["ENGINE"] == "sqlite"
     with pytest.raises(SqlError, match=r"Model does not exist: mindsdb\.gone"):
         speaker("DESCRIBE gone")
+
+
+def test_a_table_of_a_source_is_described_by_its_columns(speaker) -> None:  # type: ignore[no-untyped-def]
+    told = speaker("DESCRIBE shop.asked")
+    assert [(row["Field"], row["Type"]) for row in told] == [
+        ("id", "bigint"), ("text", "longtext"), ("n", "double"),
+    ]  # fmt: skip
+    assert speaker("USE shop; DESCRIBE asked") == told
+    with pytest.raises(SqlError, match="not found in database: shop"):
+        speaker("DESCRIBE shop.nope")

@@ -189,7 +189,8 @@ async def _filtered(said: Show, table: pa.Table) -> Rows:
 
 
 async def describe(said: Describe, session: Session) -> Rows:
-    """A model, a version, one of its sides (`args`, `metadata`, `training`), or what else is there.
+    """A model, a version, one of its sides (`args`, `metadata`, `training`), the columns of a
+    source's table, or what else is there.
 
     Raises:
         SqlError: not there.
@@ -206,6 +207,8 @@ async def describe(said: Describe, session: Session) -> Rows:
     if said.what == "view":
         return await _one(session, seen, "views", said.name[-1], errors.no_table)
     path, side = said.name, ""
+    if seen.is_source(path[0] if len(path) > 1 else session.database):
+        return await _columns(Show("columns", source=path), session, seen)
     if len(path) > 1 and path[-1] in SIDES:
         path, side = path[:-1], path[-1]
     named = seen.named(path)
