@@ -6,6 +6,7 @@ import base64
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -83,3 +84,42 @@ def test_rights_are_those_of_the_key(front: Front) -> None:
             "CREATE PROJECT q",
         ):
             assert ask(client, text)["error_code"] == 1045
+
+
+EVIL = (
+    "mindsdb`; DROP MODEL safe; --", 'mindsdb"; DROP MODEL safe; --', "mindsdb' OR '1'='1", "../x",
+    "information_schema.models", "m.1; DROP MODEL safe", "*", "{{content}}", "x\u0000y", "MINDSDB",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_what_stands_beside_a_statement_is_a_name_and_nothing_else(front: Front, evil: str) -> None:
+    with front.client() as client:
+        ask(client, "CREATE MODEL IF NOT EXISTS safe PREDICT a USING prompt='p', "
+                    "model_name='modiste-tiny'")  # fmt: skip
+        told = ask(client, "SELECT 1", db=evil)
+        assert (told["error_code"], told["context"]) == (1049, {"db": "mindsdb"})
+        named, rows = quote(evil, safe=""), {"data": [{"question": "x"}]}
+        for path in (f"projects/{named}", f"tree/{named}"):
+            assert client.get(f"/api/{path}").status_code == 404, path
+        for path in (f"projects/{named}/models/safe", f"projects/mindsdb/models/{named}"):
+            answer = client.post(f"/api/{path}/predict", json=rows)
+            assert answer.status_code in (400, 404), path
+        assert ask(client, "SELECT name FROM models WHERE name = 'safe'")["data"] == [["safe"]]
+
+
+def test_settings_of_a_prediction_are_those_that_a_query_may_say(front: Front) -> None:
+    with front.client() as client:
+        ask(client, "CREATE MODEL IF NOT EXISTS safe PREDICT a USING prompt='p', "
+                    "model_name='modiste-tiny'")  # fmt: skip
+        for params in ({"model_name": "x"}, {"max_rows": "1; DROP MODEL safe"},
+                       {"max_tokens": "1, prompt = 'x'"}, {"m.max_tokens": 1}):  # fmt: skip
+            answer = client.post(
+                "/api/projects/mindsdb/models/safe/predict",
+                json={"data": [{"question": "x"}], "params": params},
+            )
+            assert (answer.status_code, answer.json()["type"]) == (400, "error"), params
+        evil = {"question": "x'; DROP MODEL safe; --", "a": "{{question}}"}
+        answer = client.post("/api/projects/mindsdb/models/safe/predict", json={"data": [evil]})
+        assert answer.json() == [{**evil, "a": "Hello there."}]
+        assert ask(client, "SELECT name FROM models WHERE name = 'safe'")["data"] == [["safe"]]

@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+from contextlib import suppress
 from typing import Any
 
 CHUNK_BYTES = 64 * 1024
@@ -91,8 +92,13 @@ class Channel:
         self._flush()
 
     def close(self) -> None:
-        if not self._writer.is_closing():
-            self._writer.close()
+        if self._writer.is_closing():
+            return
+        if self._tls is not None:  # Without a farewell clients take the end for a line cut off.
+            with suppress(ssl.SSLError):
+                self._tls.unwrap()
+            self._flush()
+        self._writer.close()
 
     def abort(self) -> None:
         """Close without waiting for a reader that does not read."""

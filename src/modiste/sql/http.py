@@ -21,10 +21,11 @@ from starlette.responses import JSONResponse, Response
 from modiste import __version__
 from modiste.actions import keys, projects
 from modiste.errors import Unauthorized
-from modiste.sql import errors, execute, names, predict
+from modiste.sql import do_sources, errors, execute, names, predict
 from modiste.sql.errors import SqlError
 from modiste.sql.result import Done, Result, Rows
 from modiste.sql.session import PROJECT, Place, Session
+from modiste.sql.statements import Use
 from modiste.types import Actor
 
 router = APIRouter(prefix="/api", tags=["sql"], include_in_schema=False)
@@ -109,10 +110,13 @@ async def one(request: Request, actor: Asker, project: str) -> dict[str, str]:
 
 @router.post("/sql/query", response_model=Told)
 async def query(request: Request, actor: Asker, question: Question) -> Response:
-    """Every statement of the text is done; the answer is that of the last one."""
-    session = Session(actor, place(request), database=question.context.db or PROJECT)
+    """Every statement of the text is done; the answer is that of the last one. A `context.db` that
+    is not there is an error of the first."""
+    session = Session(actor, place(request))
     told: dict[str, Any] = {"type": "ok", "affected_rows": 0}
     try:
+        if question.context.db and question.context.db != PROJECT:
+            await do_sources.use(Use(question.context.db), session)
         async for result in execute.execute(question.query, session):
             told = await _told(result)
     except SqlError as error:
