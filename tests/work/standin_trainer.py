@@ -28,6 +28,13 @@ def locked(lock: IO[bytes]) -> bool:
             time.sleep(0.02)
 
 
+def keep(checkpoint: Path, step: int) -> None:
+    """Whole or not at all, as a real trainer's: it may be killed at any moment."""
+    beside = checkpoint.with_suffix(".new")
+    beside.write_text(str(step))
+    beside.replace(checkpoint)
+
+
 def main() -> None:
     run_dir = Path(sys.argv[1])
     told = Path(os.environ["MODISTE_HOME"]) / "standin.json"
@@ -55,7 +62,7 @@ def main() -> None:
             if terminated or (run_dir / "cancel").exists():
                 return say("cancelled", step=step)
             if (run_dir / "pause").exists():
-                checkpoint.write_text(str(step - 1))
+                keep(checkpoint, step - 1)
                 return say("paused", step=step - 1)
             if step == how.get("stall_at"):
                 time.sleep(600)
@@ -71,7 +78,7 @@ def main() -> None:
             rates = {"learning_rate": 1e-4, "tokens_per_s": 100.0, "eta_s": 1.0, "grad_norm": 1.0}
             say("step", step=step, total_steps=steps, loss=1 / step, n_tokens=10 * step, **rates)
             if step % 5 == 0:
-                checkpoint.write_text(str(step))
+                keep(checkpoint, step)
                 say("checkpoint", step=step, train_loss=1 / step, valid_loss=None)
         adapter = run_dir / "adapter"
         adapter.mkdir(exist_ok=True)
