@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from modiste import settings as settings_module
+from modiste.actions import keys, models
 from modiste.settings import Settings
 from modiste.store.database import Database
+from modiste.types import Actor
 from modiste.work import supervisor
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -207,6 +209,16 @@ def database(settings: Settings) -> Iterator[Database]:
     database.migrate()
     yield database
     database.close()
+
+
+@pytest.fixture
+def admin(database: Database) -> Actor:
+    """The first key, which may do everything."""
+    with database.transaction() as tx:
+        secret = keys.bootstrap(tx)
+        assert secret is not None
+        models.ensure_shipped(tx)
+        return keys.authenticate(tx, secret)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from modiste.actions import files, jobs, keys, models, runs
+from modiste.actions import files, jobs, keys, runs
 from modiste.store.blobs import adapter_of
 from modiste.store.database import Database
 from modiste.store.queue import WorkerId
@@ -34,15 +34,6 @@ PARITY = Parity(True, 8, 100, 1e-5, 1e-6, 1e-3, 0.5, "Served as trained.")
 def chat(question: str = "Hi?", answer: str = "Hello.") -> dict[str, object]:
     turns = [("user", question), ("assistant", answer)]
     return {"messages": [{"role": role, "content": text} for role, text in turns]}
-
-
-@pytest.fixture
-def admin(database: Database) -> Actor:
-    with database.transaction() as tx:
-        secret = keys.bootstrap(tx)
-        assert secret is not None
-        models.ensure_shipped(tx)
-        return keys.authenticate(tx, secret)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from receivers import Got, Hook, Mailbox
 
 from modiste import settings as settings_module
-from modiste.actions import files, jobs, keys, models, notices
+from modiste.actions import files, jobs, notices
 from modiste.api import telling
 from modiste.errors import InvalidInput
 from modiste.settings import Settings
@@ -51,23 +51,6 @@ def settings(tmp_path: Path, box: Mailbox, hook: Hook) -> Settings:
         "upstream_hosts": f"public,127.0.0.1:{hook.port}",
     }  # fmt: skip
     return settings_module.load(flags, environment={})
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    opened = Database(settings)
-    opened.migrate()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def admin(database: Database) -> Actor:
-    with database.transaction() as tx:
-        secret = keys.bootstrap(tx)
-        assert secret is not None
-        models.ensure_shipped(tx)
-        return keys.authenticate(tx, secret)
 
 
 @pytest.fixture

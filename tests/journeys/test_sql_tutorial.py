@@ -208,7 +208,7 @@ def psycopg_(text: str, served: Any, ports: dict[str, int]) -> str:
 
 
 def asyncpg_(text: str, served: Any, ports: dict[str, int]) -> str:
-    asyncpg = pytest.importorskip("asyncpg")
+    asyncpg = pytest.importorskip("asyncpg", reason="run `make install`")
 
     async def go() -> str:
         connection = await asyncpg.connect(

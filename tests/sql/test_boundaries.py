@@ -16,8 +16,8 @@ from modiste.sql import lexer
 from modiste.sql.errors import SqlError
 from modiste.sql.session import Session
 
-pymysql: Any = pytest.importorskip("pymysql")
-psycopg: Any = pytest.importorskip("psycopg")
+pymysql: Any = pytest.importorskip("pymysql", reason="run `make install`")
+psycopg: Any = pytest.importorskip("psycopg", reason="run `make install`")
 JOIN = "SELECT t.id, m.answer FROM shop.asked AS t JOIN m ON m.content = t.text"
 
 

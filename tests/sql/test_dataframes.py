@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-pd: Any = pytest.importorskip("pandas")
-sa: Any = pytest.importorskip("sqlalchemy")
+pd: Any = pytest.importorskip("pandas", reason="run `make install`")
+sa: Any = pytest.importorskip("sqlalchemy", reason="run `make install`")
 JOIN = "SELECT t.id, t.n, m.answer FROM shop.asked AS t JOIN m ON m.content = t.text ORDER BY t.id"
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-pymysql: Any = pytest.importorskip("pymysql")
-psycopg: Any = pytest.importorskip("psycopg")
+pymysql: Any = pytest.importorskip("pymysql", reason="run `make install`")
+psycopg: Any = pytest.importorskip("psycopg", reason="run `make install`")
 EVIL = (
     "x' OR '1'='1", "x'; DROP MODEL m; --", 'x" OR "1"="1', "x\\' OR 1=1 -- ", "`x` OR 1", "') --",
     "{{content}}", "$1", "?", "%s", "*/ OR 1 /*", "\u02bc OR \u02bc1",

@@ -229,7 +229,7 @@ def test_data_that_is_joined_here_and_queries_in_a_source_s_words(
 def test_a_source_that_goes_away_is_told_after_the_rows_that_came(
     speaker: Any, model: Model, postgresql_server: str
 ) -> None:
-    psycopg = pytest.importorskip("psycopg")
+    psycopg = pytest.importorskip("psycopg", reason="run `make install`")
     host = postgresql_server.partition("host=")[2]
     speaker("CREATE DATABASE away ENGINE='postgres' PARAMETERS="
             f"{{'host': '{host}', 'user': 'modiste', 'database': 'postgres'}}")  # fmt: skip

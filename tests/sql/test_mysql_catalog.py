@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-sa: Any = pytest.importorskip("sqlalchemy")
-pymysql: Any = pytest.importorskip("pymysql")
+sa: Any = pytest.importorskip("sqlalchemy", reason="run `make install`")
+pymysql: Any = pytest.importorskip("pymysql", reason="run `make install`")
 DBEAVER = (
     "SELECT @@session.auto_increment_increment AS auto_increment_increment, "
     "@@character_set_client AS character_set_client, @@sql_mode AS sql_mode",

@@ -18,7 +18,7 @@ from modiste.actions.data_sources import Opened
 from modiste.sql import local, source_columns, sources
 from modiste.sql.errors import SqlError
 
-pymysql: Any = pytest.importorskip("pymysql")
+pymysql: Any = pytest.importorskip("pymysql", reason="run `make install`")
 pytestmark = pytest.mark.slow
 MANY = 100_000
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-sa: Any = pytest.importorskip("sqlalchemy")
+sa: Any = pytest.importorskip("sqlalchemy", reason="run `make install`")
 COLUMNS = ("pg_catalog.format_type(a.atttypid, a.atttypmod)", "a.attnotnull")
 
 
 @pytest.fixture(scope="module")
 def engines(doors: Any) -> Any:
     """By database, over psycopg."""
-    pytest.importorskip("psycopg")
+    pytest.importorskip("psycopg", reason="run `make install`")
     made = {
         name: sa.create_engine(
             sa.URL.create("postgresql+psycopg", "u", doors.key, "127.0.0.1", doors.postgres, name)
@@ -56,7 +56,7 @@ def test_sqlalchemy_reflects_a_source_and_reads_it(engines: Any) -> None:
 
 
 def test_asyncpg_is_told_true_kinds_before_a_statement_runs(doors: Any, speaker: Any) -> None:
-    asyncpg = pytest.importorskip("asyncpg")
+    asyncpg = pytest.importorskip("asyncpg", reason="run `make install`")
 
     async def look() -> dict[str, list[tuple[str, str]]]:
         connection = await asyncpg.connect(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modiste.actions import files, jobs, keys, models, runs
+from modiste.actions import files, jobs, runs
 from modiste.store.database import Database
 from modiste.store.queue import Claim, WorkerId
 from modiste.types import Actor, Hyperparameters, Job, JobEstimate, TrainingFile
@@ -22,15 +22,6 @@ CreateJob = Callable[..., Job]
 def database_kind(request: pytest.FixtureRequest) -> str:
     """Real processes take seconds: the second database has its turn with the slow tests."""
     return str(request.param)
-
-
-@pytest.fixture
-def admin(database: Database) -> Actor:
-    with database.transaction() as tx:
-        secret = keys.bootstrap(tx)
-        assert secret is not None
-        models.ensure_shipped(tx)
-        return keys.authenticate(tx, secret)
 
 
 @pytest.fixture

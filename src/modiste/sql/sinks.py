@@ -7,6 +7,7 @@ it an error, a cancelled statement or a killed process. All of this blocks: call
 from __future__ import annotations
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import quote
@@ -54,11 +55,11 @@ def _inserting(path: Path, names: Sequence[str], rest: str) -> str:
     return f"INSERT INTO {dotted(path)} ({into}) {rest}"
 
 
-class _Making:
+class _Making(ABC):
     """What databases have in common that take back the making of tables, too."""
 
-    def _run(self, text: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _run(self, text: str) -> None: ...
 
     def create(self, path: Path, text: Make, *, replace: bool, filled: bool) -> None:
         if replace:
