@@ -131,3 +131,21 @@ def test_closing_lets_an_endless_source_go(tmp_path: Path) -> None:
     source = Source(10**9)
     asyncio.run(work(source))
     assert source.closed.wait(30)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_told_without_its_path_and_the_source_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(
+        ahead.tempfile,
+        "TemporaryFile",
+        lambda dir: Path("/dev/full").open("w+b", buffering=0),  # noqa: SIM115 - closed by whoever holds it.
+    )
+    source = Source(3)
+    with pytest.raises(errors.SqlError, match="No space left on device") as told:
+        read(source, tmp_path)
+    assert (told.value.code, told.value.sqlstate) == (1021, "53100")
+    assert str(tmp_path) not in told.value.message
+    assert source.closed.wait(30)

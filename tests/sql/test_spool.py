@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from modiste.sql import spool as spooling
 from modiste.sql.errors import SqlError
 from modiste.sql.result import Column
 from modiste.sql.spool import Spool
@@ -33,3 +34,17 @@ def test_an_integer_too_large_is_told(tmp_path: Path) -> None:
         pytest.raises(SqlError, match="cannot be written"),
     ):
         spool.add([(2**63,)])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        spooling.tempfile,
+        "SpooledTemporaryFile",
+        lambda size, dir: Path("/dev/full").open("w+b", buffering=0),  # noqa: SIM115 - closed by whoever holds it.
+    )
+    with (
+        pytest.raises(SqlError, match="cannot hold the rows of this query"),
+        Spool([Column("a", "integer")], tmp_path) as spool,
+    ):
+        spool.add([(1,)])

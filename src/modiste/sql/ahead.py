@@ -89,8 +89,8 @@ class Ahead:
         with self._lock:
             self._left = True
             self._frames.clear()
-            if self._ended and self._file is not None:
-                self._file.close()
+            if self._ended:
+                self._let_go()
 
     def _refuse_many(self) -> None:
         if self.over:
@@ -111,9 +111,14 @@ class Ahead:
                 self._reading.close()
             with self._lock:
                 self._ended = True
-                if self._left and self._file is not None:
-                    self._file.close()
+                if self._left:
+                    self._let_go()
             self._tell()
+
+    def _let_go(self) -> None:
+        if self._file is not None:
+            with suppress(OSError):  # What is left to write is wanted by nobody.
+                self._file.close()
 
     def _keep(self, rows: pa.RecordBatch) -> None:
         self._n_rows += rows.num_rows
@@ -128,7 +133,8 @@ class Ahead:
                 self._n_held += packed.size
                 self._frames.append(packed)
             else:
-                self._frames.append(self._written(packed))
+                with errors.of_disk():
+                    self._frames.append(self._written(packed))
         self._tell()
 
     def _written(self, packed: pa.Buffer) -> tuple[int, int]:
@@ -146,8 +152,9 @@ class Ahead:
             if isinstance(frame, pa.Buffer):
                 self._n_held -= frame.size
             elif self._file is not None:
-                self._file.seek(frame[0])
-                frame = pa.py_buffer(self._file.read(frame[1]))
+                with errors.of_disk():
+                    self._file.seek(frame[0])
+                    frame = pa.py_buffer(self._file.read(frame[1]))
         return pa.ipc.open_stream(frame).read_next_batch()
 
     def _tell(self) -> None:

@@ -5,6 +5,9 @@ One function per kind; `translated` makes one of what an action refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from modiste.errors import (
     Busy,
     Conflict,
@@ -82,6 +85,20 @@ def too_many_rows(n: int, most: int, *, counted: int) -> SqlError:
         f"{found} rows would be asked, and {most:,} are allowed: add LIMIT, or USING max_rows = "
         f"{wished}."
     )
+
+
+@contextmanager
+def of_disk() -> Iterator[None]:
+    """Says what a disk of this server said, without its paths. Raises SqlError."""
+    try:
+        yield
+    except OSError as error:
+        raise SqlError(
+            f"The server's disk cannot hold the rows of this query ({error.strerror or error}): "
+            "ask for fewer, or have room made there.",
+            code=1021,
+            sqlstate="53100",
+        ) from None
 
 
 def translated(error: ModisteError) -> SqlError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,14 +46,19 @@ class Stash:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        self._file.close()
+        with suppress(OSError):  # What is left to write is wanted by nobody.
+            self._file.close()
 
     def write(self, rows: pa.RecordBatch) -> None:
-        self._writer.write_batch(rows)
+        """Raises SqlError: the disk is full."""
+        with errors.of_disk():
+            self._writer.write_batch(rows)
 
     def reader(self) -> pa.RecordBatchReader:
-        self._writer.close()
-        self._file.seek(0)
+        """Raises SqlError: the disk is full."""
+        with errors.of_disk():
+            self._writer.close()
+            self._file.seek(0)
         return pa.ipc.open_stream(self._file)
 
 
