@@ -163,6 +163,18 @@ def test_loss_and_gradients_are_those_of_a_plain_torch_twin(
         assert (ours.grad - theirs.grad).norm() <= 1e-4 * theirs.grad.norm()
 
 
+def test_rows_measured_together_have_the_losses_they_have_alone(
+    trained: tuple[Tuned, TuneSpec],
+) -> None:
+    objective, samples = objective_of(*trained), everything(rows_of(9))
+    (batch,) = objective.batches(samples)
+    alone = [objective.measure(next(objective.batches([sample]))).nll for sample in samples]
+    assert [n for _, n in objective.losses(batch)] == [1] * 9
+    told = [loss for loss, _ in objective.losses(batch)]
+    assert told == pytest.approx(alone, rel=TOLERANCE)
+    assert len(set(told)) == 9
+
+
 @pytest.mark.parametrize("pooling", list(HeadPooling))
 def test_packed_rows_say_what_each_says_alone(
     trained: tuple[Tuned, TuneSpec], pooling: HeadPooling

@@ -118,6 +118,21 @@ def test_an_evaluation_tells_loss_accuracy_and_rewards_of_pairs(run: Callable[..
     assert measured.nll / measured.n == evaluated.valid_loss
 
 
+def test_pairs_measured_together_have_the_losses_they_have_alone(run: Callable[..., Run]) -> None:
+    trained = run()
+    done = trained.start()
+    assert isinstance(done, Done)
+    objective = Preference(done.tuned.scorer, ONE_THREAD, trained.spec.dpo)
+    samples = [trained.validation[at] for at in range(4)]
+    (batch,) = objective.batches(samples)
+    alone = [objective.measure(next(objective.batches([sample]))).nll for sample in samples]
+    told = objective.losses(batch)
+    assert [n for _, n in told] == [1] * 4
+    # fp32, matrices of other heights; a margin is a small difference of large sums.
+    assert [loss for loss, _ in told] == pytest.approx(alone, rel=1e-4)
+    assert len({loss for loss, _ in told}) == 4
+
+
 @pytest.mark.parametrize("kill_step", [1, 5, 8])
 def test_a_run_killed_at_any_step_ends_with_the_same_bits(
     run: Callable[..., Run], kill_step: int

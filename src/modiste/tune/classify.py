@@ -108,6 +108,16 @@ class Classify:
         n = len(rows.lengths)
         return Measured(float(computed.loss), int(right_N.sum()), n, computed.measures)
 
+    @torch.no_grad()
+    def losses(self, batch: object) -> list[tuple[float, int]]:
+        rows = cast(Labelled, batch)
+        logits_NL = self.logits(rows)
+        total_N = sum(
+            target.weight * _losses_of(target, own_NL, true_NL, own_L)
+            for target, own_NL, true_NL, own_L in self._by_target(logits_NL, rows.truth_NL)
+        )
+        return [(loss, 1) for loss in cast(Tensor, total_N).tolist()]
+
     def logits(self, rows: Labelled) -> Tensor:
         """(N, L) in fp32."""
         return self.heads.logits(self.pooled(rows))
@@ -121,18 +131,25 @@ class Classify:
         total = logits_NL.new_zeros((), dtype=torch.float64)
         told: dict[str, float] = {}
         right = self._right(logits_NL.detach(), truth_NL)
-        for target, span, right_N in zip(self.targets, self._spans, right, strict=True):
-            loss = _loss_of(target, logits_NL[:, span], truth_NL[:, span], self._weights_L[span])
-            total = total + target.weight * loss.double()
+        apart = self._by_target(logits_NL, truth_NL)
+        for (target, own_NL, true_NL, own_L), right_N in zip(apart, right, strict=True):
+            loss = _losses_of(target, own_NL, true_NL, own_L).sum()
+            total = total + target.weight * loss
             values = (float(right_N.sum()), float(loss.detach()))
             told |= dict(zip(_measures(target), values, strict=True))
         return Computed(total.float(), told)
 
+    def _by_target(
+        self, logits_NL: Tensor, truth_NL: Tensor
+    ) -> Iterator[tuple[ClassifierTarget, Tensor, Tensor, Tensor]]:
+        """Each with its logits, truth and label weights."""
+        for target, span in zip(self.targets, self._spans, strict=True):
+            yield target, logits_NL[:, span], truth_NL[:, span], self._weights_L[span]
+
     def _right(self, logits_NL: Tensor, truth_NL: Tensor) -> list[Tensor]:
         """(N,) for each target: whether all it says of a row is true."""
         found = []
-        for target, span in zip(self.targets, self._spans, strict=True):
-            own_NL, true_NL = logits_NL[:, span], truth_NL[:, span]
+        for target, own_NL, true_NL, _ in self._by_target(logits_NL, truth_NL):
             if target.single:
                 found.append(own_NL.argmax(-1) == true_NL.argmax(-1))
             else:
@@ -162,17 +179,17 @@ def _measures(target: ClassifierTarget) -> tuple[str, str]:
     return f"{target.name}_accuracy", f"{target.name}_loss"
 
 
-def _loss_of(
+def _losses_of(
     target: ClassifierTarget, logits_NL: Tensor, truth_NL: Tensor, weights_L: Tensor
 ) -> Tensor:
-    """Sum over rows."""
+    """(N,) in fp64."""
     if target.single:
         losses_N = F.cross_entropy(logits_NL, truth_NL.argmax(-1), weights_L, reduction="none")
-        return losses_N.double().sum()
+        return losses_N.double()
     losses_NL = F.binary_cross_entropy_with_logits(
         logits_NL, truth_NL, pos_weight=weights_L, reduction="none"
     )
-    return losses_NL.double().mean(-1).sum()
+    return losses_NL.double().mean(-1)
 
 
 def label_counts(data: Sequence[Samples], n_labels: int) -> NDArray[np.int64]:

@@ -70,6 +70,10 @@ class Objective(Protocol):
         """Without gradient, for evaluation."""
         ...
 
+    def losses(self, batch: object) -> list[tuple[float, int]]:
+        """Mean loss and units of each sample of the batch, in order, without gradient."""
+        ...
+
 
 class NextToken:
     """Cross-entropy on the trained tokens: instruction tuning and continued pre-training."""
@@ -115,6 +119,14 @@ class NextToken:
 
     def measure(self, batch: object) -> Measured:
         return self.scorer.measure(cast(Batch, batch))
+
+    def losses(self, batch: object) -> list[tuple[float, int]]:
+        """Every sample has a trained token; what fills up a row behind them has none."""
+        documents = cast(Batch, batch)
+        owners = documents.owners.cpu().numpy()
+        losses = -np.asarray(self.scorer.logprobs(documents))
+        sums, counts = np.bincount(owners, weights=losses), np.bincount(owners)
+        return [(float(total) / int(n), int(n)) for total, n in zip(sums, counts, strict=True)]
 
 
 def together(samples: Sequence[Sample], machine: Machine) -> Iterator[Sequence[Sample]]:

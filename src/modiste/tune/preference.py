@@ -112,7 +112,21 @@ class Preference:
         n = cast(Pairs, batch).n_pairs
         return Measured(float(computed.loss), None, n, computed.measures)
 
+    @torch.no_grad()
+    def losses(self, batch: object) -> list[tuple[float, int]]:
+        pairs = cast(Pairs, batch)
+        losses_P, _ = self._losses(self.scorer.nll(pairs.batch), pairs)
+        return [(loss, 1) for loss in losses_P.tolist()]
+
     def _computed(self, nll_N: Tensor, pairs: Pairs) -> Computed:
+        losses_P, rewards_P2 = self._losses(nll_N, pairs)
+        chosen, rejected = rewards_P2.sum(0).tolist()
+        accurate = float((rewards_P2[:, 0] > rewards_P2[:, 1]).sum())
+        told = (accurate, chosen - rejected, chosen, rejected)
+        return Computed(losses_P.sum(), dict(zip(self.measures, told, strict=True)))
+
+    def _losses(self, nll_N: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """(P,) losses, and (P, 2) rewards without gradient."""
         n_targets = torch.bincount(pairs.batch.owners, minlength=2 * pairs.n_pairs)
         logprobs_P2 = -_summed(nll_N, n_targets)
         rewards_P2 = self.dpo.beta * (logprobs_P2 - pairs.reference_P2)
@@ -122,10 +136,7 @@ class Preference:
         losses_P = losses_P - smoothing * F.logsigmoid(-margins_P)
         if self.dpo.sft_weight:
             losses_P = losses_P - self.dpo.sft_weight * logprobs_P2[:, 0] / n_targets[::2]
-        chosen, rejected = rewards_P2.detach().sum(0).tolist()
-        accurate = float((margins_P > 0).sum())
-        told = (accurate, chosen - rejected, chosen, rejected)
-        return Computed(losses_P.sum(), dict(zip(self.measures, told, strict=True)))
+        return losses_P, rewards_P2.detach()
 
     def _collated(self, samples: Sequence[Sample]) -> Pairs:
         documents = [part for sample in samples for part in conversations(sample)]

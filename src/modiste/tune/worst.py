@@ -13,9 +13,8 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from modiste.tune.loss import Batch
 from modiste.tune.mixture import Origin, Sample, Samples, Source, shuffled
-from modiste.tune.objective import NextToken, Objective
+from modiste.tune.objective import Objective
 
 LISTED = 20
 """Of each part."""
@@ -77,22 +76,8 @@ def worst(
 
 def losses_of(objective: Objective, samples: Sequence[Sample]) -> Iterator[tuple[float, int]]:
     """Mean loss and units of each sample, in order, each as if it were alone."""
-    if isinstance(objective, NextToken):
-        for batch in objective.batches(samples):
-            yield from _by_document(objective, batch)
-        return
-    for sample in samples:
-        measured = [objective.measure(batch) for batch in objective.batches([sample])]
-        n = sum(part.n for part in measured)
-        yield sum(part.nll for part in measured) / n, n
-
-
-def _by_document(objective: NextToken, batch: Batch) -> list[tuple[float, int]]:
-    """Every sample has a trained token; what fills up a row behind them has none."""
-    owners = batch.owners.cpu().numpy()
-    losses = -np.asarray(objective.scorer.logprobs(batch))
-    sums, counts = np.bincount(owners, weights=losses), np.bincount(owners)
-    return [(float(total) / int(n), int(n)) for total, n in zip(sums, counts, strict=True)]
+    for batch in objective.batches(samples):
+        yield from objective.losses(batch)
 
 
 def _useful(objective: Objective, samples: Samples) -> list[int]:
