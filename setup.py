@@ -9,7 +9,9 @@ import platform
 from setuptools import Extension, setup
 
 SOURCE = "src/modiste/nn/native/decoder.c"
-HEADER_NAMES = ("vector", "linear", "tiles", "attention", "deltas", "feed_forward", "sampling")
+HEADER_NAMES = (
+    *("vector", "linear", "whole", "tiles", "attention", "deltas", "feed_forward", "sampling"),
+)
 HEADERS = [f"src/modiste/nn/native/{name}.h" for name in HEADER_NAMES]
 AVX512 = [f"-mavx512{part}" for part in ("f", "bw", "vl", "dq", "vnni")] + ["-mfma"]
 VARIANTS = {"plain": []}

@@ -89,18 +89,18 @@ int modiste_forward(const Decoder *d, int64_t N, float *x, int64_t n_spans, cons
   int64_t width = (d->heads + 2 * d->kv_heads) * size, q = d->heads * size, step = d->kv_heads * size;
   for (int64_t s = 0; s < n_spans; s++) longest = most(longest, spans[s].length);
   int64_t group = d->heads / d->kv_heads;
-  int64_t wide = most(most(D, q), I), keys = longest + 2 * LANES;
+  int64_t wide = most(most(D, q), I), keys = longest + 2 * PANEL;
   int64_t X = d->mixture.n_experts, S = N * d->mixture.n_picked, F = d->mixture.expert_size, M = X ? N : 0;
   enum { PARTS = 15 };
   int64_t parts[PARTS] = {N * wide, N * most(width, 2 * most(I, F)), N * most(D, 1), N * widest_rank(n_spans, spans),
-                          size * LANES, most(QUERIES, group) * keys,
+                          size * CELLS, most(QUERIES, group) * keys,
                           M * X, S, S, S, S, X, M * (int64_t)(sizeof(Span) / sizeof(float)), M * most(D, F), M * D};
   int64_t floats = 0;
-  for (int i = 0; i < PARTS; i++) floats += (parts[i] + LANES - 1) / LANES * LANES;
+  for (int i = 0; i < PARTS; i++) floats += (parts[i] + PANEL - 1) / PANEL * PANEL;
   float *scratch = aligned_alloc(64, (size_t)floats * sizeof(float));
   if (scratch == NULL) return 1;
   float *at[PARTS], *next = scratch;
-  for (int i = 0; i < PARTS; i++) at[i] = next, next += (parts[i] + LANES - 1) / LANES * LANES;
+  for (int i = 0; i < PARTS; i++) at[i] = next, next += (parts[i] + PANEL - 1) / PANEL * PANEL;
   float *h = at[0], *big = at[1], *small = at[2], *low = at[3], *turned = at[4], *scores = at[5];
   Room room = {at[6], at[7], at[8], (int32_t *)at[9], (int32_t *)at[10], (int32_t *)at[11], (Span *)at[12], at[13], at[14]};
 

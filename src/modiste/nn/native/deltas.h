@@ -39,14 +39,14 @@ static int64_t widest_rank(int64_t n_spans, const Span *spans) {
   int64_t rank = 0;
   for (int64_t s = 0; s < n_spans; s++)
     if (spans[s].adapter) rank = most(rank, spans[s].adapter->widest_rank);
-  return (rank + LANES - 1) / LANES * LANES;
+  return (rank + PANEL - 1) / PANEL * PANEL;
 }
 
 static void low_rank(int64_t kind, int64_t N, int64_t K, const float *x, int64_t ldx, const void *panels, Out out) {
   if (kind == BF16)
     product_bf16(N, K, x, ldx, panels, out);
   else
-    product(N, K, x, ldx, (Panels){panels, LANES, K * LANES}, out);
+    product(N, K, x, ldx, (Panels){panels, PANEL, K * PANEL}, out);
 }
 
 /* y += the deltas of x, for all rows; neighbours with the same adapter go together. */
@@ -58,7 +58,7 @@ static void add_deltas(int64_t layer, int64_t column, int64_t n_spans, const Spa
     if (adapter == NULL || column >= adapter->columns) continue;
     const Site *delta = adapter->sites + layer * adapter->columns + column;
     if (delta->rank == 0) continue;
-    int64_t width = (delta->rank + LANES - 1) / LANES * LANES;
+    int64_t width = (delta->rank + PANEL - 1) / PANEL * PANEL;
     Out to_low = {low, width, width, NULL, 0};
     low_rank(delta->kind, rows, inputs, x + first * inputs, inputs, delta->down, to_low);
     for (int64_t i = 0; i < delta->n_segments; i++) {

@@ -9,20 +9,23 @@
 
 #include "vector.h"
 
-#ifdef __AVX512F__
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
-#ifdef __AVX512F__
-#define ROWS 8
-#define PANELS 3
+enum { PANEL = 16, STRIPS = PANEL / LANES };
+
+/* Of a tile whose sums stay in registers: the most rows, the panels beside so many, and the panels
+ * beside one, two and three rows, where few sums would wait for each other. */
+#if defined(__AVX512F__)
+enum { ROWS = 8, PANELS = 3, PANELS_1 = 8, PANELS_2 = 4, PANELS_3 = 4, WIDEST = 8 };
+#elif defined(__AVX2__)
+enum { ROWS = 6, PANELS = 1, PANELS_1 = 4, PANELS_2 = 2, PANELS_3 = 2, WIDEST = 4 };
 #else
-#define ROWS 4
-#define PANELS 1
+enum { ROWS = 3, PANELS = 1, PANELS_1 = 2, PANELS_2 = 1, PANELS_3 = 1, WIDEST = 2 };
 #endif
 
 enum { FP32 = 0, BF16 = 1, INT8 = 2 };
-enum { BLOCK = 64, ZERO = 128 }; /* INT8: inputs are filled up to a multiple; what 0 is stored as. */
 
 typedef struct {
   int64_t kind, inputs, outputs;
@@ -32,206 +35,166 @@ typedef struct {
   const float *bias;     /* or NULL */
 } Linear;
 
-/* A matrix in float32 whose element (k, panel p) is LANES floats at k * step + p * next. */
+/* A matrix in float32 whose element (k, panel p) is PANEL floats at k * step + p * next. */
 typedef struct {
   const float *at;
   int64_t step, next;
 } Panels;
 
-INLINE void tile(int R, int P, int64_t K, const float *x, int64_t ldx, Panels w, vec acc[ROWS][PANELS]) {
-  for (int r = 0; r < R; r++)
-    for (int p = 0; p < P; p++) acc[r][p] = all(0);
+/* Sums of a tile, by rows and strips of LANES outputs. */
+typedef vec Sums[ROWS][WIDEST * STRIPS];
+
+INLINE void tile(int R, int P, int64_t K, const float *x, int64_t ldx, Panels w, Sums acc) {
   for (int64_t k = 0; k < K; k++) {
-    vec b[PANELS];
-    for (int p = 0; p < P; p++) b[p] = load(w.at + k * w.step + p * w.next);
+    vec b[WIDEST * STRIPS];
+    for (int c = 0; c < P * STRIPS; c++) b[c] = load(w.at + k * w.step + c / STRIPS * w.next + c % STRIPS * LANES);
     for (int r = 0; r < R; r++)
-      for (int p = 0; p < P; p++) acc[r][p] += x[r * ldx + k] * b[p];
+      for (int c = 0; c < P * STRIPS; c++) acc[r][c] += x[r * ldx + k] * b[c];
   }
 }
 
-INLINE void tile_bf16(int R, int P, int64_t K, const float *x, int64_t ldx, const int32_t *w, vec acc[ROWS][PANELS]) {
-  for (int r = 0; r < R; r++)
-    for (int p = 0; p < P; p++) acc[r][p] = all(0);
-  for (int64_t k = 0; k < (K + 1) / 2; k++) {
-    vec even[PANELS], odd[PANELS];
-    for (int p = 0; p < P; p++) {
-      ivec both = *(const ivec *)(w + (p * ((K + 1) / 2) + k) * LANES);
-      even[p] = (vec)(both << 16), odd[p] = (vec)(both & (int32_t)0xFFFF0000);
+INLINE void tile_bf16(int R, int P, int64_t K, const float *x, int64_t ldx, const int32_t *w, Sums acc) {
+  int64_t pairs = (K + 1) / 2;
+  for (int64_t k = 0; k < pairs; k++) {
+    vec even[WIDEST * STRIPS], odd[WIDEST * STRIPS];
+    for (int c = 0; c < P * STRIPS; c++) {
+      ivec both = *(const ivec *)(w + (c / STRIPS * pairs + k) * PANEL + c % STRIPS * LANES);
+      even[c] = (vec)(both << 16), odd[c] = (vec)(both & (int32_t)0xFFFF0000);
     }
     for (int r = 0; r < R; r++)
-      for (int p = 0; p < P; p++) {
-        acc[r][p] += x[r * ldx + 2 * k] * even[p];
-        if (2 * k + 1 < K) acc[r][p] += x[r * ldx + 2 * k + 1] * odd[p];
-      }
+      for (int c = 0; c < P * STRIPS; c++) acc[r][c] += x[r * ldx + 2 * k] * even[c];
+    if (2 * k + 1 < K)
+      for (int r = 0; r < R; r++)
+        for (int c = 0; c < P * STRIPS; c++) acc[r][c] += x[r * ldx + 2 * k + 1] * odd[c];
   }
 }
 
-/* Where the sums of `R` rows and `P` panels go, from output `first` on. */
+/* What becomes of sums: they go to y, are added to it, or were begun there. */
+enum { SET, ADD, GO_ON };
+
+/* Where they go, from output `first` on. */
 typedef struct {
   float *y;
   int64_t ldy, outputs;
   const float *bias;
-  int add; /* to what is there, or instead of it */
+  int how;
 } Out;
 
-INLINE void put(int R, int P, Out out, int64_t row, int64_t first, vec acc[ROWS][PANELS]) {
-  for (int r = 0; r < R; r++)
-    for (int p = 0; p < P; p++) {
-      int64_t o = first + p * LANES, left = out.outputs - o;
-      float *y = out.y + (row + r) * out.ldy + o;
-      vec v = acc[r][p];
-      if (left >= LANES) {
-        if (out.bias) v += load(out.bias + o);
-        store(y, out.add ? load(y) + v : v);
-      } else {
-        if (out.bias) v += load_part(out.bias + o, left, 0);
-        store_part(y, out.add ? load_part(y, left, 0) + v : v, left);
-      }
+/* The same for outputs that end within a panel; `sums` are rows of whole panels. */
+static __attribute__((noinline)) void begin_part(int rows, int width, Out out, int64_t row, int64_t first, float *sums) {
+  for (int r = 0; r < rows; r++)
+    for (int i = 0; i < width; i++) sums[r * width + i] = first + i < out.outputs ? out.y[(row + r) * out.ldy + first + i] : 0;
+}
+
+static __attribute__((noinline)) void put_part(int rows, int width, Out out, int64_t row, int64_t first, const float *sums) {
+  for (int r = 0; r < rows; r++)
+    for (int i = 0; i < width && first + i < out.outputs; i++) {
+      float v = sums[r * width + i], *y = out.y + (row + r) * out.ldy + first + i;
+      if (out.bias) v += out.bias[first + i];
+      *y = out.how == ADD ? *y + v : v;
     }
 }
 
-#define FOR_ROWS(N, ...)                  \
-  do {                                     \
-    int64_t n = 0;                         \
-    for (; n + ROWS <= (N); n += ROWS) {   \
-      enum { R = ROWS };                   \
-      __VA_ARGS__;                                \
-    }                                      \
-    for (; n + 4 <= (N); n += 4) {         \
-      enum { R = 4 };                      \
-      __VA_ARGS__;                                \
-    }                                      \
-    if ((N) - n == 3) {                    \
-      enum { R = 3 };                      \
-      __VA_ARGS__;                                \
-    } else if ((N) - n == 2) {             \
-      enum { R = 2 };                      \
-      __VA_ARGS__;                                \
-    } else if ((N) - n == 1) {             \
-      enum { R = 1 };                      \
-      __VA_ARGS__;                                \
-    }                                      \
-  } while (0)
+INLINE void begin(int R, int P, Out out, int64_t row, int64_t first, Sums acc) {
+  float part[ROWS * WIDEST * PANEL];
+  const float *from = out.y + row * out.ldy + first;
+  int64_t ld = out.ldy;
+  if (out.how == GO_ON && first + P * PANEL > out.outputs) {
+    begin_part(R, P * PANEL, out, row, first, part);
+    from = part, ld = P * PANEL;
+  }
+  for (int r = 0; r < R; r++)
+    for (int c = 0; c < P * STRIPS; c++) acc[r][c] = out.how == GO_ON ? load(from + r * ld + c * LANES) : all(0);
+}
 
-#define FOR_PANELS(O, ...)                              \
-  do {                                                   \
-    int64_t count = ((O) + LANES - 1) / LANES, panel = 0; \
-    for (; panel + PANELS <= count; panel += PANELS) {   \
-      enum { P = PANELS };                               \
-      __VA_ARGS__;                                              \
-    }                                                    \
-    for (; panel < count; panel++) {                     \
-      enum { P = 1 };                                    \
-      __VA_ARGS__;                                              \
-    }                                                    \
+INLINE void put(int R, int P, Out out, int64_t row, int64_t first, Sums acc) {
+  if (first + P * PANEL > out.outputs) {
+    float part[ROWS * WIDEST * PANEL];
+    for (int r = 0; r < R; r++)
+      for (int c = 0; c < P * STRIPS; c++) store(part + (r * P * STRIPS + c) * LANES, acc[r][c]);
+    put_part(R, P * PANEL, out, row, first, part);
+    return;
+  }
+  for (int r = 0; r < R; r++)
+    for (int c = 0; c < P * STRIPS; c++) {
+      float *y = out.y + (row + r) * out.ldy + first + c * LANES;
+      vec v = acc[r][c];
+      if (out.bias) v += load(out.bias + first + c * LANES);
+      store(y, out.how == ADD ? load(y) + v : v);
+    }
+}
+
+#define WITH(r, p, ...)    \
+  if (ROWS >= (r)) {       \
+    enum { R = r, P = p }; \
+    __VA_ARGS__;           \
+  }
+
+/* Rows in groups of about one size, at most ROWS. */
+#define FOR_ROWS(N, p, ...)                                                  \
+  for (int64_t n = 0, group = ((N) + ROWS - 1) / ROWS, rows; group > 0; group--, n += rows) { \
+    rows = ((N) - n + group - 1) / group;                                    \
+    switch (rows) {                                                          \
+      case 2: WITH(2, p, __VA_ARGS__) break;                                 \
+      case 3: WITH(3, p, __VA_ARGS__) break;                                 \
+      case 4: WITH(4, p, __VA_ARGS__) break;                                 \
+      case 5: WITH(5, p, __VA_ARGS__) break;                                 \
+      case 6: WITH(6, p, __VA_ARGS__) break;                                 \
+      case 7: WITH(7, p, __VA_ARGS__) break;                                 \
+      case 8: WITH(8, p, __VA_ARGS__) break;                                 \
+    }                                                                        \
+  }
+
+#define FEW_ROWS(r, p, ...)                                         \
+  {                                                                 \
+    const int64_t n = 0;                                            \
+    for (; panel + p <= count; panel += p) WITH(r, p, __VA_ARGS__)  \
+    for (; panel < count; panel++) WITH(r, 1, __VA_ARGS__)          \
+  }
+
+/* For all rows and outputs, with R rows from n on and P panels from `panel` on. */
+#define FOR_TILES(N, O, ...)                                                            \
+  do {                                                                                  \
+    int64_t count = ((O) + PANEL - 1) / PANEL, panel = 0;                               \
+    if ((N) == 1)                                                                       \
+      FEW_ROWS(1, PANELS_1, __VA_ARGS__)                                                \
+    else if ((N) == 2)                                                                  \
+      FEW_ROWS(2, PANELS_2, __VA_ARGS__)                                                \
+    else if ((N) == 3)                                                                  \
+      FEW_ROWS(3, PANELS_3, __VA_ARGS__)                                                \
+    else {                                                                              \
+      for (; panel + PANELS <= count; panel += PANELS) FOR_ROWS(N, PANELS, __VA_ARGS__) \
+      if (PANELS > 1)                                                                   \
+        for (; panel < count; panel++) FOR_ROWS(N, 1, __VA_ARGS__)                      \
+    }                                                                                   \
   } while (0)
 
 static void product(int64_t N, int64_t K, const float *x, int64_t ldx, Panels w, Out out) {
-  FOR_PANELS(out.outputs, FOR_ROWS(N, {
-    vec acc[ROWS][PANELS];
+  FOR_TILES(N, out.outputs, {
+    Sums acc;
     Panels here = {w.at + panel * w.next, w.step, w.next};
+    begin(R, P, out, n, panel * PANEL, acc);
     tile(R, P, K, x + n * ldx, ldx, here, acc);
-    put(R, P, out, n, panel * LANES, acc);
-  }));
+    put(R, P, out, n, panel * PANEL, acc);
+  });
 }
 
 static void product_bf16(int64_t N, int64_t K, const float *x, int64_t ldx, const int32_t *w, Out out) {
-  FOR_PANELS(out.outputs, FOR_ROWS(N, {
-    vec acc[ROWS][PANELS];
-    tile_bf16(R, P, K, x + n * ldx, ldx, w + panel * ((K + 1) / 2) * LANES, acc);
-    put(R, P, out, n, panel * LANES, acc);
-  }));
+  FOR_TILES(N, out.outputs, {
+    Sums acc;
+    begin(R, P, out, n, panel * PANEL, acc);
+    tile_bf16(R, P, K, x + n * ldx, ldx, w + panel * ((K + 1) / 2) * PANEL, acc);
+    put(R, P, out, n, panel * PANEL, acc);
+  });
 }
 
-/* Each row of x as u8 around ZERO, with a scale of its own; rows are `width` apart. */
-static void quantise(int64_t N, int64_t K, const float *x, uint8_t *q, int64_t width, float *scales) {
-  for (int64_t n = 0; n < N; n++, x += K, q += width) {
-    vec most = all(0), poison = all(0);
-    int64_t k = 0;
-    for (; k < K; k += LANES) {
-      vec v = K - k >= LANES ? load(x + k) : load_part(x + k, K - k, 0);
-      most = larger(larger(v, -v), most);
-      poison += v * 0.0f; /* What is no number must not look like one. */
-    }
-    float largest = largest_of(most), broken = sum_of(poison);
-    float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-    scales[n] = largest / 127.0f + broken;
-    for (k = 0; k < K; k += LANES) {
-      vec v = K - k >= LANES ? load(x + k) : load_part(x + k, K - k, 0);
-      ivec whole = (ivec)(v * inverse + (12582912.0f + ZERO)); /* Rounds into the low bits. */
-      typedef uint8_t bytes __attribute__((vector_size(LANES)));
-      bytes packed = __builtin_convertvector(whole, bytes);
-      memcpy(q + k, &packed, (size_t)(K - k >= LANES ? LANES : K - k));
-    }
-    memset(q + K, ZERO, (size_t)(width - K)); /* Beside weights of zero. */
-  }
-}
-
-INLINE ivec dot4(ivec acc, int32_t four, const int8_t *w) {
-#if defined(__AVX512VNNI__)
-  return (ivec)_mm512_dpbusd_epi32((__m512i)acc, _mm512_set1_epi32(four), _mm512_loadu_si512(w));
-#else
-  uint8_t x[4];
-  memcpy(x, &four, 4);
-  for (int i = 0; i < LANES; i++)
-    acc[i] += x[0] * w[4 * i] + x[1] * w[4 * i + 1] + x[2] * w[4 * i + 2] + x[3] * w[4 * i + 3];
-  return acc;
-#endif
-}
-
-INLINE void put_int8(const Linear *w, Out out, int64_t row, int64_t first, float scale, ivec sum) {
-  /* Shifts and scales are filled up to whole panels. */
-  vec v = __builtin_convertvector(sum - *(const ivec *)(w->shifts + first), vec);
-  v *= load(w->scales + first) * scale;
-  int64_t left = out.outputs - first;
-  float *y = out.y + row * out.ldy + first;
-  if (left >= LANES)
-    store(y, out.bias ? v + load(out.bias + first) : v);
-  else
-    store_part(y, out.bias ? v + load_part(out.bias + first, left, 0) : v, left);
-}
-
-INLINE void rows_int8(int R, int P, const Linear *w, const uint8_t *q, int64_t width, const float *scales, int64_t n, int64_t panel, Out out) {
-  const int8_t *at = (const int8_t *)w->panels + panel * width * LANES;
-  ivec acc[ROWS][PANELS];
-  for (int r = 0; r < R; r++)
-    for (int p = 0; p < P; p++) acc[r][p] = (ivec){0};
-  for (int64_t k = 0; k < width / 4; k++)
-    for (int r = 0; r < R; r++) {
-      int32_t four;
-      memcpy(&four, q + (n + r) * width + 4 * k, 4);
-      for (int p = 0; p < P; p++)
-        acc[r][p] = dot4(acc[r][p], four, at + (p * (width / 4) + k) * 4 * LANES);
-    }
-  for (int r = 0; r < R; r++)
-    for (int p = 0; p < P; p++)
-      put_int8(w, out, n + r, (panel + p) * LANES, scales[n + r], acc[r][p]);
-}
-
-#ifdef __AMX_INT8__
-#include "tiles.h"
-#endif
-
-static void product_int8(int64_t N, const float *x, const Linear *w, Out out) {
-  int64_t width = (w->inputs + BLOCK - 1) / BLOCK * BLOCK;
-  uint8_t *q = malloc((size_t)(N * width));
-  float *scales = malloc((size_t)N * sizeof(float));
-  quantise(N, w->inputs, x, q, width, scales);
-#ifdef __AMX_INT8__
-  if (N > 2) /* Sums of whole numbers are the same in any order. */
-    tiles_int8(N, w, q, width, scales, out);
-  else
-#endif
-    FOR_PANELS(out.outputs, FOR_ROWS(N, rows_int8(R, P, w, q, width, scales, n, panel, out)));
-  free(scales);
-  free(q);
-}
+#include "whole.h"
 
 static void linear(const Linear *w, int64_t N, const float *x, float *y) {
-  Out out = {y, w->outputs, w->outputs, w->bias, 0};
+  Out out = {y, w->outputs, w->outputs, w->bias, SET};
   switch (w->kind) {
     case FP32: {
-      Panels panels = {w->panels, LANES, w->inputs * LANES};
+      Panels panels = {w->panels, PANEL, w->inputs * PANEL};
       product(N, w->inputs, x, w->inputs, panels, out);
       break;
     }

@@ -1,4 +1,4 @@
-/* Whole-number products in AMX tiles: 32 rows by 32 outputs at a time. Included by linear.h.
+/* Whole-number products in AMX tiles: 32 rows by 32 outputs at a time. Included by whole.h.
  *
  * Panels of INT8 are laid so that 64 inputs of 16 outputs are one tile. */
 
@@ -25,11 +25,11 @@ INLINE void multiply_tiles(int lower, int right, int64_t width, const uint8_t *q
   _tile_zero(2);
   _tile_zero(3);
   for (int64_t k = 0; k < width; k += BLOCK) {
-    _tile_loadd(6, w + k * LANES, 64);
+    _tile_loadd(6, w + k * PANEL, 64);
     _tile_loadd(4, q + k, width);
     _tile_dpbusd(0, 4, 6);
     if (right) {
-      _tile_loadd(7, w + (width + k) * LANES, 64);
+      _tile_loadd(7, w + (width + k) * PANEL, 64);
       _tile_dpbusd(1, 4, 7);
     }
     if (lower) {
@@ -45,13 +45,13 @@ INLINE void multiply_tiles(int lower, int right, int64_t width, const uint8_t *q
 }
 
 static void tiles_int8(int64_t N, const Linear *w, const uint8_t *q, int64_t width, const float *scales, Out out) {
-  int64_t count = (out.outputs + LANES - 1) / LANES;
+  int64_t count = (out.outputs + PANEL - 1) / PANEL;
   int32_t sums[32 * 32];
   for (int64_t n = 0; n < N; n += 32) {
     int64_t rows = N - n < 32 ? N - n : 32;
     shape_tiles(rows < 16 ? rows : 16, rows > 16 ? rows - 16 : 0);
     for (int64_t panel = 0; panel < count; panel += 2) {
-      const int8_t *at = (const int8_t *)w->panels + panel * width * LANES;
+      const int8_t *at = (const int8_t *)w->panels + panel * width * PANEL;
       int right = panel + 1 < count;
       if (rows > 16)
         multiply_tiles(1, right, width, q + n * width, at, sums);
@@ -59,7 +59,7 @@ static void tiles_int8(int64_t N, const Linear *w, const uint8_t *q, int64_t wid
         multiply_tiles(0, right, width, q + n * width, at, sums);
       for (int64_t r = 0; r < rows; r++)
         for (int p = 0; p <= right; p++)
-          put_int8(w, out, n + r, (panel + p) * LANES, scales[n + r], *(ivec *)(sums + r * 32 + p * LANES));
+          put_whole(w, out, n + r, (panel + p) * PANEL, scales[n + r], *(ivec *)(sums + r * 32 + p * PANEL));
     }
   }
   _tile_release();
