@@ -12,7 +12,7 @@ import pytest
 from modiste.actions import classifications
 from modiste.actions.answers import Choice, Completion, Usage
 from modiste.actions.classifications import Classified, ClassifyAsk
-from modiste.actions.detecting import readings
+from modiste.actions.detecting import all_readings
 from modiste.actions.inference import Renderers, Serving
 from modiste.errors import NotFound
 from modiste.moderate.guard import Item
@@ -25,6 +25,9 @@ from modiste.types import Actor, ClassifierTarget, LossFunction, Message, Scope
 
 ACTOR = Actor("key_1", "0" * 8, frozenset({Scope.INFER}))
 ITEMS = [Item("a"), Item("b")]
+FIRST, LAST = (
+    {"name": f"word-{word}", "kind": "words", "category": "c", "words": [word]} for word in "ab"
+)
 ENDPOINT = {
     "name": "d", "kind": "endpoint", "url": "https://a.example/v1", "model": "m",
     "categories": {"bad": "c"}, "timeout_s": 0.5,
@@ -34,22 +37,26 @@ ENDPOINT = {
 def told(
     detector: dict[str, Any], *, reply: Any = None, ask: Any = None
 ) -> list[Reading | Failure]:
+    """What it says, between two rules that say their own."""
+    detectors = [FIRST, detector, LAST]
     policy = from_json(
-        {"name": "p", "categories": [{"code": "c", "definition": "d"}], "detectors": [detector]},
+        {"name": "p", "categories": [{"code": "c", "definition": "d"}], "detectors": detectors},
         file="p",
     )
 
-    async def run() -> list[Reading | Failure]:
+    async def run() -> list[list[Reading | Failure]]:
         upstreams = Upstreams(Settings(), transport=lambda: httpx.MockTransport(reply))
         serving = Serving(cast(Any, None), cast(Any, None), Renderers(), upstreams)
         try:
-            return await readings(
-                serving, ACTOR, policy.detectors[0], policy, ITEMS, place=None, ask=ask
+            return await all_readings(
+                serving, ACTOR, policy.detectors, policy, ITEMS, place=None, ask=ask
             )
         finally:
             await upstreams.close()
 
-    return asyncio.run(run())
+    first, found, last = asyncio.run(run())
+    assert [cast(Reading, each).scores["c"] for each in (*first, *last)] == [1.0, 0.0, 0.0, 1.0]
+    return found
 
 
 def answering(*results: Any) -> Any:

@@ -8,7 +8,6 @@ the classifier that ships with it too.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -18,7 +17,7 @@ from typing import Any
 import orjson
 
 from modiste.actions import policies
-from modiste.actions.detecting import Ask, Readings, readings
+from modiste.actions.detecting import Ask, all_readings
 from modiste.actions.inference import Serving
 from modiste.actions.keys import require
 from modiste.actions.policies import Kept
@@ -102,9 +101,7 @@ async def judgements(
             f"input has {len(items)} texts, expected 1 to {MAX_TEXTS}", param="input"
         )
     detectors = detectors_at(policy, place)
-    told: list[Readings] = await asyncio.gather(
-        *(readings(serving, actor, each, policy, items, place=place, ask=ask) for each in detectors)
-    )
+    told = await all_readings(serving, actor, detectors, policy, items, place=place, ask=ask)
     by_item = zip(*told, strict=True) if told else [()] * len(items)
     return [
         judge(
