@@ -114,7 +114,7 @@ def test_large_adapters_are_not_copied_and_their_bits_stay_the_same():
     assert down_CDR.data_ptr() == group.deltas.layers[0][Site.QKV].down_RD.data_ptr()
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3, 4])
+@pytest.mark.parametrize("rank", [1, 2, 3, 4, 7, 12, 17])
 def test_a_row_has_its_bits_wherever_it_lies_in_its_window(rank):
     """Small ranks go through products so narrow that kernels treat rows by their place."""
     torch.set_num_threads(1)

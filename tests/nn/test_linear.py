@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from modiste.nn.linear import Linear, independent
+from modiste.nn.linear import Int8Linear, Kind, Linear, independent, quantise
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(48, 96), (256, 1152), (72, 199)])
@@ -28,3 +28,22 @@ def test_weights_in_bfloat16_are_computed_in_float32():
     weight = torch.randn(8, 8).bfloat16()
     x = torch.randn(3, 8)
     torch.testing.assert_close(Linear(weight)(x), F.linear(x, weight.float()))
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_weights_rounded_to_bfloat16_are_multiplied_on_any_processor(rows):
+    torch.manual_seed(0)
+    weight, x = torch.randn(96, 64), torch.randn(rows, 64)
+    expected = F.linear(x.double(), weight.bfloat16().double()).float()
+    # Where inputs and results are rounded too: 64 products, each off by up to 2^-8.
+    torch.testing.assert_close(Linear(weight, kind=Kind.BF16)(x), expected, atol=0.2, rtol=0.01)
+
+
+@pytest.mark.parametrize("inputs", [64, 700])
+def test_sums_of_whole_numbers_are_never_cut(inputs):
+    """The largest inputs and weights side by side, where a processor without VNNI saturates."""
+    weight, x = torch.full((32, inputs), 3.0), torch.full((2, inputs), 5.0)
+    weight[:, ::5], x[1, ::3] = -3.0, -5.0
+    whole = quantise(weight)
+    assert whole.whole_OD.abs().min() == 127
+    torch.testing.assert_close(Int8Linear(weight)(x), F.linear(x, weight), rtol=1e-5, atol=1e-3)

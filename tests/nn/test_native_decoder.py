@@ -92,6 +92,49 @@ def test_rows_of_many_sequences_and_adapters_equal_the_twin(random_base, variant
 
 
 @pytest.mark.parametrize("variant", [v for v in native.VARIANTS if native.open_variant(v)])
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [("mistral", {"sliding_window": 70}), ("mistral", {"head_dim": 20}), ("qwen3", {})],
+)
+def test_a_long_prompt_in_uneven_pieces_equals_the_twin(random_base, variant, family, changes):
+    """Pieces whose rows fill no tile, over keys that are turned in several goes."""
+    path, ids = random_base(family, **changes), prompt(210)
+
+    def read(kernels):
+        decoder = load_decoder(path, kernels=kernels)
+        cells = decoder.key_values(224)
+        ends = [100, 101, 103, 116, 197, 210]
+        pieces = [
+            decoder.hidden(ids[start:end], [Span(0, end - start, 8, end)], cells)
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
+        return decoder.logits(torch.cat(pieces))
+
+    found, expected = read(lambda: native.open_variant(variant)), read(lambda: None)
+    # As above, over up to 210 cells.
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("variant", [v for v in native.VARIANTS if native.open_variant(v)])
+def test_later_tokens_of_a_prompt_cannot_touch_earlier_ones(random_base, variant):
+    decoder = load_decoder(random_base("llama"), kernels=lambda: native.open_variant(variant))
+    decoder._embed_VD[7] = torch.nan
+    ids = prompt(45).clone()
+    ids[ids == 7] = 8
+
+    def read(ids):
+        return decoder.hidden(ids, [Span(0, 45, 0, 45)], decoder.key_values(48))
+
+    clean = read(ids)
+    for place in (1, 20, 39, 44):
+        broken = ids.clone()
+        broken[place] = 7
+        hidden = read(broken)
+        assert torch.equal(hidden[:place], clean[:place])
+        assert not hidden[place:].isfinite().any()
+
+
+@pytest.mark.parametrize("variant", [v for v in native.VARIANTS if native.open_variant(v)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_experts_with_adapters_equal_the_twin(random_base, variant, dtype):
     path = random_base("mixtral", num_local_experts=5)

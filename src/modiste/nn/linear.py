@@ -14,6 +14,7 @@ Legend: N rows, D inputs, O outputs.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -25,6 +26,8 @@ TYPICAL_ROWS = 64
 LARGEST = 127
 ZERO = 128
 """What 0 is stored as in unsigned bytes: signed ones fall to a kernel a thousand times slower."""
+EXACT_INPUTS = 512
+"""Products of so many pairs of eight-bit numbers have sums that float32 holds exactly."""
 
 
 class Kind(StrEnum):
@@ -46,18 +49,21 @@ class Product(Protocol):
 
 
 class Linear:
-    """In float32 or, as `Kind.BF16`, rounded inputs and weights. Only the packed copy is kept."""
+    """In float32 or, as `Kind.BF16`, rounded inputs and weights; rounded weights alone, kept in
+    float32, where the processor multiplies no bfloat16. Only the packed copy is kept."""
 
     def __init__(
         self, weight_OD: Tensor, bias_O: Tensor | None = None, *, kind: Kind = Kind.FP32
     ) -> None:
         assert kind is not Kind.INT8  # noqa: S101  # That is Int8Linear.
         self.outputs, self.inputs = weight_OD.shape
-        self._dtype = torch.bfloat16 if kind is Kind.BF16 else torch.float32
+        short = kind is Kind.BF16 and _mkldnn()._is_mkldnn_bf16_supported()
+        self._dtype = torch.bfloat16 if short else torch.float32
         self._bias = None if bias_O is None else bias_O.to(self._dtype)
         self._packed = torch._C._has_mkldnn and hasattr(_mkldnn(), "_linear_pointwise")
         self._least_rows = 2 if self._packed else 4
-        weight = weight_OD.to(self._dtype).contiguous()
+        weight = weight_OD.bfloat16() if kind is Kind.BF16 else weight_OD
+        weight = weight.to(self._dtype).contiguous()
         self._weight = (
             _mkldnn()._reorder_linear_weight(weight, TYPICAL_ROWS) if self._packed else weight
         )
@@ -85,18 +91,47 @@ class Int8Linear:
         whole_OD, self._scales = quantise(weight_OD)
         self._bias = None if bias_O is None else bias_O.float()
         self._zeros = torch.zeros(self.outputs, dtype=torch.int64)
-        self._weight = torch.ops.onednn.qlinear_prepack(whole_OD, None)
+        self._blocks = (
+            None
+            if _sums_are_exact()
+            else [w.float() for w in torch.split(whole_OD, EXACT_INPUTS, 1)]
+        )
+        if self._blocks is None:
+            self._weight = torch.ops.onednn.qlinear_prepack(whole_OD, None)
 
     def __call__(self, x_ND: Tensor) -> Tensor:
         scales_N1 = x_ND.abs().amax(-1, keepdim=True) / LARGEST
         # What is no number cannot be rounded; its scale keeps it from passing for one.
-        whole_ND = (x_ND / scales_N1).nan_to_num_(0, 0, 0).round_().add_(ZERO).to(torch.uint8)
-        y_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
-            whole_ND, 1.0, ZERO, self._weight, self._scales, self._zeros,
-            None, 1.0, 0, torch.float32, "none", [], "",
-        )  # fmt: skip
+        whole_ND = (x_ND / scales_N1).nan_to_num_(0, 0, 0).round_()
+        if self._blocks is None:
+            y_NO = _whole(whole_ND.add_(ZERO), self._weight, self._scales, self._zeros)
+        else:
+            parts = zip(torch.split(whole_ND, EXACT_INPUTS, 1), self._blocks, strict=True)
+            y_NO = sum(F.linear(x, w).to(torch.int32) for x, w in parts) * self._scales
         y_NO *= scales_N1
         return y_NO if self._bias is None else y_NO.add_(self._bias)
+
+
+def _whole(whole_ND: Tensor, packed: Any, scales_O: Tensor, zeros_O: Tensor) -> Tensor:
+    """Inputs around `ZERO`."""
+    y_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
+        whole_ND.to(torch.uint8), 1.0, ZERO, packed, scales_O, zeros_O,
+        None, 1.0, 0, torch.float32, "none", [], "",
+    )  # fmt: skip
+    return y_NO
+
+
+@cache
+def _sums_are_exact() -> bool:
+    """Whether oneDNN adds up whole numbers as they are: without VNNI it adds pairs of products in
+    sixteen bits, and cuts what they do not hold."""
+    outputs, inputs = 16, 64
+    largest_OD = torch.full((outputs, inputs), LARGEST, dtype=torch.int8)
+    packed = torch.ops.onednn.qlinear_prepack(largest_OD, None)
+    x_1D = torch.full((1, inputs), 2.0 * ZERO - 1)
+    zeros_O = torch.zeros(outputs, dtype=torch.int64)
+    y_1O = _whole(x_1D, packed, torch.ones(outputs), zeros_O)
+    return bool((y_1O == inputs * LARGEST * (ZERO - 1)).all())
 
 
 class Quantised(NamedTuple):

@@ -179,7 +179,33 @@ static void product(int64_t N, int64_t K, const float *x, int64_t ldx, Panels w,
   });
 }
 
+/* Unpacking pays where many rows read a panel, and the registers do not hold both kinds. */
+enum { MANY_ROWS = LANES < PANEL ? 2 * ROWS : 1 << 30, UNPACKED = 256 };
+
+/* The same sums in the same order, from some inputs of one panel after the other in float32. */
+static void unpacked_bf16(int64_t N, int64_t K, const float *x, int64_t ldx, const int32_t *w, Out out) {
+  float values[UNPACKED * PANEL];
+  int64_t count = (out.outputs + PANEL - 1) / PANEL;
+  for (int64_t panel = 0; panel < count; panel++, w += (K + 1) / 2 * PANEL)
+    for (int64_t from = 0; from < K; from += UNPACKED) {
+      int64_t some = K - from < UNPACKED ? K - from : UNPACKED, left = out.outputs - panel * PANEL;
+      for (int64_t i = 0; i < (some + 1) / 2 * PANEL; i += LANES) {
+        ivec both = *(const ivec *)(w + from / 2 * PANEL + i);
+        float *to = values + i / PANEL * 2 * PANEL + i % PANEL;
+        store(to, (vec)(both << 16));
+        store(to + PANEL, (vec)(both & (int32_t)0xFFFF0000));
+      }
+      Out part = {out.y + panel * PANEL, out.ldy, left < PANEL ? left : PANEL, NULL, from ? GO_ON : out.how};
+      if (from + some == K && out.bias) part.bias = out.bias + panel * PANEL;
+      product(N, some, x + from, ldx, (Panels){values, PANEL, 0}, part);
+    }
+}
+
 static void product_bf16(int64_t N, int64_t K, const float *x, int64_t ldx, const int32_t *w, Out out) {
+  if (N >= MANY_ROWS && (out.how == SET || K <= UNPACKED)) {
+    unpacked_bf16(N, K, x, ldx, w, out);
+    return;
+  }
   FOR_TILES(N, out.outputs, {
     Sums acc;
     begin(R, P, out, n, panel * PANEL, acc);
