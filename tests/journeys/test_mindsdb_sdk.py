@@ -42,6 +42,6 @@ def test_the_sdk_of_mindsdb_makes_asks_tunes_and_drops_models(front: Front) -> N
     }
     walk = Path(__file__).parent / "walks" / "mindsdb_sdk_walk.py"
     done = subprocess.run(
-        [str(python), str(walk)], env=environment, capture_output=True, text=True, timeout=120
+        [str(python), str(walk)], env=environment, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr[-6000:]

@@ -239,5 +239,5 @@ for form in ("peft", "merged"):
            into=Path({str(tmp_path)!r}) / form)
 """
     command = [sys.executable, "-W", "default::FutureWarning", "-c", program]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    told = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")

@@ -295,7 +295,7 @@ def test_a_run_killed_anywhere_is_finished_by_running_it_again(
     finished = {name: inode for name, inode in finished.items() if not name.startswith(".")}
     assert len(finished) == sum(known)
     again = _start(tmp_path / "p.yaml")
-    told, _ = again.communicate(timeout=60)
+    told, _ = again.communicate(timeout=300)
     assert again.returncode == 0
     assert json.loads(told)["known"] == known
     assert {name: (cache / name).stat().st_ino for name in finished} == finished
