@@ -91,11 +91,7 @@ class Int8Linear:
         whole_OD, self._scales = quantise(weight_OD)
         self._bias = None if bias_O is None else bias_O.float()
         self._zeros = torch.zeros(self.outputs, dtype=torch.int64)
-        self._blocks = (
-            None
-            if _sums_are_exact()
-            else [w.float() for w in torch.split(whole_OD, EXACT_INPUTS, 1)]
-        )
+        self._blocks = None if _sums_are_exact() else torch.split(whole_OD, EXACT_INPUTS, 1)
         if self._blocks is None:
             self._weight = torch.ops.onednn.qlinear_prepack(whole_OD, None)
 
@@ -107,7 +103,8 @@ class Int8Linear:
             y_NO = _whole(whole_ND.add_(ZERO), self._weight, self._scales, self._zeros)
         else:
             parts = zip(torch.split(whole_ND, EXACT_INPUTS, 1), self._blocks, strict=True)
-            y_NO = sum(F.linear(x, w).to(torch.int32) for x, w in parts) * self._scales
+            # Made float32 each time: whoever asks for eight bits counts on their memory.
+            y_NO = sum(F.linear(x, w.float()).to(torch.int32) for x, w in parts) * self._scales
         y_NO *= scales_N1
         return y_NO if self._bias is None else y_NO.add_(self._bias)
 
