@@ -12,8 +12,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 
@@ -174,7 +177,10 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, database_kind: str) -> str | None:
-    """An empty database of each kind; None is SQLite in the home."""
+    """An empty database of each kind; None is SQLite in the home.
+
+    A PostgreSQL that is going to be migrated may have the tables already.
+    """
     if database_kind == "sqlite":
         return None
     import psycopg
@@ -190,9 +196,35 @@ def database_url(request: pytest.FixtureRequest, database_kind: str) -> str | No
         # Emptying one database is faster than making many, and leaves fewer files behind.
         others = "pid <> pg_backend_pid() AND datname = current_database()"
         connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
+        if "migrate" in request.fixturenames and is_migrated(connection):
+            remove_rows(connection)
+        else:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
     return url
+
+
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+REMARK = "SELECT obj_description('public'::regnamespace, 'pg_namespace')"
+
+
+def remark_of(connection: Any) -> str:
+    """What the fixture `migrate` leaves as a comment on a schema, which goes with it."""
+    return f"migrated, {len(connection.execute(TABLES).fetchall())} tables"
+
+
+def is_migrated(connection: Any) -> bool:
+    return bool(connection.execute(REMARK).fetchone()[0] == remark_of(connection))
+
+
+def remove_rows(connection: Any) -> None:
+    """Of all tables but the one that names the schema's revision."""
+    names = {name for (name,) in connection.execute(TABLES)} - {"alembic_version"}
+    has_rows = " UNION ALL ".join(
+        f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in names
+    )
+    if filled := ", ".join(name for (name,) in connection.execute(has_rows)):
+        connection.execute(f"TRUNCATE {filled} RESTART IDENTITY CASCADE")
 
 
 @pytest.fixture
@@ -202,13 +234,45 @@ def settings(tmp_path: Path, database_url: str | None) -> Settings:
     return settings_module.load(flags, environment={})
 
 
+@contextmanager
+def psycopg_of(database: Database) -> Iterator[Any]:
+    with database.transaction() as tx:
+        yield tx.session.connection().connection.driver_connection
+
+
+@pytest.fixture(scope="session")
+def migrate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Database], None]:
+    """`migrate(database)` does what `database.migrate()` does, but only once for each kind."""
+    home = tmp_path_factory.mktemp("migrated")
+    first = Database(settings_module.load({"home": home}, environment={}))
+    first.migrate()
+    first.close()
+
+    def bring(database: Database) -> None:
+        if database.dialect == "sqlite":
+            shutil.copyfile(home / "modiste.db", database.settings.home / "modiste.db")
+            return
+        with psycopg_of(database) as connection:
+            there = is_migrated(connection)
+        if not there:
+            database.migrate()
+            with psycopg_of(database) as connection:
+                connection.execute(f"COMMENT ON SCHEMA public IS '{remark_of(connection)}'")
+
+    return bring
+
+
 @pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
+def database(settings: Settings, migrate: Callable[[Database], None]) -> Iterator[Database]:
     """Migrated, with no row in it."""
     database = Database(settings)
-    database.migrate()
+    migrate(database)
     yield database
     database.close()
+
+
+abilities = cache(models._abilities)
+"""Reading the shipped base's templates for each of a thousand tests would take minutes."""
 
 
 @pytest.fixture
@@ -217,7 +281,8 @@ def admin(database: Database) -> Actor:
     with database.transaction() as tx:
         secret = keys.bootstrap(tx)
         assert secret is not None
-        models.ensure_shipped(tx)
+        with patch.object(models, "_abilities", abilities):
+            models.ensure_shipped(tx)
         return keys.authenticate(tx, secret)
 
 

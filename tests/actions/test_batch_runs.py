@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def database(settings: Settings, clock: Clock) -> Any:
+def database(settings: Settings, clock: Clock, migrate: Callable[[Database], None]) -> Any:
     database = Database(settings, clock=clock)
-    database.migrate()
+    migrate(database)
     yield database
     database.close()
 

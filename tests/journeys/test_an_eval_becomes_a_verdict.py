@@ -97,7 +97,7 @@ def write_rows(folder: Path) -> None:
         for row in data.heldout
     ]
     (folder / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
-    tune = {"model": "modiste-tiny", "data": {"train": "train.jsonl"}, **RECIPE}
+    tune = {"model": "modiste-tiny", "data": {"train": "train.jsonl"}, **RECIPE, "max_steps": 60}
     (folder / "tune.yaml").write_text(json.dumps(tune))
     (folder / "suite.yaml").write_text(json.dumps(SUITE))
     (folder / "gate.yaml").write_text(json.dumps(GATE))

@@ -257,7 +257,7 @@ def test_a_thousand_adapters_open_in_a_second_and_take_little_until_used(
 
     tiny = Path(modiste.bases.tiny.__file__).parent
     shape = read_shape(tiny)
-    load_adapter(first := random_adapter(tiny, r=16), shape)
+    load_adapter(first := random_adapter(tiny, r=4), shape)
     folders = [tmp_path / str(n) for n in range(1000)]
     for folder in folders:
         shutil.copytree(first, folder)  # Keeps the times that the copy was made of.

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -48,9 +48,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def timed(settings: Settings, clock: Clock) -> Iterator[Database]:
+def timed(
+    settings: Settings, clock: Clock, migrate: Callable[[Database], None]
+) -> Iterator[Database]:
     database = Database(settings, clock=clock)
-    database.migrate()
+    migrate(database)
     yield database
     database.close()
 

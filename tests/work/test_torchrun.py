@@ -44,11 +44,11 @@ def test_two_trainers_train_what_one_trains(tmp_path: Path) -> None:
 def test_a_killed_trainer_ends_the_other_and_the_run_goes_on_with_the_same_bits(
     tmp_path: Path,
 ) -> None:
-    undisturbed = several.make(tmp_path / "undisturbed", max_steps=40)
+    undisturbed = several.make(tmp_path / "undisturbed", max_steps=26)
     assert undisturbed.to_end(undisturbed.launch(LAUNCHER)) == 0, undisturbed.log()
 
-    job = several.make(tmp_path / "killed", max_steps=40)
-    for victim, step in ((0, 6), (1, 18)):
+    job = several.make(tmp_path / "killed", max_steps=26)
+    for victim, step in ((0, 5), (1, 13)):
         launcher = job.launch(LAUNCHER)
         job.until(launcher, step)
         trainers = several.below(launcher)
