@@ -50,6 +50,14 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     return f"{len(val)} bytes" if isinstance(val, bytes) else None
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Whoever asks for slow tests alone need not wait for files without any to be imported."""
+    if config.option.markexpr != "slow" or collection_path.suffix != ".py":
+        return None
+    marking = (collection_path, collection_path.with_name("conftest.py"))
+    return None if any("slow" in path.read_text() for path in marking if path.is_file()) else True
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files with few slow tests hold the longest and go first, so that none of them ends alone."""

@@ -107,6 +107,14 @@ def test_gpus_are_counted_one_by_one_but_the_ram_beside_them_for_all() -> None:
     assert not tried(replace(room, processes=2)).problems
 
 
+def test_a_classifier_whose_phrases_are_too_large_may_do_without() -> None:
+    targets = [{"name": "intent", "labels": [f"label {n}" for n in range(150)]}]
+    load = Load(20, 160, tokens=200_000)
+    classifier = spec(objective="classify", classifier_targets=targets)
+    (problem,) = fitted(classifier, BASE, load, cpu(1.1)).problems
+    assert "classifier.phrases: false" in (problem.hint or "")
+
+
 def test_full_tuning_of_a_large_base_is_sent_to_lora() -> None:
     found = tried(gpu(80, disk_gb=200, ram_gb=64), method="full")
     assert {p.code for p in found.problems} == {"memory_too_small", "disk_too_small"}

@@ -105,6 +105,22 @@ def test_memory_grows_with_length_and_rank() -> None:
     assert 0.5e9 < small < 2e9
 
 
+def test_phrases_of_a_classifier_are_counted_up_to_the_most_that_are_kept() -> None:
+    targets = [{"name": "intent", "labels": [f"label {n}" for n in range(150)]}]
+
+    def peak(n_tokens: int, *, phrases: bool = True) -> Need:
+        return on_cpu(
+            BASE, Load(20, 160, n_tokens), objective="classify",
+            classifier={"phrases": phrases}, classifier_targets=targets,
+        )  # fmt: skip
+
+    some, many = peak(15_000), peak(200_000)
+    assert some.when == many.when == "when the classifier's phrases are fitted"
+    assert some.parts["phrases"] == 15_000 * (150 * 38 * 4 + 415)
+    assert many.parts["phrases"] == 4_000_000 * 38 * 4 + 200_000 * 415
+    assert "phrases" not in peak(200_000, phrases=False).parts
+
+
 def test_a_base_too_large_for_fp32_is_held_in_bf16_and_certified_in_fp32() -> None:
     assert dtype_of(spec(), BASE, device="cpu", host_bytes=10**9) == "float32"
     assert dtype_of(spec(), MISTRAL_7B, device="cpu", host_bytes=64 * 10**9) == "bfloat16"

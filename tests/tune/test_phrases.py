@@ -71,7 +71,7 @@ def test_nothing_is_learned_where_no_phrase_comes_twice() -> None:
 
 
 def test_beyond_the_most_values_the_commonest_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(phrases, "MOST_VALUES", 8)
+    monkeypatch.setattr(phrases, "MOST_PHRASE_WEIGHTS", 8)
     learned = phrases.learn([order_matters()], [SINGLE])
     assert learned is not None
     assert len(learned.phrases.keys_F) == 4

@@ -146,7 +146,7 @@ import modiste.tune.sft, modiste.tune.tuned, modiste.prepare.render
 def kilobytes(field):
     return int(re.search(field + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 before = kilobytes("VmSize")
-if limit and resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:  # or it began anew
+if limit and resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:  # not anew
     resource.setrlimit(resource.RLIMIT_AS, (before * 1024 + limit,) * 2)
 code = training.main([sys.argv[2]])
 print(kilobytes("VmPeak") - before)

@@ -17,7 +17,7 @@ from modiste.prepare.over_length import OverLength
 from modiste.tune import memory
 from modiste.tune.memory import Load, Need
 from modiste.tune.room import Room
-from modiste.tune.spec import Method, TuneSpec
+from modiste.tune.spec import Method, Objective, TuneSpec
 from modiste.types import Problem
 
 USABLE = 0.95
@@ -260,7 +260,7 @@ def _knobs(spec: TuneSpec, load: Load, room: Room) -> Iterator[Knob]:
     if spec.microbatch_tokens is not None:
         yield knob("microbatch_tokens", min(spec.microbatch_tokens, SMALLEST[room.device]))
     for length in _halves(1 << max(0, load.longest - 1).bit_length(), SHORTEST):
-        shorter = Load(length, load.tokens_per_step)
+        shorter = replace(load, longest=length)
         yield knob("max_length", length, of=shorter, over_length=OverLength.SPLIT)
     if spec.method is Method.FULL:
         yield knob("method", Method.LORA)
@@ -273,6 +273,10 @@ def _knobs(spec: TuneSpec, load: Load, room: Room) -> Iterator[Knob]:
         lora = spec.lora.model_copy(update={"rank": rank})
         smaller = spec.model_copy(update={"lora": lora})
         yield Knob("lora.rank", f"lora.rank: {rank}", smaller, load, room)
+    if spec.objective is Objective.CLASSIFY and spec.classifier.phrases:
+        without = spec.classifier.model_copy(update={"phrases": False})
+        bare = spec.model_copy(update={"classifier": without})
+        yield Knob("classifier.phrases", "classifier.phrases: false", bare, load, room)
 
 
 def _halves(value: int, least: int) -> Iterator[int]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from modiste.nn.base import BaseInfo
 from modiste.tune import room
-from modiste.tune.spec import Method, TuneSpec
+from modiste.tune.spec import Method, Objective, TuneSpec
 
 BAND = 0.15
 """Measured peaks lie within this share of what is said here."""
@@ -53,6 +53,12 @@ SHARE_FOR_FP32 = 0.6
 NATIVE_BF16_FROM = 50_000_000
 """Parameters: larger bases are faster in bf16 on a processor that multiplies it; below that, fp32
 is as fast and exact."""
+MOST_PHRASE_WEIGHTS = 4_000_000
+"""Of a classifier's phrases (tune.phrases); beyond them the commonest phrases are kept."""
+PHRASE_VECTORS = 38
+"""fp32 copies of those weights at the peak of their fit: what L-BFGS remembers and tries."""
+PHRASE_BYTES_PER_TOKEN = 415
+"""Of the training rows, while their phrases are counted."""
 SHARE_OF_A_GPU = 0.6
 """For a base in 16 bits that is not spread over several: activations and adapters need the rest."""
 WHOLE_BLOCKS = 2
@@ -79,6 +85,8 @@ class Load:
     longest: int
     """Tokens of the longest sample."""
     tokens_per_step: int
+    tokens: int = 0
+    """Of all rows together, where the whole job counts and not a step alone."""
 
 
 def need(
@@ -120,6 +128,9 @@ def need(
     runtime, read = RUNTIME_BYTES * n, base.weights_bytes * n
     loading = {"runtime": runtime, "the base as it is loaded": read}
     found.append(Need(loading, dtype, "while it loads"))
+    if phrases := _phrases(spec, load):
+        fit = standing_and_step | {"phrases": phrases}
+        found.append(Need(fit, dtype, "when the classifier's phrases are fitted"))
     if _certified_apart(spec, dtype):
         certificate = {"the base in fp32, for its certificate": base.n_parameters * 4}
         found.append(Need(standing | certificate, dtype, "when the certificate is made"))
@@ -220,6 +231,16 @@ def linear_sizes(base: BaseInfo) -> dict[str, tuple[int, int]]:
         "up_proj": (hidden, inner),
         "down_proj": (inner, hidden),
     }
+
+
+def _phrases(spec: TuneSpec, load: Load) -> int:
+    """Bytes of their fit, which one process makes. A phrase that counts is in two rows at least,
+    and each token begins two."""
+    if spec.objective is not Objective.CLASSIFY or not spec.classifier.phrases:
+        return 0
+    n_labels = sum(len(target.labels) for target in spec.classifier_targets)
+    n_weights = min(MOST_PHRASE_WEIGHTS, n_labels * load.tokens)
+    return PHRASE_VECTORS * 4 * n_weights + PHRASE_BYTES_PER_TOKEN * load.tokens
 
 
 def _targets(spec: TuneSpec, base: BaseInfo) -> Iterator[tuple[int, int]]:

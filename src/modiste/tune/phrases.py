@@ -22,13 +22,12 @@ from torch import Tensor
 
 from modiste.nn.heads_file import n_labels, spans
 from modiste.nn.phrases import Phrases, found_in, keys_of
+from modiste.tune.memory import MOST_PHRASE_WEIGHTS
 from modiste.tune.mixture import Samples
 from modiste.types import ClassifierTarget
 
 FEWEST_ROWS = 2
 """That a phrase occurs in: what stands in one row alone says nothing about others."""
-MOST_VALUES = 4_000_000
-"""Weights at most; beyond them the commonest phrases are kept."""
 STRENGTH = 30.0
 """Of the rows against the penalty."""
 MOST_STEPS = 150
@@ -85,7 +84,7 @@ def _table(texts: Sequence[NDArray[np.int32]], n_labels: int) -> NDArray[np.int6
     each = [np.unique(keys_of(ids)) for ids in texts]
     keys_F, n_rows_F = np.unique(np.concatenate(each), return_counts=True)
     chosen = (n_rows_F >= FEWEST_ROWS).nonzero()[0]
-    most = MOST_VALUES // n_labels
+    most = MOST_PHRASE_WEIGHTS // n_labels
     if len(chosen) > most:
         by_rows = np.argsort(-n_rows_F[chosen], kind="stable")
         chosen = np.sort(chosen[by_rows[:most]])
@@ -131,9 +130,13 @@ def _loss(
             total = total + losses.double().sum() / n
         (slope_NL,) = torch.autograd.grad(total, logits_NL)
     share = 1 / (STRENGTH * n)
-    told = total.detach() + 0.5 * share * weight_FL.double().square().sum()
-    slope_FL = torch.from_numpy(rows_NF.T @ slope_NL.numpy()) + share * weight_FL
-    return told, torch.cat([slope_FL, slope_NL.sum(0, keepdim=True)])
+    # In parts: these vectors are the largest of a job on a small base, and doubles twice as large.
+    squares = sum(part.double().square().sum() for part in torch.split(weight_FL.flatten(), 1 << 16))
+    slope = torch.empty_like(values)
+    slope[:-1] = torch.from_numpy(rows_NF.T @ slope_NL.numpy())
+    slope[:-1].add_(weight_FL, alpha=share)
+    slope[-1] = slope_NL.sum(0)
+    return total.detach() + 0.5 * share * squares, slope
 
 
 def _of_target(target: ClassifierTarget, logits_NL: Tensor, truth_NL: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ def plan(
         spec, base, n_tokens=n_tokens, n_examples=n_examples, longest=longest
     )
     together = min(longest or filled.max_length or 0, filled.max_length or 0) * conversations(spec)
-    load = Load(together, per_step)
+    load = Load(together, per_step, n_tokens)
     fitted = fits.fitted(filled, base, load, room)
     filled = fitted.spec
     steps = filled.max_steps or 0
