@@ -131,7 +131,9 @@ def _loss(
         (slope_NL,) = torch.autograd.grad(total, logits_NL)
     share = 1 / (STRENGTH * n)
     # In parts: these vectors are the largest of a job on a small base, and doubles twice as large.
-    squares = sum(part.double().square().sum() for part in torch.split(weight_FL.flatten(), 1 << 16))
+    squares = sum(
+        part.double().square().sum() for part in torch.split(weight_FL.flatten(), 1 << 16)
+    )
     slope = torch.empty_like(values)
     slope[:-1] = torch.from_numpy(rows_NF.T @ slope_NL.numpy())
     slope[:-1].add_(weight_FL, alpha=share)
